@@ -1,5 +1,5 @@
 import type { CdrFilter, CdrsQuery } from '../../client/index.ts'
-import type { Filters } from '../location.ts'
+import type { Filters } from '../location.tsx'
 
 /** The filters of the page as the API takes them. */
 

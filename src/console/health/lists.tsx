@@ -1,8 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import type { Change } from '../../client/index.ts'
-import { Loaded } from '../parts.tsx'
-import { useResource, type Resource } from '../resource.ts'
+import { Loaded, type Resource, useResource } from '../resource.tsx'
 
 type Page<Item> = { readonly items: readonly Item[]; readonly next: string | null }
 

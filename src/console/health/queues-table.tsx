@@ -1,7 +1,7 @@
 import type { ParkedGroups, QueueRecord, Queues } from '../../client/index.ts'
 import { now } from '../clock.ts'
 import { formatCount, formatSpan, formatTime } from '../format.ts'
-import { addressOf } from '../location.ts'
+import { addressOf } from '../location.tsx'
 
 type Row = {
   readonly route: string

@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks'
 import type { ParkedGroup, ParkedGroups } from '../../client/index.ts'
 import { now } from '../clock.ts'
 import { formatCount, formatSpan, formatTime } from '../format.ts'
-import { filters, go } from '../location.ts'
+import { filters, go } from '../location.tsx'
 import { Rows } from '../rows.tsx'
 import { createSelection } from '../selection.ts'
 

@@ -3,7 +3,7 @@ import type { ApiProblem, ParkedDetail } from '../../client/index.ts'
 import { download } from '../download.ts'
 import { formatBytes } from '../format.ts'
 import { indentJson } from '../json-text.ts'
-import { Problem } from '../parts.tsx'
+import { Problem } from '../resource.tsx'
 import { mayOperate, type Session } from '../session.ts'
 
 /** Longest content (bytes) that is shown whole. */

@@ -1,13 +1,12 @@
 import type { ParkedDetail } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { formatBytes, formatCount, formatSpan, formatTime } from '../format.ts'
-import { addressOf, setFilters } from '../location.ts'
-import { Loaded } from '../parts.tsx'
-import { useResource } from '../resource.ts'
+import { addressOf, setFilters } from '../location.tsx'
+import { Loaded, useResource } from '../resource.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import type { Selected } from './selected.ts'
 import { Left, RelayTag } from './causes.tsx'
 import { ParkedContent } from './content.tsx'
+import type { Selected } from './selected.ts'
 
 export type ParkedEntryProps = {
   readonly session: Session

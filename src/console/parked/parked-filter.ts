@@ -1,7 +1,6 @@
 import type { Change, ParkedFilter, Replay } from '../../client/index.ts'
 import { formatTime } from '../format.ts'
-import { isPrivate, type Filters } from '../location.ts'
-import type { FilterField } from '../parts.tsx'
+import { type FilterField, type Filters, isPrivate } from '../location.tsx'
 
 /** Filters of parked messages: in the address, as the API takes them, and in words. */
 

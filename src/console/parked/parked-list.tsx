@@ -1,16 +1,15 @@
 import type { ParkedFilter, ParkedGroups, ParkedRecord } from '../../client/index.ts'
 import { formatCount, formatNumberOf, formatTime } from '../format.ts'
 import { useKeys } from '../keys.ts'
-import { addressOf, filters, setFilters } from '../location.ts'
-import { Empty, Loaded } from '../parts.tsx'
+import { addressOf, filters, setFilters } from '../location.tsx'
 import { say } from '../pending.tsx'
-import { usePages } from '../resource.ts'
-import { Rows, type Column } from '../rows.tsx'
+import { Empty, Loaded, usePages } from '../resource.tsx'
+import { type Column, Rows } from '../rows.tsx'
 import type { Selection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
-import type { Selected } from './selected.ts'
 import { Left, RelayTag } from './causes.tsx'
 import { isFiltered, isParked } from './parked-filter.ts'
+import type { Selected } from './selected.ts'
 
 export type ParkedListProps = {
   readonly session: Session

@@ -3,11 +3,11 @@ import { useEffect, useRef } from 'preact/hooks'
 import type { ApiProblem, Client, Replay, ReplayPlan } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { formatCount, formatNumberOf } from '../format.ts'
-import { addressOf, go, page } from '../location.ts'
-import { Problem } from '../parts.tsx'
+import { addressOf, go, page } from '../location.tsx'
+import { countOf, findOldest, type Planned, planSelected, type Selected, startReplays } from '../parked/selected.ts'
 import { doSoon, type Said } from '../pending.tsx'
+import { Problem } from '../resource.tsx'
 import type { Session } from '../session.ts'
-import { countOf, findOldest, planSelected, startReplays, type Selected, type Planned } from '../parked/selected.ts'
 
 const DEFAULT_RATE = 50
 const MAX_RATE = 1_000

@@ -1,6 +1,6 @@
 import type { Change, GapRecord } from '../../client/index.ts'
-import type { Filters } from '../location.ts'
 import type { Missed } from '../live.ts'
+import type { Filters } from '../location.tsx'
 
 /** What the stream shows: changes, and bars where some were not heard. */
 

@@ -1,5 +1,5 @@
 import type { Change } from '../../client/index.ts'
-import type { Filters, PageName } from '../location.ts'
+import type { Filters, PageName } from '../location.tsx'
 
 /** Where the thing is that has changed; undefined where no page has it. */
 export function destinationOf({

@@ -1,8 +1,7 @@
-import { formatCount, formatTime } from '../format.ts'
-import { Chart, type ChartData } from '../chart.tsx'
 import type { CampaignDetail, Figures, Stats, WallCampaign } from '../../client/index.ts'
-import { Loaded } from '../parts.tsx'
-import { useResource } from '../resource.ts'
+import { Chart, type ChartData } from '../chart.tsx'
+import { formatCount, formatTime } from '../format.ts'
+import { Loaded, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
 import type { WallModel } from './model.ts'
 

@@ -1,9 +1,9 @@
-import { signal, type ReadonlySignal } from '@preact/signals'
+import { type ReadonlySignal, signal } from '@preact/signals'
 import type { WallAgent } from '../../client/index.ts'
-import { filters, type Filters } from '../location.ts'
+import { filters, type Filters } from '../location.tsx'
 import type { WallModel } from './model.ts'
 import { compareStates, UNKNOWN } from './states.ts'
-import { levelOf, LEVELS, thresholds, type Level } from './thresholds.ts'
+import { type Level, levelOf, LEVELS, thresholds } from './thresholds.ts'
 
 /** Which agents are shown, and in which order, by the filters of the page. */
 

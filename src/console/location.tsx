@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
 
 /** Which page is shown, and with which filters: `#/parked?route=campaigns-cdr`. */
 
@@ -62,3 +63,60 @@ export function followAddress(): void {
   addEventListener('popstate', read)
   addEventListener('hashchange', read)
 }
+
+export type FilterField = {
+  readonly name: string
+  readonly label: string
+  readonly placeholder?: string
+  readonly type?: 'text' | 'search' | 'datetime-local' | 'number'
+  /** A list to choose from. */
+  readonly options?: readonly { readonly value: string; readonly label: string }[]
+  /** What the list says where nothing is selected. Default: all. */
+  readonly none?: string
+}
+
+/** The filters of a page, kept in the address. `/` goes to the first. */
+export function FilterBar({
+  fields,
+  children,
+}: {
+  readonly fields: readonly FilterField[]
+  readonly children?: ComponentChildren
+}) {
+  const values = filters.value
+  return (
+    <search class="filters">
+      {fields.map(({ name, label, placeholder, type = 'search', options, none = 'all' }) => (
+        <label key={name}>
+          <span>{label}</span>
+          {options === undefined ? (
+            <input
+              type={type as 'text'}
+              data-filter={name}
+              placeholder={placeholder ?? ''}
+              autocomplete="off"
+              spellcheck={false}
+              value={values[name] ?? ''}
+              onChange={({ currentTarget }) => setFilters({ [name]: currentTarget.value.trim() })}
+            />
+          ) : (
+            <select
+              data-filter={name}
+              value={values[name] ?? ''}
+              onChange={({ currentTarget }) => setFilters({ [name]: currentTarget.value })}
+            >
+              <option value="">{none}</option>
+              {options.map((option) => (
+                <option value={option.value}>{option.label}</option>
+              ))}
+            </select>
+          )}
+        </label>
+      ))}
+      {children}
+    </search>
+  )
+}
+
+/** Goes to the first filter of the page. */
+export const focusFilter = (): void => document.querySelector<HTMLElement>('[data-filter]')?.focus()

@@ -1,4 +1,5 @@
-import { signal, type ReadonlySignal } from '@preact/signals'
+import { type ReadonlySignal, signal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
 import { useEffect, useMemo } from 'preact/hooks'
 import { ApiProblem, type Change } from '../client/index.ts'
 import { connection, onChanges } from './live.ts'
@@ -158,3 +159,48 @@ export function usePages<Item, Page extends { readonly items: readonly Item[]; r
     [],
   )
 }
+
+/** Why there is nothing, and what would fill it. */
+export function Empty({ title, children }: { readonly title: string; readonly children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <h2>{title}</h2>
+      <p>{children}</p>
+    </div>
+  )
+}
+
+/** Why a page cannot show something, with a button to try it again. */
+export function Problem({ problem, onRetry }: { readonly problem: ApiProblem; readonly onRetry?: () => void }) {
+  return (
+    <div class="problem box" role="alert">
+      <p>{problem.detail}</p>
+      {onRetry !== undefined && <button onClick={onRetry}>Try again</button>}
+    </div>
+  )
+}
+
+/** Shows the data of a resource, the problem of its last read, or that it is being read. Older data stay when a later read fails. */
+export function Loaded<T>({
+  resource: { data, problem, refresh },
+  children,
+}: {
+  readonly resource: Resource<T>
+  readonly children: (data: T) => ComponentChildren
+}) {
+  return (
+    <>
+      {problem.value !== undefined && problem.value.code !== 'network' && (
+        <Problem problem={problem.value} onRetry={refresh} />
+      )}
+      {data.value !== undefined ? (
+        children(data.value)
+      ) : (
+        <p class="loading" aria-busy="true">
+          {problem.value === undefined ? 'Reading …' : 'The API cannot be reached.'}
+        </p>
+      )}
+    </>
+  )
+}
+
