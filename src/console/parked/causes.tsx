@@ -3,8 +3,7 @@ import type { ParkedGroup, ParkedGroups } from '../../client/index.ts'
 import { now } from '../clock.ts'
 import { formatCount, formatSpan, formatTime } from '../format.ts'
 import { filters, go } from '../location.tsx'
-import { Rows } from '../rows.tsx'
-import { createSelection } from '../selection.ts'
+import { createSelection, Rows } from '../rows.tsx'
 
 type Queue = ParkedGroups['queues'][number]
 
