@@ -1,3 +1,4 @@
+
 /** Values as people read them. */
 
 const WHOLE = new Intl.NumberFormat('en')
@@ -37,4 +38,15 @@ export const formatSeconds = (seconds: number | null): string => (seconds === nu
 export function formatBytes(bytes: number): string {
   if (bytes < 1_000) return `${bytes} B`
   return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`
+}
+
+/** Gives text to the browser as a file. */
+export function download(name: string, content: string | Blob, type = 'text/plain'): void {
+  const href = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }))
+  const link = document.createElement('a')
+  link.href = href
+  link.download = name
+  link.click()
+  // The browser has begun to read it by then.
+  setTimeout(() => URL.revokeObjectURL(href), 10_000)
 }

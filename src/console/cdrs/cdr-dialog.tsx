@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { CdrDetail } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
-import { download } from '../download.ts'
+import { download } from '../format.ts'
 import { addressOf } from '../location.tsx'
 import { Loaded, useResource } from '../resource.tsx'
 import { mayReveal, type Session } from '../session.ts'

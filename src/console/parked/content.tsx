@@ -1,7 +1,6 @@
 import { useSignal } from '@preact/signals'
 import type { ApiProblem, ParkedDetail } from '../../client/index.ts'
-import { download } from '../download.ts'
-import { formatBytes } from '../format.ts'
+import { download, formatBytes } from '../format.ts'
 import { indentJson } from '../json-text.ts'
 import { Problem } from '../resource.tsx'
 import { mayOperate, type Session } from '../session.ts'

@@ -1,8 +1,7 @@
-import { batch, computed, effect, signal, type ReadonlySignal, type Signal } from '@preact/signals'
+import { batch, computed, effect, type ReadonlySignal, signal, type Signal } from '@preact/signals'
 import type { Wall, WallAgent, WallCampaign } from '../../client/index.ts'
-import { now, setClock } from '../clock.ts'
+import { createSpread, createTicker, now, setClock, type Spread, type Ticker } from '../clock.ts'
 import { onChanges } from '../live.ts'
-import { createSpread, createTicker, type Spread, type Ticker } from './frames.ts'
 
 /**
  * What the wall shows. An answer has all agents and campaigns: each has a signal of its own, so that only the tiles and rows that differ are

@@ -1,10 +1,10 @@
-import { useSignal, type ReadonlySignal } from '@preact/signals'
+import { type ReadonlySignal, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import type { WallAgent } from '../../client/index.ts'
+import type { Ticker } from '../clock.ts'
 import { formatSpan } from '../format.ts'
 import { lookOf } from './states.ts'
 import { levelOf, thresholds, timeInState } from './thresholds.ts'
-import type { Ticker } from './frames.ts'
 
 const LEVEL_MARKS = { none: '', warn: '!', over: '!!' }
 const LEVEL_TEXTS = { none: '', warn: 'for long', over: 'for too long' }
