@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useMemo } from 'preact/hooks'
-import type { CdrRecord, CdrsPage } from '../../client/index.ts'
+import type { CdrFilter, CdrRecord, CdrsPage, CdrsQuery } from '../../client/index.ts'
 import { formatCount, formatNumberOf, formatSeconds, formatTime } from '../format.ts'
 import { onChanges } from '../live.ts'
 import { FilterBar, type FilterField, filters, type Filters, go, setFilters } from '../location.tsx'
@@ -8,9 +8,8 @@ import { Empty, Loaded, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
 import { CdrDialog } from './cdr-dialog.tsx'
-import { ExportDialog } from './export-dialog.tsx'
-import { describeFilters, toQuery } from './query.ts'
-import { ReRunDialog } from './re-run-dialog.tsx'
+import { ExportDialog } from './export.tsx'
+import { ReRunDialog } from './replay-cdrs-dialog.tsx'
 
 const FIELDS: readonly FilterField[] = [
   { name: 'from', label: 'From (your time)', type: 'datetime-local' },
@@ -161,4 +160,45 @@ function Nothing({ filters: own }: { readonly filters: Filters }) {
       kept for three days. If calls are made and none appears, look at Parked and Health.
     </Empty>
   )
+}
+
+/** The filters of the page as the API takes them. */
+
+/** What a time field of a browser holds is a local time without a zone, which the API refuses. */
+const toMoment = (local: string | undefined): string | undefined => {
+  const ms = local === undefined || local === '' ? NaN : new Date(local).getTime()
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString()
+}
+
+/** What a replay can select by. */
+export const toFilter = ({ from, to, campaign, agent, end_reason }: Filters): CdrFilter => ({
+  from: toMoment(from),
+  to: toMoment(to),
+  campaign,
+  agent,
+  end_reason,
+})
+
+export const toQuery = (filters: Filters): CdrsQuery => ({
+  ...toFilter(filters),
+  contact: filters['contact'],
+  number: filters['number'],
+})
+
+const WORDS: Readonly<Record<string, string>> = {
+  from: 'from',
+  to: 'to',
+  campaign: 'campaign',
+  agent: 'agent',
+  end_reason: 'end reason',
+  contact: 'contact',
+  number: 'number',
+}
+
+/** The filters in words: `campaign 7, end reason busy`; `no filter`. */
+export function describeFilters(filters: Filters): string {
+  const said = Object.entries(WORDS).flatMap(([name, word]) =>
+    filters[name] === undefined ? [] : [`${word} ${filters[name].replace('T', ' ')}`],
+  )
+  return said.length === 0 ? 'no filter' : said.join(', ')
 }

@@ -6,7 +6,7 @@ import { type Filters, go, page } from '../location.tsx'
 import { doSoon } from '../pending.tsx'
 import { Problem, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
-import { describeFilters, toFilter } from './query.ts'
+import { describeFilters, toFilter } from './cdrs-page.tsx'
 
 const ROUTE = 'campaigns-cdr'
 const MAX_RATE = 1_000
