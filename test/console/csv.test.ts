@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { formatCell, formatLine } from '../../src/console/cdrs/export.tsx'
-import { type Findings, formatDiagnosis } from '../../src/console/health/diagnosis.ts'
+import { type Findings, formatDiagnosis } from '../../src/console/health/diagnosis.tsx'
 
 describe('a cell', () => {
   it.each([
