@@ -1,5 +1,4 @@
-import type { Change, ParkedFilter, Replay } from '../../client/index.ts'
-import { formatTime } from '../format.ts'
+import type { Change, ParkedFilter } from '../../client/index.ts'
 import { type FilterField, type Filters, isPrivate } from '../location.tsx'
 
 /** Filters of parked messages: in the address, as the API takes them, and in words. */
@@ -60,31 +59,3 @@ export function toParkedFilter(given: Filters): ParkedFilter {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 }
 
-/** Which messages a replay is about. */
-export function describeReplay({ filter, cdrs, relay }: Replay): string {
-  if (cdrs !== null)
-    return inWords('CDRs', [
-      ['of campaign', cdrs.campaign],
-      ['of agent', cdrs.agent],
-      ['that ended with', cdrs.end_reason],
-      ['dialled since', cdrs.from && formatTime(cdrs.from)],
-      [cdrs.from === undefined ? 'dialled until' : 'until', cdrs.to && formatTime(cdrs.to)],
-    ])
-  if (filter === null) return relay > 0 ? 'Selected messages, some of the relay' : 'Selected messages'
-  return inWords(filter.from === 'relay' ? 'Messages of the relay' : 'All messages', [
-    ['of', filter.route],
-    ['from', filter.source],
-    ['with status', filter.status],
-    ['with the cause', filter.cause && `“${filter.cause}”`],
-    ['whose reason contains', filter.reason && `“${filter.reason}”`],
-    ['with the reference', filter.reference],
-    ['of notification', filter.notification],
-    ['parked since', filter.since && formatTime(filter.since)],
-    [filter.since === undefined ? 'parked until' : 'until', filter.until && formatTime(filter.until)],
-  ])
-}
-
-const inWords = (what: string, parts: readonly (readonly [string, string | number | undefined])[]): string =>
-  [what, ...parts.flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name} ${value}`]))].join(
-    ' ',
-  )
