@@ -9,12 +9,10 @@ import { ReplayDialog } from '../replays/replay-dialog.tsx'
 import { Loaded, useResource } from '../resource.tsx'
 import { createSelection } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import { ParkedCauses, ParkedQueues } from './causes.tsx'
-import { DeleteDialog } from './delete-dialog.tsx'
-import { ParkedEntry } from './entry-dialog.tsx'
-import { isFiltered, isParked, NO_FILTERS, PARKED_FIELDS, privateFilters, toParkedFilter } from './parked-filter.ts'
-import { NothingParked, ParkedList } from './parked-list.tsx'
-import type { Selected } from './selected.ts'
+import { DeleteDialog } from './bin.tsx'
+import { ParkedEntry } from './parked-entry.tsx'
+import { isFiltered, isParked, NO_FILTERS, PARKED_FIELDS, privateFilters, type Selected, toParkedFilter } from './parked-messages.ts'
+import { NothingParked, ParkedCauses, ParkedList, ParkedQueues } from './parked-views.tsx'
 
 /** What somebody is asked about before it is done. */
 type Question = { readonly does: 'replay' | 'delete'; readonly selected: Selected }

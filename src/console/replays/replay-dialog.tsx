@@ -1,24 +1,15 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
-import type { ApiProblem, Client, Replay, ReplayPlan } from '../../client/index.ts'
+import type { Client, Replay, ReplayPlan } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { formatCount, formatNumberOf } from '../format.ts'
 import { addressOf, go, page } from '../location.tsx'
-import { countOf, findOldest, type Planned, planSelected, type Selected, startReplays } from '../parked/selected.ts'
+import { countOf, findOldest, type SelectedDialogProps, startReplays, usePlan } from '../parked/parked-messages.ts'
 import { doSoon, type Said } from '../pending.tsx'
 import { Problem } from '../resource.tsx'
-import type { Session } from '../session.ts'
 
 const DEFAULT_RATE = 50
 const MAX_RATE = 1_000
-
-export type SelectedDialogProps = {
-  readonly session: Session
-  readonly selected: Selected
-  /** It is about to be done. */
-  readonly onStart: () => void
-  readonly onClose: () => void
-}
 
 /** Asks once, with the figures of the plan, before messages are sent again. */
 export function ReplayDialog({ session: { client }, selected, onStart, onClose }: SelectedDialogProps) {
@@ -95,23 +86,6 @@ export function ReplayDialog({ session: { client }, selected, onStart, onClose }
       </form>
     </Dialog>
   )
-}
-
-/** What the replay would do, read once: the question does not change while somebody reads it. */
-export function usePlan(client: Client, selected: Selected) {
-  const planned = useSignal<Planned | undefined>(undefined)
-  const problem = useSignal<ApiProblem | undefined>(undefined)
-  useEffect(() => {
-    const closed = new AbortController()
-    planSelected(client, selected, closed.signal).then(
-      (plan) => void (planned.value = plan),
-      (error: ApiProblem) => {
-        if (!closed.signal.aborted) problem.value = error
-      },
-    )
-    return () => closed.abort()
-  }, [])
-  return { planned: planned.value, problem: problem.value }
 }
 
 function Figures({ sum, jobs }: { readonly sum: ReplayPlan; readonly jobs: number }) {

@@ -1,14 +1,14 @@
-import type { ParkedFilter, ParkedGroups, ParkedRecord } from '../../client/index.ts'
-import { formatCount, formatNumberOf, formatTime } from '../format.ts'
+import { useMemo } from 'preact/hooks'
+import type { ParkedFilter, ParkedGroup, ParkedGroups, ParkedRecord } from '../../client/index.ts'
+import { now } from '../clock.ts'
+import { formatCount, formatNumberOf, formatSpan, formatTime } from '../format.ts'
 import { useKeys } from '../keys.ts'
-import { addressOf, filters, setFilters } from '../location.tsx'
+import { addressOf, filters, go, setFilters } from '../location.tsx'
 import { say } from '../pending.tsx'
 import { Empty, Loaded, usePages } from '../resource.tsx'
-import { type Column, Rows, type Selection } from '../rows.tsx'
+import { type Column, createSelection, Rows, type Selection } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import { Left, RelayTag } from './causes.tsx'
-import { isFiltered, isParked } from './parked-filter.ts'
-import type { Selected } from './selected.ts'
+import { isFiltered, isParked, type Selected } from './parked-messages.ts'
 
 export type ParkedListProps = {
   readonly session: Session
@@ -150,5 +150,79 @@ export function NothingParked() {
       A message is parked when its function rejects it, when all of its deliveries have failed, or when the relay cannot
       send it. Messages that SQS moved to a dead-letter queue appear within five minutes.
     </Empty>
+  )
+}
+
+type Queue = ParkedGroups['queues'][number]
+
+/** Shows the messages that match, in addition to the filters that are set. */
+const showMessages = (more: Readonly<Record<string, string>>): void =>
+  go('parked', { ...filters.value, id: '', view: 'messages', ...more })
+
+/** Parked messages by what went wrong. */
+export function ParkedCauses({ groups }: Pick<ParkedGroups, 'groups'>) {
+  const cursor = useMemo(createSelection, [])
+  return (
+    <Rows
+      label="Causes"
+      items={groups}
+      idOf={({ from, route, status, cause }) => `${from} ${route} ${status} ${cause}`}
+      cursor={cursor}
+      onOpen={({ from, route, status, cause }: ParkedGroup) =>
+        showMessages({ from, route, cause, status: String(status ?? '') })
+      }
+      columns={[
+        { title: 'Messages', isNumber: true, cell: ({ count }) => formatCount(count) },
+        { title: 'Cause', cell: ({ cause }) => <span title={cause}>{cause}</span> },
+        {
+          title: 'Route',
+          cell: ({ route, from }) => (
+            <>
+              {route} {from === 'relay' && <RelayTag />}
+            </>
+          ),
+        },
+        { title: 'Status', isNumber: true, cell: ({ status }) => status ?? '–' },
+        { title: 'First', cell: ({ first }) => formatTime(first) },
+        { title: 'Last', cell: ({ last }) => formatTime(last) },
+      ]}
+    />
+  )
+}
+
+/** How much is parked of each queue, and for how long still. */
+export function ParkedQueues({ queues }: Pick<ParkedGroups, 'queues'>) {
+  const cursor = useMemo(createSelection, [])
+  return (
+    <Rows
+      label="Queues"
+      items={queues}
+      idOf={({ route }) => route}
+      cursor={cursor}
+      onOpen={({ route }: Queue) => showMessages({ route })}
+      columns={[
+        { title: 'Queue', cell: ({ route }) => route },
+        { title: 'Messages', isNumber: true, cell: ({ count }) => formatCount(count) },
+        { title: 'Oldest', cell: ({ oldest }) => formatTime(oldest) },
+        { title: 'Next one is removed in', cell: ({ next_expiry: at }) => <Left until={at} /> },
+      ]}
+    />
+  )
+}
+
+/** Put on what the relay keeps. */
+export const RelayTag = () => (
+  <span class="tag" title="Parked by the relay, which keeps it and sends it again itself">
+    relay
+  </span>
+)
+
+/** How long is left, in another colour where it is little. */
+export function Left({ until }: { readonly until: string }) {
+  const ms = Date.parse(until) - now.value
+  return (
+    <span class={ms < 3 * 86_400_000 ? 'warn' : ''} title={formatTime(until)}>
+      {formatSpan(ms)}
+    </span>
   )
 }

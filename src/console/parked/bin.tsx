@@ -1,0 +1,239 @@
+import { useSignal } from '@preact/signals'
+import { useMemo } from 'preact/hooks'
+import type { BinPage, BinRecord, Client } from '../../client/index.ts'
+import { Dialog } from '../dialog.tsx'
+import { formatBytes, formatCount, formatNumberOf, formatTime } from '../format.ts'
+import { useKeys } from '../keys.ts'
+import { addressOf } from '../location.tsx'
+import { doSoon, say, sayProblem } from '../pending.tsx'
+import { Empty, Loaded, Problem, usePages } from '../resource.tsx'
+import { type Column, createSelection, Rows, type Selection } from '../rows.tsx'
+import { mayOperate, type Session } from '../session.ts'
+import { countOf, deleteParts, isParked, type Part, type SelectedDialogProps, usePlan } from './parked-messages.ts'
+import { Left } from './parked-views.tsx'
+
+/** Ids that one request takes. */
+const MAX_IDS = 1_000
+
+/** Deleted messages, for as long as they can be restored. */
+export function Bin({ session }: { readonly session: Session }) {
+  const selection = useMemo(createSelection, [])
+  const list = usePages<BinRecord, BinPage>((query) => session.client.bin(query), [session], { on: isParked })
+  const operates = mayOperate.value
+  return (
+    <Loaded resource={list}>
+      {({ items, next }) =>
+        items.length === 0 ? (
+          <Empty title="The bin is empty">
+            Messages that somebody deletes on the page Parked stay here for seven days, and can be restored.
+          </Empty>
+        ) : (
+          <>
+            {operates && (
+              <Restore
+                session={session}
+                items={items}
+                isCut={next !== null}
+                selection={selection}
+                onDone={list.refresh}
+              />
+            )}
+            <Rows
+              label="Deleted messages"
+              items={items}
+              idOf={({ id }) => id}
+              selection={operates ? selection : undefined}
+              cursor={selection}
+              onEnd={list.more}
+              columns={COLUMNS}
+            />
+          </>
+        )
+      }
+    </Loaded>
+  )
+}
+
+function Restore({
+  session,
+  items,
+  isCut,
+  selection,
+  onDone,
+}: {
+  readonly session: Session
+  readonly items: readonly BinRecord[]
+  /** There are more than were read. */
+  readonly isCut: boolean
+  readonly selection: Selection
+  readonly onDone: () => void
+}) {
+  const isBusy = useSignal(false)
+  const selected = items.filter(({ id }) => selection.ids.value.has(id)).map(({ id }) => id)
+  const restore = async () => {
+    const at = selection.at.peek()
+    const ids = selected.length > 0 ? selected : items.flatMap(({ id }) => (id === at ? [id] : []))
+    if (ids.length === 0) return say('Select messages first: with the check boxes, or with X.')
+    isBusy.value = true
+    let [moved, skipped] = [0, 0]
+    try {
+      for (let from = 0; from < ids.length; from += MAX_IDS) {
+        const answer = await session.client.restore(ids.slice(from, from + MAX_IDS))
+        moved += answer.moved
+        skipped += answer.skipped
+      }
+      selection.clear()
+      const left = skipped === 0 ? '' : ` ${formatNumberOf(skipped, 'message')} had left the bin before.`
+      say({
+        text: `${formatNumberOf(moved, 'message')} ${moved === 1 ? 'is' : 'are'} parked again.${left}`,
+        link: { href: addressOf('parked', { view: 'messages' }), label: 'Show parked messages' },
+      })
+    } catch (error) {
+      sayProblem(error)
+    } finally {
+      isBusy.value = false
+      onDone()
+    }
+  }
+  useKeys([{ key: 'u', does: 'restore the selected messages', run: () => void restore() }], [items, selected.length])
+  return (
+    <div class="actions">
+      <button disabled={selected.length === 0 || isBusy.value} onClick={() => void restore()}>
+        Restore
+      </button>
+      <span role="status">{selected.length === 0 ? 'None selected' : `${formatCount(selected.length)} selected`}</span>
+      {selected.length < items.length && (
+        <button class="second" onClick={() => selection.select(items.map(({ id }) => id))}>
+          Select {isCut ? `the newest ${formatCount(items.length)}` : `all ${formatCount(items.length)}`}
+        </button>
+      )}
+      {selected.length > 0 && (
+        <button class="quiet" onClick={() => selection.clear()}>
+          Clear selection
+        </button>
+      )}
+    </div>
+  )
+}
+
+const COLUMNS: readonly Column<BinRecord>[] = [
+  { title: 'Deleted', cell: ({ deleted_at: at }) => formatTime(at) },
+  { title: 'By', cell: ({ deleted_by: by }) => by },
+  { title: 'Route', cell: ({ route }) => route },
+  { title: 'Reference', cell: ({ subject }) => subject ?? '–' },
+  { title: 'Reason it was parked', cell: ({ reason }) => <span title={reason}>{reason}</span> },
+  { title: 'Size', isNumber: true, cell: ({ bytes }) => formatBytes(bytes) },
+  { title: 'Removed in', cell: ({ expires_at: at }) => <Left until={at} /> },
+]
+
+/** What has to be written before something is deleted for ever. */
+const WORD = 'delete'
+
+/** Asks before messages go to the bin; and again, about those of the relay, which have none. */
+export function DeleteDialog({ session: { client }, selected, onStart, onClose }: SelectedDialogProps) {
+  const { planned, problem } = usePlan(client, selected)
+  const isBinDone = useSignal(false)
+  if (planned === undefined)
+    return (
+      <Dialog title="Delete" onClose={onClose}>
+        {problem === undefined ? <p aria-busy="true">Counting …</p> : <Problem problem={problem} />}
+      </Dialog>
+    )
+  const { parts, sum } = planned
+  const [ofFunctions, ofRelay] = [parts.filter(({ from }) => from === 'functions'), parts.filter(isOfRelay)]
+  if (parts.length === 0)
+    return (
+      <Dialog title="There is nothing to delete" onClose={onClose}>
+        <p>The messages are gone, or a replay is sending them.</p>
+      </Dialog>
+    )
+  if (ofFunctions.length === 0 || isBinDone.value)
+    return <DeleteForEver key="relay" client={client} parts={ofRelay} onStart={onStart} onClose={onClose} />
+  const move = () => {
+    doSoon(`Deleting ${formatNumberOf(sum.total, 'message')}`, async () => {
+      onStart()
+      const { moved, skipped } = await deleteParts(client, ofFunctions)
+      const left = skipped === 0 ? '' : ` ${formatNumberOf(skipped, 'message')} stayed: gone, or being replayed.`
+      return {
+        text: `${formatNumberOf(moved, 'message')} ${moved === 1 ? 'was' : 'were'} moved to the bin.${left}`,
+        link: { href: addressOf('bin'), label: 'Show the bin' },
+      }
+    })
+    if (ofRelay.length > 0) isBinDone.value = true
+    else onClose()
+  }
+  return (
+    <Dialog key="functions" title={`Delete ${formatNumberOf(sum.total, 'message')}?`} onClose={onClose}>
+      <p>
+        Moved to the bin for seven days (<code>ENIGMA_BIN_DAYS</code>). They can be restored until then.
+      </p>
+      {sum.skipped > 0 && (
+        <p>{formatNumberOf(sum.skipped, 'message')} will stay: already gone, or being sent by a replay.</p>
+      )}
+      {sum.relay > 0 && (
+        <p>
+          {formatNumberOf(sum.relay, 'more message')} {sum.relay === 1 ? 'is' : 'are'} of the relay, which has no bin.
+          The next question is about {sum.relay === 1 ? 'it' : 'them'}.
+        </p>
+      )}
+      {!sum.complete && <p>Only the newest 20,000 were counted: there are more, and they are deleted too.</p>}
+      <div class="actions">
+        <button class="danger" onClick={move} autofocus>
+          Delete
+        </button>
+        <button class="quiet" onClick={onClose}>
+          Cancel
+        </button>
+      </div>
+    </Dialog>
+  )
+}
+
+const isOfRelay = ({ from }: Part): boolean => from === 'relay'
+
+function DeleteForEver({
+  client,
+  parts,
+  onStart,
+  onClose,
+}: Pick<SelectedDialogProps, 'onStart' | 'onClose'> & { readonly client: Client; readonly parts: readonly Part[] }) {
+  const written = useSignal('')
+  const count = parts.reduce((sum, { plan }) => sum + countOf(plan), 0)
+  const drop = (event: SubmitEvent) => {
+    event.preventDefault()
+    onClose()
+    doSoon(`Deleting ${formatNumberOf(count, 'message')} of the relay for ever`, async () => {
+      onStart()
+      const { asked } = await deleteParts(client, parts)
+      return `The relay was asked to delete ${formatNumberOf(asked, 'message')}. They leave the list when it has done so.`
+    })
+  }
+  return (
+    <Dialog title={`Delete ${formatNumberOf(count, 'message')} of the relay for ever?`} onClose={onClose}>
+      <form class="stack" onSubmit={drop}>
+        <p>
+          The relay keeps what it parked itself, and has no bin. <strong>Nobody can restore these messages.</strong>
+        </p>
+        <label>
+          <span>
+            Type <kbd>{WORD}</kbd> to confirm
+          </span>
+          <input
+            autocomplete="off"
+            autofocus
+            value={written.value}
+            onInput={({ currentTarget }) => void (written.value = currentTarget.value)}
+          />
+        </label>
+        <div class="actions">
+          <button class="danger" disabled={written.value.trim().toLowerCase() !== WORD}>
+            Delete for ever
+          </button>
+          <button type="button" class="quiet" onClick={onClose}>
+            Keep them
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}
