@@ -10,8 +10,7 @@ import { addressOf, FilterBar, filters, go, setFilters } from '../location.tsx'
 import { Empty, Problem, useResource } from '../resource.tsx'
 import { type Column, createSelection, Rows } from '../rows.tsx'
 import type { Session } from '../session.ts'
-import { createBuffer, type Entry, merge, toGapBars, toMissedBars } from './buffer.ts'
-import { destinationOf } from './destination.ts'
+import { createBuffer, destinationOf, type Entry, merge, toGapBars, toMissedBars } from './stream-entries.ts'
 
 /** Gaps before the page was opened that are shown below its changes. */
 const GAPS_MS = 3_600_000
