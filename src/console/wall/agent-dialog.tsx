@@ -5,8 +5,8 @@ import { formatCount, formatSpan, formatTime } from '../format.ts'
 import { addressOf } from '../location.tsx'
 import { Loaded, useResource } from '../resource.tsx'
 import { mayReveal, type Session } from '../session.ts'
-import type { WallModel } from './model.ts'
-import { lookOf } from './states.ts'
+import { lookOf } from './figures.tsx'
+import type { WallModel } from './wall-model.ts'
 
 /** All that is known of an agent now. */
 export function AgentDialog({

@@ -1,9 +1,9 @@
 import type { CampaignDetail, Figures, Stats, WallCampaign } from '../../client/index.ts'
-import { Chart, type ChartData } from '../chart.tsx'
 import { formatCount, formatTime } from '../format.ts'
 import { Loaded, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
-import type { WallModel } from './model.ts'
+import { Chart, type ChartData } from './chart.tsx'
+import type { WallModel } from './wall-model.ts'
 
 /** A campaign's charts, and all its end reasons. */
 export function CampaignDetails({

@@ -1,13 +1,12 @@
-import { useComputed, useSignal, type ReadonlySignal } from '@preact/signals'
+import { type ReadonlySignal, useComputed, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
-import { formatCount, formatSeconds, formatShare, formatSpan, formatTime } from '../format.ts'
 import type { Figures, WallCampaign } from '../../client/index.ts'
+import { formatCount, formatSeconds, formatShare, formatSpan, formatTime } from '../format.ts'
 import type { Session } from '../session.ts'
 import { CampaignDetails } from './campaign-details.tsx'
-import type { WallModel } from './model.ts'
-import { byState, campaignLook, lookOf } from './states.ts'
-import { writeText } from './tile.tsx'
-import { Rate, StateCounts } from './totals.tsx'
+import { byState, campaignLook, lookOf, Rate, StateCounts } from './figures.tsx'
+import { writeText } from './tiles.tsx'
+import type { WallModel } from './wall-model.ts'
 
 /** End reasons that a row has room for. */
 const MOST_REASONS = 3

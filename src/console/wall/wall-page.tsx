@@ -9,12 +9,10 @@ import { Empty, Loaded, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
 import { AgentDialog } from './agent-dialog.tsx'
 import { Campaigns } from './campaigns.tsx'
-import { createWallModel, isOfWall, type WallModel } from './model.ts'
-import { createShown, type Shown, SORTS } from './shown.ts'
-import { AGENT_STATES, lookOf } from './states.ts'
-import { ThresholdsDialog } from './thresholds-dialog.tsx'
+import { AGENT_STATES, lookOf, Totals } from './figures.tsx'
+import { ThresholdsDialog } from './thresholds.tsx'
 import { Tiles } from './tiles.tsx'
-import { Totals } from './totals.tsx'
+import { createShown, createWallModel, isOfWall, type Shown, SORTS, type WallModel } from './wall-model.ts'
 
 /** The call centre now. */
 export function Wall({ session }: { readonly session: Session }) {

@@ -1,8 +1,8 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type uPlot from 'uplot'
-import { formatCount, formatTime } from './format.ts'
-import { chosenTheme } from './main.tsx'
+import { formatCount, formatTime } from '../format.ts'
+import { chosenTheme } from '../main.tsx'
 
 /** Charts over time. What draws them is loaded when the first one is shown. */
 
