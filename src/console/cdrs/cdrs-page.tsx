@@ -4,12 +4,12 @@ import type { CdrFilter, CdrRecord, CdrsPage, CdrsQuery } from '../../client/ind
 import { formatCount, formatNumberOf, formatSeconds, formatTime } from '../format.ts'
 import { onChanges } from '../live.ts'
 import { FilterBar, type FilterField, filters, type Filters, go, setFilters } from '../location.tsx'
+import { ReRunDialog } from '../replays/replay-dialogs.tsx'
 import { Empty, Loaded, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
 import { CdrDialog } from './cdr-dialog.tsx'
 import { ExportDialog } from './export.tsx'
-import { ReRunDialog } from './replay-cdrs-dialog.tsx'
 
 const FIELDS: readonly FilterField[] = [
   { name: 'from', label: 'From (your time)', type: 'datetime-local' },

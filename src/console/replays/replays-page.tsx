@@ -9,7 +9,7 @@ import { say, sayProblem } from '../pending.tsx'
 import { Empty, Loaded, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import { ReplayDialog } from './replay-dialog.tsx'
+import { ReplayDialog } from './replay-dialogs.tsx'
 import { describeReplay, type Outcome, OUTCOME_NAMES, OUTCOMES, Progress, ReplayList, RESTING_MS, RUNNING_MS, State } from './replay-list.tsx'
 
 export function Replays({ session }: { readonly session: Session }) {
