@@ -1,7 +1,7 @@
 import { type ReadonlySignal, signal, useSignal, useSignalEffect } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { useKeys } from './keys.ts'
+import { useKeys } from './keyboard.ts'
 
 export type Column<Item> = {
   readonly title: string

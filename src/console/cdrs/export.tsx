@@ -4,8 +4,8 @@ import { allItems, type CdrRecord, type CdrsQuery, type Client } from '../../cli
 import { Dialog } from '../dialog.tsx'
 import { download, formatCount, formatNumberOf } from '../format.ts'
 import type { Filters } from '../location.tsx'
-import { sayProblem } from '../pending.tsx'
 import { mayReveal, type Session } from '../session.ts'
+import { sayProblem } from '../status-bar.tsx'
 import { describeFilters, toQuery } from './cdrs-page.tsx'
 
 type State = { readonly at: 'asked' } | { readonly at: 'reading'; readonly rows: number } | Done

@@ -6,9 +6,9 @@ import { Dialog } from '../dialog.tsx'
 import { formatCount, formatNumberOf, formatSpan } from '../format.ts'
 import { addressOf, type Filters, go, page } from '../location.tsx'
 import { countOf, findOldest, type SelectedDialogProps, startReplays, usePlan } from '../parked/parked-messages.ts'
-import { doSoon, type Said } from '../pending.tsx'
 import { Problem, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
+import { doSoon, type Said } from '../status-bar.tsx'
 
 const DEFAULT_RATE = 50
 const MAX_RATE = 1_000

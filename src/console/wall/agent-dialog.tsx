@@ -5,7 +5,7 @@ import { formatCount, formatSpan, formatTime } from '../format.ts'
 import { addressOf } from '../location.tsx'
 import { Loaded, useResource } from '../resource.tsx'
 import { mayReveal, type Session } from '../session.ts'
-import { lookOf } from './figures.tsx'
+import { lookOf } from './wall-figures.tsx'
 import type { WallModel } from './wall-model.ts'
 
 /** All that is known of an agent now. */

@@ -1,7 +1,7 @@
 import { effect, signal, useSignal } from '@preact/signals'
 import type { WallAgent } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
-import { AGENT_STATES, lookOf } from './figures.tsx'
+import { AGENT_STATES, lookOf } from './wall-figures.tsx'
 
 /** For how long an agent may be in a state until the wall says so. They are kept by the browser: each screen has its own. */
 

@@ -3,9 +3,9 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import type { WallAgent } from '../../client/index.ts'
 import type { Ticker } from '../clock.ts'
 import { formatSpan } from '../format.ts'
-import { useKeys } from '../keys.ts'
-import { lookOf } from './figures.tsx'
+import { useKeys } from '../keyboard.ts'
 import { levelOf, thresholds, timeInState } from './thresholds.tsx'
+import { lookOf } from './wall-figures.tsx'
 import type { Shown, WallModel } from './wall-model.ts'
 
 /** The size of a tile, in em of the grid: larger type has larger tiles. wall.css has the same. */

@@ -3,8 +3,8 @@ import type { Wall, WallAgent, WallCampaign } from '../../client/index.ts'
 import { createSpread, createTicker, now, setClock, type Spread, type Ticker } from '../clock.ts'
 import { onChanges } from '../live.ts'
 import { filters, type Filters } from '../location.tsx'
-import { compareStates, UNKNOWN } from './figures.tsx'
 import { type Level, levelOf, LEVELS, thresholds } from './thresholds.tsx'
+import { compareStates, UNKNOWN } from './wall-figures.tsx'
 
 /**
  * What the wall shows. An answer has all agents and campaigns: each has a signal of its own, so that only the tiles and rows that differ are

@@ -4,8 +4,8 @@ import type { Figures, WallCampaign } from '../../client/index.ts'
 import { formatCount, formatSeconds, formatShare, formatSpan, formatTime } from '../format.ts'
 import type { Session } from '../session.ts'
 import { CampaignDetails } from './campaign-details.tsx'
-import { byState, campaignLook, lookOf, Rate, StateCounts } from './figures.tsx'
 import { writeText } from './tiles.tsx'
+import { byState, campaignLook, lookOf, Rate, StateCounts } from './wall-figures.tsx'
 import type { WallModel } from './wall-model.ts'
 
 /** End reasons that a row has room for. */
