@@ -18,9 +18,7 @@ import { PendingBar } from './status-bar.tsx'
 import { Stream } from './stream/stream-page.tsx'
 import { Wall } from './wall/wall-page.tsx'
 import './console.css'
-import './parked/parked.css'
 import './wall/wall.css'
-import './cdrs/cdrs.css'
 
 followAddress()
 runClock()
