@@ -1,19 +1,20 @@
 import { batch, effect, type ReadonlySignal, signal, type Signal } from '@preact/signals'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 
-/** The API's time, since the clocks of screens are wrong. */
+/** The time of the API, because the clocks of wall displays are often wrong, and the work that is spread over frames. */
 
-/** Unix ms, to the second. */
+/** The time of the API in Unix ms. It changes once a second. */
 export const now = signal(Date.now())
 
 let offsetMs = 0
 
-/** Takes a time that the API has just answered. */
+/** Sets the clock to a time (ISO 8601) that the API has just returned. */
 export function setClock(iso: string): void {
   const apiMs = Date.parse(iso)
   if (!Number.isNaN(apiMs)) offsetMs = apiMs - Date.now()
 }
 
-/** Lets `now` go on while the page is visible. */
+/** Updates `now` once a second while the page is visible. */
 export function runClock(): void {
   const tick = () => {
     if (!document.hidden) now.value = Date.now() + offsetMs
@@ -22,29 +23,27 @@ export function runClock(): void {
   document.addEventListener('visibilitychange', tick)
 }
 
-/** Spreads what changes at once on a wall over several frames, so that no task is long. */
-
-/** Lets hundreds of texts tick each second. */
+/** Updates hundreds of texts each second, a few in each frame. */
 export type Ticker = {
-  /** Calls `tick` each second until what it returns is called. */
+  /** Calls `tick` each second. Returns a function that stops it. */
   readonly add: (tick: () => void) => () => void
   readonly dispose: () => void
 }
 
-/** Ticks in one frame: the layout of their texts takes a few milliseconds. */
-const TICKS = 40
+/** Texts that are updated in one frame: their layout takes a few milliseconds. */
+const MAX_TICKS_PER_FRAME = 40
 
 export function createTicker(nowMs: ReadonlySignal<number>): Ticker {
   const ticks = new Set<() => void>()
   let waiting: (() => void)[] = []
-  const frames = createFrames(() => {
-    for (const tick of waiting.splice(0, TICKS)) if (ticks.has(tick)) tick()
+  const frames = createFrameTask(() => {
+    for (const tick of waiting.splice(0, MAX_TICKS_PER_FRAME)) if (ticks.has(tick)) tick()
     return waiting.length > 0
   })
   const stop = effect(() => {
     void nowMs.value
     waiting = [...ticks]
-    frames.ask()
+    frames.request()
   })
   return {
     add: (tick) => {
@@ -58,53 +57,71 @@ export function createTicker(nowMs: ReadonlySignal<number>): Ticker {
   }
 }
 
-/** Sets many signals. */
-export type Spread = {
-  /** Sets a signal in one of the next frames; what it was to be before is forgotten. */
-  readonly set: <T>(signal: Signal<T>, value: T) => void
-  /** Leaves a signal as it is. */
-  readonly cancel: (signal: Signal) => void
+/** Calls `tick` when the component is rendered and each second after. It may write text past Preact, because hundreds of texts change each second. */
+export function useTick(ticker: Ticker, tick: () => void): void {
+  useLayoutEffect(tick)
+  const latest = useRef(tick)
+  latest.current = tick
+  useEffect(() => ticker.add(() => latest.current()), [ticker])
+}
+
+/** Writes a text past Preact. */
+export function writeText(element: HTMLElement | null, text: string): void {
+  if (element === null) return
+  const { firstChild } = element
+  if (firstChild instanceof Text) {
+    if (firstChild.data !== text) firstChild.data = text
+  } else element.textContent = text
+}
+
+/** Sets many signals over several frames, so that no task blocks the page. */
+export type FrameWriter = {
+  /** Sets a signal in one of the next frames. A value that was waiting for the same signal is replaced. */
+  readonly set: <T>(target: Signal<T>, value: T) => void
+  /** Drops the value that waits for a signal. */
+  readonly cancel: (target: Signal) => void
   readonly dispose: () => void
 }
 
-/** @param inFrame how many signals are set in one frame */
-export function createSpread(inFrame: number): Spread {
+/** @param perFrame how many signals are set in one frame */
+export function createFrameWriter(perFrame: number): FrameWriter {
   const waiting = new Map<Signal, () => void>()
-  const frames = createFrames(() => {
-    for (const [signal, set] of [...waiting].slice(0, inFrame)) {
-      waiting.delete(signal)
+  const frames = createFrameTask(() => {
+    for (const [target, set] of [...waiting].slice(0, perFrame)) {
+      waiting.delete(target)
       set()
     }
     return waiting.size > 0
   })
   return {
-    set: (signal, value) => {
-      waiting.set(signal as Signal, () => void (signal.value = value))
-      frames.ask()
+    set: (target, value) => {
+      waiting.set(target as Signal, () => void (target.value = value))
+      frames.request()
     },
-    cancel: (signal) => void waiting.delete(signal),
+    cancel: (target) => void waiting.delete(target),
     dispose: frames.dispose,
   }
 }
 
-const asked = new Set<() => boolean>()
+const pendingWork = new Set<() => boolean>()
 let frame = 0
 
-function run(): void {
-  const [work] = asked
+/** Runs one piece of work in each frame, in turn. */
+function runFrame(): void {
+  const [work] = pendingWork
   if (work === undefined) return void (frame = 0)
-  asked.delete(work)
-  if (batch(work)) asked.add(work)
-  frame = requestAnimationFrame(run)
+  pendingWork.delete(work)
+  if (batch(work)) pendingWork.add(work)
+  frame = requestAnimationFrame(runFrame)
 }
 
-/** Runs `work` in one of the next frames, and again for as long as it returns true: in each frame one of those that were asked for. */
-function createFrames(work: () => boolean) {
+/** Runs `work` in one of the next frames once `request` is called, and again for as long as it returns true. */
+function createFrameTask(work: () => boolean) {
   return {
-    ask: () => {
-      asked.add(work)
-      if (frame === 0) frame = requestAnimationFrame(run)
+    request: () => {
+      pendingWork.add(work)
+      if (frame === 0) frame = requestAnimationFrame(runFrame)
     },
-    dispose: () => void asked.delete(work),
+    dispose: () => void pendingWork.delete(work),
   }
 }

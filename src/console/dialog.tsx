@@ -5,11 +5,11 @@ export type DialogProps = {
   readonly title: string
   readonly onClose: () => void
   readonly children: ComponentChildren
-  /** As wide as a whole entry needs it. */
+  /** Wide enough for all fields of an entry. Default: false. */
   readonly isWide?: boolean
 }
 
-/** A dialog over the page, open for as long as it is rendered. Escape, and a click beside it, close it; the focus goes back to where it was. */
+/** Shows a modal dialog for as long as it is rendered. Escape and a click outside close it. Afterwards, the focus returns to the element that had it. */
 export function Dialog({ title, onClose, children, isWide = false }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()

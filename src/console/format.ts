@@ -1,5 +1,4 @@
-
-/** Values as people read them. */
+/** Text for people: formatted values, and text saved as a file. */
 
 const WHOLE = new Intl.NumberFormat('en')
 
@@ -11,7 +10,7 @@ export const formatNumberOf = (count: number, one: string, many = `${one}s`): st
 
 const pad = (part: number): string => String(part).padStart(2, '0')
 
-/** A length of time: `9s`, `4m 09s`, `2h 05m`, `3d 4h`. */
+/** Formats a duration: `9s`, `4m 09s`, `2h 05m`, `3d 4h`. */
 export function formatSpan(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1_000))
   const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3_600), Math.floor(seconds / 86_400)]
@@ -21,7 +20,7 @@ export function formatSpan(ms: number): string {
   return `${seconds}s`
 }
 
-/** Local time: `08:00:05`; of another day than `nowMs` with its date: `2026-01-31 08:00:05`. */
+/** Formats a local time: `08:00:05`. If the day is not that of `nowMs`, the date comes first: `2026-01-31 08:00:05`. */
 export function formatTime(iso: string | null | undefined, nowMs = Date.now()): string {
   if (iso === null || iso === undefined) return '–'
   const at = new Date(iso)
@@ -40,13 +39,13 @@ export function formatBytes(bytes: number): string {
   return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`
 }
 
-/** Gives text to the browser as a file. */
+/** Lets the browser save text as a file. */
 export function download(name: string, content: string | Blob, type = 'text/plain'): void {
   const href = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }))
   const link = document.createElement('a')
   link.href = href
   link.download = name
   link.click()
-  // The browser has begun to read it by then.
+  // The browser has started to read the URL by then.
   setTimeout(() => URL.revokeObjectURL(href), 10_000)
 }

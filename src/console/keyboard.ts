@@ -1,29 +1,29 @@
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 
-/** What the keyboard does, wherever no field has the focus. */
+/** Keyboard shortcuts. They apply while no field has the focus and no dialog is open. */
 
 export type Key = {
-  /** As `KeyboardEvent.key` has it; a capital letter is one with Shift. */
+  /** A value of `KeyboardEvent.key`. A capital letter means Shift and that letter. */
   readonly key: string
-  /** In a few words, for the list that `?` shows. */
+  /** The action in a few words, for the list that `?` shows. */
   readonly does: string
   readonly run: (event: KeyboardEvent) => void
 }
 
-/** All that count now: those of what was opened last come first. */
+/** All active shortcuts. Those of the component that was mounted last come first. */
 export const bindings = signal<readonly (readonly Key[])[]>([])
 
-/** Makes these keys count for as long as the component is there. `keys` is read when a key is pressed. */
+/** Activates shortcuts for as long as the component is mounted. They are replaced whenever one of `inputs` changes. */
 export function useKeys(keys: readonly Key[], inputs: readonly unknown[] = []): void {
   useEffect(() => {
     bindings.value = [keys, ...bindings.peek()]
-    return () => void (bindings.value = bindings.peek().filter((some) => some !== keys))
+    return () => void (bindings.value = bindings.peek().filter((other) => other !== keys))
   }, inputs)
 }
 
 const FIELDS = 'input, select, textarea, [contenteditable]'
-/** They have an Enter of their own. */
+/** Elements that handle Enter themselves. */
 const PRESSED = 'button, a, summary, input, select'
 
 export function listenToKeys(): void {
@@ -32,7 +32,7 @@ export function listenToKeys(): void {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
     if (!(target instanceof Element) || document.querySelector('dialog[open]') !== null) return
     if (target.matches(FIELDS) && !(target instanceof HTMLInputElement && target.type === 'checkbox')) {
-      // Back to the list.
+      // Escape returns from a field to the list.
       if (key === 'Escape' && target instanceof HTMLElement) target.blur()
       return
     }

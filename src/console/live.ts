@@ -3,13 +3,13 @@ import { ApiProblem, type Change, type Changes } from '../client/index.ts'
 import { now } from './clock.ts'
 import type { Session } from './session.ts'
 
-/** The changes of the read model as they happen, for all pages together: one request for a tab, and none while nobody looks at it. */
+/** Follows the change stream for all pages. A tab has one request open, and none while it is hidden. */
 
 export type Connection = {
   readonly isConnected: boolean
-  /** Unix ms on this machine. */
+  /** Since when it is connected or lost. Unix ms by the clock of this machine. */
   readonly sinceMs: number
-  /** Why it was lost. */
+  /** Why the connection was lost. */
   readonly why?: string | undefined
 }
 
@@ -19,36 +19,36 @@ type Listener = (news: Changes) => void
 
 const listeners = new Set<Listener>()
 
-/** Calls `listener` for all changes from now on, in order and each once. Returns what ends that. */
+/** Calls `listener` with every further change, in order and once each. Returns a function that stops it. */
 export function onChanges(listener: Listener): () => void {
   listeners.add(listener)
   return () => void listeners.delete(listener)
 }
 
-/** How many changes are remembered for a page that is opened later. */
-const MOST_RECENT = 2_000
+/** How many changes are kept for a page that is opened later. */
+const MAX_RECENT = 2_000
 
 let recent: readonly Change[] = []
 
-/** The latest changes, oldest first. */
+/** Returns the latest changes, oldest first. */
 export const recentChanges = (): readonly Change[] => recent
 
-/** A time whose changes were not heard: the connection was away for longer than the API remembers them. ISO 8601. */
+/** A time span (ISO 8601) whose changes were missed: the connection was lost for longer than the API keeps them. */
 export type Missed = { readonly from: string; readonly to: string }
 
-/** The latest of them, oldest first. */
+/** The latest missed time spans, oldest first. */
 export const missed = signal<readonly Missed[]>([])
-const MOST_MISSED = 50
+const MAX_MISSED = 50
 
-/** Follows changes until `ended`; while the page is hidden it waits, then goes on where it was. */
-export async function follow({ client }: Session, ended: AbortSignal): Promise<void> {
+/** Follows changes until `ended` aborts. It pauses while the page is hidden, and continues from the same position. */
+export async function followChanges({ client }: Session, ended: AbortSignal): Promise<void> {
   let cursor: string | undefined
-  /** Nothing was missed until then. */
-  let heardUntil: string | undefined
+  /** The time of the last change received. */
+  let receivedUntil: string | undefined
   recent = []
   missed.value = []
   while (!ended.aborted) {
-    await becomeVisible(ended)
+    await untilVisible(ended)
     const hidden = untilHidden(ended)
     const onConnection = (isConnected: boolean, problem?: ApiProblem) => {
       connection.value = { isConnected, sinceMs: Date.now(), why: problem?.message }
@@ -57,15 +57,15 @@ export async function follow({ client }: Session, ended: AbortSignal): Promise<v
       for await (const news of client.changes({ after: cursor, signal: hidden, onConnection })) {
         cursor = news.cursor
         const present = new Date(now.peek()).toISOString()
-        if (news.reset && heardUntil !== undefined)
-          missed.value = [...missed.peek(), { from: heardUntil, to: present }].slice(-MOST_MISSED)
-        heardUntil = news.changes.at(-1)?.at ?? present
-        recent = [...recent, ...news.changes].slice(-MOST_RECENT)
+        if (news.reset && receivedUntil !== undefined)
+          missed.value = [...missed.peek(), { from: receivedUntil, to: present }].slice(-MAX_MISSED)
+        receivedUntil = news.changes.at(-1)?.at ?? present
+        recent = [...recent, ...news.changes].slice(-MAX_RECENT)
         for (const listener of listeners) listener(news)
       }
     } catch (error) {
       if (!(error instanceof ApiProblem)) throw error
-      // Whatever is not the token's fault may go away.
+      // Only an invalid token is permanent: retry after any other error.
       if (error.status === 401) return
       onConnection(false, error)
       cursor = undefined
@@ -74,29 +74,29 @@ export async function follow({ client }: Session, ended: AbortSignal): Promise<v
   }
 }
 
-function becomeVisible(ended: AbortSignal): Promise<void> {
+function untilVisible(ended: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const look = () => {
+    const check = () => {
       if (document.hidden && !ended.aborted) return
-      document.removeEventListener('visibilitychange', look)
+      document.removeEventListener('visibilitychange', check)
       resolve()
     }
-    document.addEventListener('visibilitychange', look)
-    ended.addEventListener('abort', look, { once: true })
-    look()
+    document.addEventListener('visibilitychange', check)
+    ended.addEventListener('abort', check, { once: true })
+    check()
   })
 }
 
 function untilHidden(ended: AbortSignal): AbortSignal {
   const controller = new AbortController()
-  const look = () => {
+  const check = () => {
     if (!document.hidden && !ended.aborted) return
-    document.removeEventListener('visibilitychange', look)
-    ended.removeEventListener('abort', look)
+    document.removeEventListener('visibilitychange', check)
+    ended.removeEventListener('abort', check)
     controller.abort()
   }
-  document.addEventListener('visibilitychange', look)
-  ended.addEventListener('abort', look)
-  look()
+  document.addEventListener('visibilitychange', check)
+  ended.addEventListener('abort', check)
+  check()
   return controller.signal
 }

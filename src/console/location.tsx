@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 
-/** Which page is shown, and with which filters: `#/parked?route=campaigns-cdr`. */
+/** The page and its filters, which the address holds (`#/parked?route=campaigns-cdr`), and the form that edits the filters. */
 
 export const PAGES = ['wall', 'cdrs', 'stream', 'parked', 'replays', 'bin', 'health'] as const
 export type PageName = (typeof PAGES)[number]
@@ -11,17 +11,17 @@ export type Filters = Readonly<Record<string, string>>
 export const page = signal<PageName>('wall')
 export const filters = signal<Filters>({})
 
-/** What a search by them says about somebody. */
+/** Filters whose values are personal data. */
 const PERSONAL = new Set(['number', 'contact'])
 
-/** As long as a phone number, however it is written. Times and ids are no numbers. */
+/** Matches digits of the length of a phone number, in any notation. Some filters are exempt, because times and ids match too. */
 const LIKE_NUMBER = /\d(?:[ ()+./-]{0,2}\d){6,}/
 const NEVER_A_NUMBER = new Set(['from', 'to', 'since', 'until', 'id', 'replay', 'cdr'])
 
-/** An id of a notification has the time in it. */
+/** A notification id contains a time, which looks like a phone number. */
 const isNotification = (name: string, value: string): boolean => name === 'notification' && value.includes('/')
 
-/** Whether a filter stays out of addresses: the page's, which is kept in a history and shown to whoever looks on, and those of requests, which are in logs. */
+/** Returns whether a filter must stay out of URLs: the browser keeps the page's URL in its history, and servers log the URLs of requests. */
 export const isPrivate = (name: string, value: string): boolean =>
   PERSONAL.has(name) || (!NEVER_A_NUMBER.has(name) && !isNotification(name, value) && LIKE_NUMBER.test(value))
 
@@ -31,10 +31,10 @@ function format(name: PageName, values: Filters): string {
   return `#/${name}${query === '' ? '' : `?${query}`}`
 }
 
-/** The address of a page, for links. */
+/** Returns the address of a page, for links. */
 export const addressOf = (name: PageName, values: Filters = {}): string => format(name, values)
 
-/** Shows a page. Filters that are '' are left out. */
+/** Shows a page. Filters with the value '' are removed. */
 export function go(name: PageName, values: Filters = {}): void {
   const next = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ''))
   const address = format(name, next)
@@ -43,25 +43,35 @@ export function go(name: PageName, values: Filters = {}): void {
   filters.value = next
 }
 
-/** Changes filters of this page, in place of the entry in the history: each letter of a search would be one. */
+/** Changes filters of the page. It replaces the entry in the history, because each change of a filter would add one. */
 export function setFilters(changed: Filters): void {
   const next = Object.fromEntries(Object.entries({ ...filters.value, ...changed }).filter(([, value]) => value !== ''))
   history.replaceState(null, '', format(page.value, next))
   filters.value = next
 }
 
-function read(): void {
+function readAddress(): void {
   const [path = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?')
   const name = PAGES.find((one) => one === path)
   page.value = name ?? 'wall'
   filters.value = name === undefined ? {} : Object.fromEntries(new URLSearchParams(query))
 }
 
-/** Follows the address from now on. */
+/**
+ * Converts the local time of a `datetime-local` field to UTC, because the API refuses times without a zone. Returns a text that is not a time unchanged, so that the API
+ * reports the error.
+ */
+export function toUtc(local: string | undefined): string | undefined {
+  if (local === undefined || local === '') return undefined
+  const at = new Date(local)
+  return Number.isNaN(at.getTime()) ? local : at.toISOString()
+}
+
+/** Updates page and filters whenever the address changes. */
 export function followAddress(): void {
-  read()
-  addEventListener('popstate', read)
-  addEventListener('hashchange', read)
+  readAddress()
+  addEventListener('popstate', readAddress)
+  addEventListener('hashchange', readAddress)
 }
 
 export type FilterField = {
@@ -69,13 +79,13 @@ export type FilterField = {
   readonly label: string
   readonly placeholder?: string
   readonly type?: 'text' | 'search' | 'datetime-local' | 'number'
-  /** A list to choose from. */
+  /** The values of a list to choose from. Without them, the filter is a text field. */
   readonly options?: readonly { readonly value: string; readonly label: string }[]
-  /** What the list says where nothing is selected. Default: all. */
+  /** The label of the list for no selection. Default: `all`. */
   readonly none?: string
 }
 
-/** The filters of a page, kept in the address. `/` goes to the first. */
+/** Shows the fields that edit the filters of a page. */
 export function FilterBar({
   fields,
   children,
@@ -118,5 +128,5 @@ export function FilterBar({
   )
 }
 
-/** Goes to the first filter of the page. */
+/** Moves the focus to the first filter of the page. */
 export const focusFilter = (): void => document.querySelector<HTMLElement>('[data-filter]')?.focus()

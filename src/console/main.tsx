@@ -8,22 +8,20 @@ import { Dialog } from './dialog.tsx'
 import { formatSpan } from './format.ts'
 import { Health } from './health/health-page.tsx'
 import { bindings, listenToKeys, useKeys } from './keyboard.ts'
-import { connection, follow } from './live.ts'
+import { connection, followChanges } from './live.ts'
 import { addressOf, focusFilter, followAddress, go, page, type PageName, PAGES } from './location.tsx'
 import { Bin } from './parked/bin-page.tsx'
 import { Parked } from './parked/parked-page.tsx'
 import { Replays } from './replays/replays-page.tsx'
 import { logIn, logOut, resume, session, type Session, whyLoggedOut } from './session.ts'
-import { PendingBar } from './status-bar.tsx'
+import { StatusBar } from './status-bar.tsx'
 import { Stream } from './stream/stream-page.tsx'
 import { Wall } from './wall/wall-page.tsx'
+
 import './console.css'
 import './wall/wall.css'
 
-followAddress()
-runClock()
-listenToKeys()
-render(<App />, document.body)
+/** The frame around all pages: the login, the navigation, and the colours. The browser starts here. */
 
 const TITLES: Readonly<Record<PageName, string>> = {
   wall: 'Wall',
@@ -35,7 +33,7 @@ const TITLES: Readonly<Record<PageName, string>> = {
   health: 'Health',
 }
 
-const SHOWN: Readonly<Record<PageName, ComponentType<{ session: Session }>>> = {
+const PAGE_COMPONENTS: Readonly<Record<PageName, ComponentType<{ session: Session }>>> = {
   wall: Wall,
   cdrs: Cdrs,
   stream: Stream,
@@ -45,7 +43,25 @@ const SHOWN: Readonly<Record<PageName, ComponentType<{ session: Session }>>> = {
   health: Health,
 }
 
-export function App() {
+const THEMES = ['system', 'light', 'dark'] as const
+type Theme = (typeof THEMES)[number]
+
+const THEME_KEY = 'enigma-relay theme'
+const isTheme = (text: string | null): text is Theme => THEMES.some((one) => one === text)
+
+const kept = localStorage.getItem(THEME_KEY)
+
+const chosenTheme = signal<Theme>(isTheme(kept) ? kept : 'system')
+
+const showNextTheme = (): void =>
+  void (chosenTheme.value = THEMES[(THEMES.indexOf(chosenTheme.peek()) + 1) % THEMES.length] ?? 'system')
+
+effect(() => {
+  localStorage.setItem(THEME_KEY, chosenTheme.value)
+  document.documentElement.dataset['theme'] = chosenTheme.value
+})
+
+function App() {
   const who = session.value
   return who === undefined ? <Login /> : <Shell session={who} />
 }
@@ -53,16 +69,16 @@ export function App() {
 function Login() {
   const problem = useSignal('')
   const isBusy = useSignal(true)
-  const tell = (error: unknown) => {
+  const showProblem = (error: unknown) => {
     problem.value = error instanceof ApiProblem ? error.detail : String(error)
   }
   useEffect(() => {
     document.title = 'enigma-relay: log in'
-    // An API that does not answer keeps nobody from trying again.
+    // If the API does not answer, the form is enabled again, so that the user can retry.
     if (whyLoggedOut.peek() !== '') isBusy.value = false
     else
       resume()
-        .catch(tell)
+        .catch(showProblem)
         .finally(() => void (isBusy.value = false))
   }, [])
   const submit = async (event: SubmitEvent) => {
@@ -72,12 +88,12 @@ function Login() {
     try {
       await logIn(typeof token === 'string' ? token.trim() : '')
     } catch (error) {
-      tell(error)
+      showProblem(error)
     } finally {
       isBusy.value = false
     }
   }
-  const said = problem.value || whyLoggedOut.value
+  const message = problem.value || whyLoggedOut.value
   return (
     <main class="login">
       <h1>enigma-relay</h1>
@@ -88,14 +104,14 @@ function Login() {
         </label>
         <button disabled={isBusy.value}>Log in</button>
       </form>
-      {said !== '' && (
+      {message !== '' && (
         <p class="problem" role="alert">
-          {said}
+          {message}
         </p>
       )}
       <p class="hint">
-        A token of <code>API_TOKENS</code>. The tab keeps it until it is closed. The role <code>operate</code> is needed
-        to replay, delete and reveal.
+        Use a token from <code>API_TOKENS</code>. It is stored until you close the tab. To replay, delete or reveal, the
+        token needs the role <code>operate</code>.
       </p>
     </main>
   )
@@ -105,12 +121,12 @@ function Shell({ session: who }: { readonly session: Session }) {
   const isHelpOpen = useSignal(false)
   useEffect(() => {
     const ended = new AbortController()
-    void follow(who, ended.signal)
+    void followChanges(who, ended.signal)
     return () => ended.abort()
   }, [who])
   useKeys([
-    { key: '/', does: 'filter', run: focusFilter },
-    { key: '?', does: 'show the keys', run: () => void (isHelpOpen.value = true) },
+    { key: '/', does: 'go to the first filter', run: focusFilter },
+    { key: '?', does: 'show all keys', run: () => void (isHelpOpen.value = true) },
     ...PAGES.map((name, at) => ({ key: String(at + 1), does: TITLES[name], run: () => go(name) })),
   ])
   useEffect(() => {
@@ -126,7 +142,7 @@ function Shell({ session: who }: { readonly session: Session }) {
           document.querySelector<HTMLElement>('main')?.focus()
         }}
       >
-        Skip to the page
+        Skip to the content
       </a>
       <header class="top">
         <nav aria-label="Pages">
@@ -140,7 +156,7 @@ function Shell({ session: who }: { readonly session: Session }) {
           <span title={`Role ${who.config.role}`}>
             {who.config.name} <small>{who.config.role}</small>
           </span>
-          <button class="quiet" aria-label={`Colours: ${chosenTheme.value}`} onClick={nextTheme}>
+          <button class="quiet" aria-label={`Colours: ${chosenTheme.value}`} onClick={showNextTheme}>
             {chosenTheme.value === 'dark' ? '☾' : chosenTheme.value === 'light' ? '☀' : '◐'}
           </button>
           <button class="quiet" aria-label="Keyboard" onClick={() => void (isHelpOpen.value = true)}>
@@ -151,12 +167,12 @@ function Shell({ session: who }: { readonly session: Session }) {
           </button>
         </div>
       </header>
-      <Lost />
+      <ConnectionLost />
       <main id="main" tabIndex={-1} class={`page-${page.value}`}>
         <h1 class="title">{TITLES[page.value]}</h1>
         <Page session={who} />
       </main>
-      <PendingBar />
+      <StatusBar />
       {isHelpOpen.value && (
         <Dialog title="Keyboard" onClose={() => void (isHelpOpen.value = false)}>
           <dl class="keys">
@@ -176,41 +192,28 @@ function Shell({ session: who }: { readonly session: Session }) {
 }
 
 /**
- * The page itself. It is the only child of this component, and not of an element: an element keeps the children that it was rendered with, and with them, through what
- * they share with later ones, everything that a page has ever shown.
+ * Renders the page. It must be the only child of a component instead of a child of an element: Preact elements keep references to the children that they were first
+ * rendered with. Those share data with later children, so nothing that a page has ever shown would be freed.
  */
 function Page({ session: who }: { readonly session: Session }) {
-  const Shown = SHOWN[page.value]
-  return <Shown session={who} />
+  const Component = PAGE_COMPONENTS[page.value]
+  return <Component session={who} />
 }
 
-/** For how long the connection has been away. */
-function Lost() {
+/** Shows for how long the connection has been lost. */
+function ConnectionLost() {
   const { isConnected, sinceMs, why } = connection.value
   if (isConnected) return <div role="status" class="lost" hidden />
-  // It ticks.
+  // Subscribes to the clock, so that the time is updated each second.
   void now.value
   return (
     <div role="status" class="lost">
-      Connection lost for {formatSpan(Date.now() - sinceMs)}: what you see is from before. {why} Trying again …
+      Connection lost for {formatSpan(Date.now() - sinceMs)}: this page may be out of date. {why} Reconnecting …
     </div>
   )
 }
 
-const THEMES = ['system', 'light', 'dark'] as const
-type Theme = (typeof THEMES)[number]
-
-const KEY = 'enigma-relay theme'
-const isTheme = (text: string | null): text is Theme => THEMES.some((one) => one === text)
-
-const kept = localStorage.getItem(KEY)
-
-export const chosenTheme = signal<Theme>(isTheme(kept) ? kept : 'system')
-
-export const nextTheme = (): void =>
-  void (chosenTheme.value = THEMES[(THEMES.indexOf(chosenTheme.peek()) + 1) % THEMES.length] ?? 'system')
-
-effect(() => {
-  localStorage.setItem(KEY, chosenTheme.value)
-  document.documentElement.dataset['theme'] = chosenTheme.value
-})
+followAddress()
+runClock()
+listenToKeys()
+render(<App />, document.body)

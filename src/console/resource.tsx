@@ -4,27 +4,27 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { ApiProblem, type Change } from '../client/index.ts'
 import { connection, onChanges } from './live.ts'
 
-/** What a page reads from the API, and reads again when it may have changed. */
+/** Answers of the API that a page shows, and reads again when they may have changed. */
 
 export type Resource<T> = {
-  /** The last answer; undefined until the first. It stays while the API is away. */
+  /** The last answer; undefined before the first. It stays while the API is unavailable. */
   readonly data: ReadonlySignal<T | undefined>
-  /** Why the last read failed. */
+  /** Why the last request failed. */
   readonly problem: ReadonlySignal<ApiProblem | undefined>
-  /** Reads again, soon. */
+  /** Reads again as soon as `minIntervalMs` allows. */
   readonly refresh: () => void
 }
 
 export type ResourceOptions = {
-  /** Whether a change may have changed the answer. */
-  readonly on?: ((change: Change) => boolean) | undefined
-  /** The least time (ms) between two reads. Default 1,000. */
-  readonly leastMs?: number | undefined
-  /** Reads again after so long (ms) in any case. Default: never. */
-  readonly everyMs?: number | undefined
+  /** Returns whether a change may affect the answer, so that it is read again. Default: no change does. */
+  readonly refreshOn?: ((change: Change) => boolean) | undefined
+  /** The minimum time (ms) between two requests. Default 1,000. */
+  readonly minIntervalMs?: number | undefined
+  /** Reads again at this interval (ms), even without a change. Default: never. */
+  readonly pollMs?: number | undefined
 }
 
-/** Reads with `read`, anew whenever one of `inputs` is another; one read at a time, and none while the page is hidden. */
+/** Calls `read`, and again whenever one of `inputs` changes. Only one request is open at a time, and none starts while the page is hidden. */
 export function useResource<T>(
   read: (signal: AbortSignal) => Promise<T>,
   inputs: readonly unknown[],
@@ -40,11 +40,11 @@ export function useResource<T>(
   )
   useEffect(() => {
     const ended = new AbortController()
-    const bell = createBell()
-    wake.now = bell.ring
+    const alarm = createAlarm()
+    wake.now = alarm.set
     const run = async () => {
       while (!ended.signal.aborted) {
-        await bell.rung()
+        await alarm.wait()
         if (ended.signal.aborted) return
         try {
           const answer = await read(ended.signal)
@@ -56,22 +56,22 @@ export function useResource<T>(
           problem.value =
             error instanceof ApiProblem ? error : new ApiProblem(0, 'unexpected', String(error), { cause: error })
         }
-        await new Promise((resolve) => setTimeout(resolve, options.leastMs ?? 1_000))
+        await new Promise((resolve) => setTimeout(resolve, options.minIntervalMs ?? 1_000))
       }
     }
     const stopChanges = onChanges(({ changes, reset }) => {
-      if (reset || (options.on !== undefined && changes.some(options.on))) bell.ring()
+      if (reset || (options.refreshOn !== undefined && changes.some(options.refreshOn))) alarm.set()
     })
-    // What changed while the API was away may not be a change that it tells.
+    // While the API was unavailable, the answer may have changed without an entry in the change stream.
     const stopConnection = connection.subscribe(({ isConnected }) => {
-      if (isConnected && problem.peek() !== undefined) bell.ring()
+      if (isConnected && problem.peek() !== undefined) alarm.set()
     })
-    const timer = options.everyMs === undefined ? undefined : setInterval(bell.ring, options.everyMs)
-    bell.ring()
+    const timer = options.pollMs === undefined ? undefined : setInterval(alarm.set, options.pollMs)
+    alarm.set()
     void run()
     return () => {
       ended.abort()
-      bell.ring()
+      alarm.set()
       stopChanges()
       stopConnection()
       clearInterval(timer)
@@ -80,45 +80,44 @@ export function useResource<T>(
   return useMemo(() => ({ data, problem, refresh: () => wake.now() }), [])
 }
 
-/** A bell that is heard once, however often it was rung, and not while nobody looks at the page. */
-function createBell() {
-  let isRung = false
-  let hear = () => {}
-  const ring = () => {
-    isRung = true
-    if (!document.hidden) hear()
+/** Creates an alarm: `wait` resolves once after any number of `set`, and only while the page is visible. */
+function createAlarm() {
+  let isSet = false
+  let check = () => {}
+  const set = () => {
+    isSet = true
+    if (!document.hidden) check()
   }
   return {
-    ring,
-    rung: async (): Promise<void> => {
-      if (!isRung || document.hidden)
+    set,
+    wait: async (): Promise<void> => {
+      if (!isSet || document.hidden)
         await new Promise<void>((resolve) => {
-          const look = () => {
-            if (document.hidden || !isRung) return
-            document.removeEventListener('visibilitychange', look)
+          check = () => {
+            if (document.hidden || !isSet) return
+            document.removeEventListener('visibilitychange', check)
             resolve()
           }
-          hear = look
-          document.addEventListener('visibilitychange', look)
+          document.addEventListener('visibilitychange', check)
         })
-      isRung = false
-      hear = () => {}
+      isSet = false
+      check = () => {}
     },
   }
 }
 
 export type Pages<Item> = Resource<{ readonly items: readonly Item[]; readonly next: string | null }> & {
-  /** Reads another page. */
+  /** Reads one more page. */
   readonly more: () => void
 }
 
-/** As many as one request can have. */
-const LIMIT = 500
+/** Items per request: the maximum of the API. */
+const PAGE_LIMIT = 500
 
-/** Requests for one page at most: the API looks at thousands of items for each. */
-const MOST_SPARSE = 10
+/** Requests for one page: the API examines thousands of items for each. */
+const MAX_REQUESTS_PER_PAGE = 10
 
-/** The same for a list, of which as many pages are read as somebody has scrolled to. */
+/** Reads a list like `useResource`, with as many pages as the user has scrolled to. */
 export function usePages<Item, Page extends { readonly items: readonly Item[]; readonly next: string | null }>(
   list: (query: { cursor?: string; limit: number; signal: AbortSignal }) => Promise<Page>,
   inputs: readonly unknown[],
@@ -130,9 +129,13 @@ export function usePages<Item, Page extends { readonly items: readonly Item[]; r
     async (abort) => {
       const items: Item[] = []
       let cursor: string | undefined
-      // Where a filter leaves little of each page, it takes several to fill one.
-      for (let pages = 0; items.length < wanted.pages * LIMIT && pages < wanted.pages * MOST_SPARSE; pages++) {
-        const page = await list({ ...(cursor === undefined ? {} : { cursor }), limit: LIMIT, signal: abort })
+      // If few items match the filter, one page takes several requests.
+      for (
+        let pages = 0;
+        items.length < wanted.pages * PAGE_LIMIT && pages < wanted.pages * MAX_REQUESTS_PER_PAGE;
+        pages++
+      ) {
+        const page = await list({ ...(cursor === undefined ? {} : { cursor }), limit: PAGE_LIMIT, signal: abort })
         if (pages === 0) first.value = page
         items.push(...page.items)
         if (page.next === null) return { items, next: null }
@@ -151,7 +154,7 @@ export function usePages<Item, Page extends { readonly items: readonly Item[]; r
       more: () => {
         const { data } = resource
         const value = data.peek()
-        if (value === undefined || value.next === null || value.items.length < wanted.pages * LIMIT) return
+        if (value === undefined || value.next === null || value.items.length < wanted.pages * PAGE_LIMIT) return
         wanted.pages++
         resource.refresh()
       },
@@ -160,7 +163,7 @@ export function usePages<Item, Page extends { readonly items: readonly Item[]; r
   )
 }
 
-/** Why there is nothing, and what would fill it. */
+/** Explains why a list is empty, and when entries appear. */
 export function Empty({ title, children }: { readonly title: string; readonly children?: ComponentChildren }) {
   return (
     <div class="empty">
@@ -170,7 +173,7 @@ export function Empty({ title, children }: { readonly title: string; readonly ch
   )
 }
 
-/** Why a page cannot show something, with a button to try it again. */
+/** Shows why a request failed, with a button to retry. */
 export function Problem({ problem, onRetry }: { readonly problem: ApiProblem; readonly onRetry?: () => void }) {
   return (
     <div class="problem box" role="alert">
@@ -180,7 +183,7 @@ export function Problem({ problem, onRetry }: { readonly problem: ApiProblem; re
   )
 }
 
-/** Shows the data of a resource, the problem of its last read, or that it is being read. Older data stay when a later read fails. */
+/** Shows the data of a resource, the error of its last request, or that it is loading. If a later request fails, the older data stay. */
 export function Loaded<T>({
   resource: { data, problem, refresh },
   children,
@@ -197,10 +200,9 @@ export function Loaded<T>({
         children(data.value)
       ) : (
         <p class="loading" aria-busy="true">
-          {problem.value === undefined ? 'Reading …' : 'The API cannot be reached.'}
+          {problem.value === undefined ? 'Loading …' : 'The API cannot be reached.'}
         </p>
       )}
     </>
   )
 }
-

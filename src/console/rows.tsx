@@ -6,37 +6,37 @@ import { useKeys } from './keyboard.ts'
 export type Column<Item> = {
   readonly title: string
   readonly cell: (item: Item) => ComponentChildren
-  /** Numbers are aligned at their end. */
+  /** Numbers are right-aligned. Default: false. */
   readonly isNumber?: boolean
 }
 
 export type RowsProps<Item> = {
-  /** What the list is, for a screen reader. */
+  /** The name of the list, for screen readers. */
   readonly label: string
   readonly items: readonly Item[]
   readonly idOf: (item: Item) => string
   readonly columns: readonly Column<Item>[]
-  /** Lets rows be selected. Default: they cannot. */
+  /** Makes rows selectable. Default: they are not. */
   readonly selection?: Selection | undefined
-  /** The row that the keyboard is at, where rows cannot be selected. */
+  /** Holds the row that has the keyboard's cursor. Default: `selection`. */
   readonly cursor?: Selection | undefined
   readonly onOpen?: ((item: Item) => void) | undefined
-  /** Somebody has scrolled to the end of what was read. */
+  /** Is called when the user has scrolled to the end of the items. */
   readonly onEnd?: (() => void) | undefined
   readonly rowClass?: ((item: Item) => string) | undefined
-  /** Takes the place of all cells, for what is no row like the others. */
+  /** Returns the content of a row without columns, or undefined for a normal row. */
   readonly bar?: ((item: Item) => ComponentChildren | undefined) | undefined
-  /** Is told when the list is scrolled away from its beginning, and back. */
+  /** Is called when the user scrolls away from the top of the list, and back. */
   readonly onTop?: ((isAtTop: boolean) => void) | undefined
 }
 
-/** In px; console.css has the same. */
+/** In px. console.css has the same value. */
 const ROW_HEIGHT = 34
 
-/** Rows beyond both ends of the screen, so that scrolling shows no white. */
-const BEYOND = 12
+/** Extra rows above and below the screen, so that scrolling shows no blank space. */
+const OVERSCAN = 12
 
-/** A table of which only the rows on the screen are in the document: ten thousand are as fast as ten. */
+/** Renders a table of which only the visible rows are in the document, so that ten thousand rows are as fast as ten. */
 export function Rows<Item>({
   label,
   items,
@@ -59,8 +59,8 @@ export function Rows<Item>({
   const measure = () => {
     const { current } = frame
     if (current === null) return
-    first.value = Math.max(0, Math.floor(current.scrollTop / ROW_HEIGHT) - BEYOND)
-    visible.value = Math.ceil(current.clientHeight / ROW_HEIGHT) + 2 * BEYOND
+    first.value = Math.max(0, Math.floor(current.scrollTop / ROW_HEIGHT) - OVERSCAN)
+    visible.value = Math.ceil(current.clientHeight / ROW_HEIGHT) + 2 * OVERSCAN
     const isAtTop = current.scrollTop < ROW_HEIGHT / 2
     if (isAtTop !== wasAtTop.current) onTop?.((wasAtTop.current = isAtTop))
     if (current.scrollTop + current.clientHeight > current.scrollHeight - 10 * ROW_HEIGHT) onEnd?.()
@@ -73,7 +73,7 @@ export function Rows<Item>({
     return () => observer.disconnect()
   }, [])
 
-  /** The row that the keyboard has moved to is on the screen, and has the focus. */
+  /** Whether the keyboard has moved the cursor: its row is then scrolled into view and gets the focus. */
   const moved = useRef(false)
   useSignalEffect(() => {
     const id = cursor?.at.value
@@ -104,7 +104,7 @@ export function Rows<Item>({
       ? []
       : [
           { key: 'j', does: 'next row', run: () => move(1, false) },
-          { key: 'k', does: 'row before', run: () => move(-1, false) },
+          { key: 'k', does: 'previous row', run: () => move(-1, false) },
           ...(onOpen === undefined ? [] : [{ key: 'Enter', does: 'open the row', run: open }]),
           ...(selection === undefined
             ? []
@@ -119,14 +119,14 @@ export function Rows<Item>({
                 },
                 {
                   key: 'X',
-                  does: 'select all rows from the last one',
+                  does: 'select all rows from the last selected one',
                   run: () => {
                     const id = selection.at.peek()
                     if (id !== undefined) selection.toggle(ids, id, true)
                   },
                 },
                 { key: 'J', does: 'select this row and the next', run: () => move(1, true) },
-                { key: 'K', does: 'select this row and the one before', run: () => move(-1, true) },
+                { key: 'K', does: 'select this row and the previous one', run: () => move(-1, true) },
               ]),
         ],
     [items, cursor, selection, onOpen],
@@ -136,7 +136,7 @@ export function Rows<Item>({
   const shown = items.slice(start, start + visible.value)
   const below = Math.max(0, items.length - start - shown.length)
   const isAll = selection?.isAll.value === true
-  /** The row that Tab comes to: the one that the keyboard is at, or the first on the screen. */
+  /** The row that Tab reaches: the one with the cursor, or the first visible one. */
   const at = cursor?.at.value
   const tabbed = shown.some((item) => idOf(item) === at) ? at : shown[0] && idOf(shown[0])
   return (
@@ -212,18 +212,18 @@ export function Rows<Item>({
   )
 }
 
-/** Which rows of a list are selected, and which one the keyboard is at. */
+/** The selected rows of a list, and the row that has the keyboard's cursor. */
 export type Selection = {
-  /** The ids of selected rows. */
+  /** The ids of the selected rows. */
   readonly ids: ReadonlySignal<ReadonlySet<string>>
-  /** Every row that matches the filters is selected, those too that were not read. */
+  /** Whether every row that matches the filters is selected, including rows that were not read. */
   readonly isAll: ReadonlySignal<boolean>
-  /** The id of the row that the keyboard is at. */
+  /** The id of the row that has the cursor. */
   readonly at: ReadonlySignal<string | undefined>
-  /** Moves the keyboard by so many rows; `range` selects the rows between. */
+  /** Moves the cursor by a number of rows. `range` also selects the rows between. */
   readonly move: (rows: readonly string[], by: number, range?: boolean) => void
   readonly focus: (id: string) => void
-  /** Selects a row, or no longer; `range` selects all rows from the last one that was selected. */
+  /** Selects or deselects a row. `range` selects all rows from the last selected one. */
   readonly toggle: (rows: readonly string[], id: string, range?: boolean) => void
   readonly selectAll: () => void
   readonly select: (ids: Iterable<string>) => void

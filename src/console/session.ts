@@ -1,31 +1,31 @@
 import { computed, signal } from '@preact/signals'
 import { ApiProblem, createClient, type Client, type Config } from '../client/index.ts'
 
-/** Who uses the console, by the token. It is kept for as long as the tab is, and never in an address. */
+/** The user of the console and the API token. The tab stores the token until it is closed. The token is never part of a URL. */
 
 export type Session = {
-  /** Personal data is masked in every answer. */
+  /** A client with personal data masked in every answer. */
   readonly client: Client
-  /** The same without masks: only for what somebody asked to see. */
-  readonly revealing: Client
+  /** A client without masks, only for data that the user asks to see. */
+  readonly unmaskedClient: Client
   readonly config: Config
 }
 
 export const session = signal<Session | undefined>(undefined)
 
-/** Why there is no session; '' where nobody has logged in yet. */
+/** Why the session ended; '' before the first login. */
 export const whyLoggedOut = signal('')
 
-/** Whether the token may write: without it there are no controls that do. */
+/** Whether the user may change anything. Otherwise, the console hides the controls. */
 export const mayOperate = computed(() => session.value?.config.role === 'operate' && session.value.config.replays)
 
-/** Whether the token may see personal data at all. */
+/** Whether the user may see personal data. */
 export const mayReveal = computed(() => session.value?.config.role !== 'masked')
 
 const KEY = 'enigma-relay token'
 
-/** The API is above the console, wherever both are served. */
-const url = () => new URL('..', location.href.replace(/[?#].*/, '')).href
+/** The API is always one level above the console. */
+const apiUrl = () => new URL('..', location.href.replace(/[?#].*/, '')).href
 
 const fetchOrLogOut = async (to: string, init: RequestInit): Promise<Response> => {
   const response = await fetch(to, init)
@@ -33,13 +33,13 @@ const fetchOrLogOut = async (to: string, init: RequestInit): Promise<Response> =
   return response
 }
 
-/** @throws ApiProblem when the token is not valid or the API is away */
+/** Starts a session. @throws ApiProblem if the token is invalid or the API is unavailable */
 export async function logIn(token: string): Promise<void> {
-  const options = { url: url(), token, fetch: fetchOrLogOut }
+  const options = { url: apiUrl(), token, fetch: fetchOrLogOut }
   const client = createClient({ ...options, masked: true })
   const config = await client.config()
   sessionStorage.setItem(KEY, token)
-  session.value = { client, revealing: createClient(options), config }
+  session.value = { client, unmaskedClient: createClient(options), config }
   whyLoggedOut.value = ''
 }
 
@@ -49,17 +49,17 @@ export function logOut(why = ''): void {
   whyLoggedOut.value = why
 }
 
-/** Logs in with what the tab remembers, or with the one-time code that `npm run dev` puts into the address. @throws ApiProblem */
+/** Logs in with the token that the tab stores, or with the one-time code that `npm run dev` puts into the address. @throws ApiProblem */
 export async function resume(): Promise<void> {
   const code = /^#code=([\w-]+)$/.exec(location.hash)?.[1]
-  // Before anything is asked: a code does not stay in the history.
+  // The code is removed before the first request, so that it does not stay in the history.
   if (code !== undefined) history.replaceState(null, '', location.pathname)
   const token = code === undefined ? sessionStorage.getItem(KEY) : await exchange(code)
   if (token !== null) await logIn(token)
 }
 
 async function exchange(code: string): Promise<string> {
-  const response = await fetch(`${url()}console/login`, {
+  const response = await fetch(`${apiUrl()}console/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ code }),
@@ -68,7 +68,7 @@ async function exchange(code: string): Promise<string> {
     throw new ApiProblem(
       response.status,
       'unauthorized',
-      'The code in the address was used before or is too old. Log in with the token that `npm run dev` prints.',
+      'The login code in the address has been used or has expired. Log in with the token that `npm run dev` prints.',
     )
   return ((await response.json()) as { readonly token: string }).token
 }

@@ -2,46 +2,46 @@ import { effect, signal } from '@preact/signals'
 import { ApiProblem } from '../client/index.ts'
 import { session } from './session.ts'
 
-/** What is about to be done, and can still be undone; and what became of it. It stays while another page is shown. */
+/** Actions that wait and can be undone, and their results. Both stay visible when the user opens another page. */
 
 type Pending = {
   readonly text: string
   readonly secondsLeft: number
 }
 
-/** A sentence, and where to read on. */
-export type Said = { readonly text: string; readonly link: { readonly href: string; readonly label: string } }
+/** A sentence, and a link to more. */
+export type Status = { readonly text: string; readonly link: { readonly href: string; readonly label: string } }
 
-type Notice = { readonly text: string; readonly isProblem: boolean; readonly link?: Said['link'] | undefined }
+type Notice = { readonly text: string; readonly isProblem: boolean; readonly link?: Status['link'] | undefined }
 
 const pending = signal<Pending | undefined>(undefined)
 const notice = signal<Notice | undefined>(undefined)
 
-/** How long somebody has to change their mind. */
+/** For how long an action can be undone. */
 const UNDO_SECONDS = 5
 
 let undo = () => {}
-let hurry = () => {}
+let runNow = () => {}
 
-/** Shows a sentence until another one is there, or it is closed. */
-export function say(said: string | Said, isProblem = false): void {
-  notice.value = { ...(typeof said === 'string' ? { text: said } : said), isProblem }
+/** Shows a sentence until another one replaces it or the user closes it. */
+export function showStatus(status: string | Status, isProblem = false): void {
+  notice.value = { ...(typeof status === 'string' ? { text: status } : status), isProblem }
 }
 
-export const sayProblem = (error: unknown): void =>
-  say(error instanceof ApiProblem ? error.detail : `Something went wrong in the console: ${String(error)}`, true)
+export const showError = (error: unknown): void =>
+  showStatus(error instanceof ApiProblem ? error.detail : `Something went wrong in the console: ${String(error)}`, true)
 
-/** Does something in five seconds, unless it is undone before. One thing waits at a time: what waited before is done at once. */
-export function doSoon(text: string, work: () => Promise<string | Said>): void {
-  hurry()
+/** Runs `work` after five seconds, unless the user undoes it before. Only one action waits at a time: a second one makes the first run at once. */
+export function runUnlessUndone(text: string, work: () => Promise<string | Status>): void {
+  runNow()
   notice.value = undefined
   pending.value = { text, secondsLeft: UNDO_SECONDS }
   const run = async () => {
     end()
     try {
-      say(await work())
+      showStatus(await work())
     } catch (error) {
-      sayProblem(error)
+      showError(error)
     }
   }
   const timer = setInterval(() => {
@@ -52,38 +52,38 @@ export function doSoon(text: string, work: () => Promise<string | Said>): void {
   const end = () => {
     clearInterval(timer)
     pending.value = undefined
-    undo = hurry = () => {}
+    undo = runNow = () => {}
   }
   undo = () => {
     end()
-    say('Undone. Nothing was changed.')
+    showStatus('Undone. Nothing was changed.')
   }
-  hurry = () => void run()
+  runNow = () => void run()
 }
 
-// Who has logged out wants nothing more to be done.
+// Logging out cancels the action that waits.
 effect(() => {
   if (session.value === undefined) undo()
 })
 
-/** A bar at the foot of the page. */
-export function PendingBar() {
-  const waits = pending.value
-  const said = notice.value
+/** Shows the action that waits, and the last result, at the bottom of the page. */
+export function StatusBar() {
+  const waiting = pending.value
+  const result = notice.value
   return (
     <div class="bar" role="status" aria-live="polite">
-      {waits !== undefined && (
+      {waiting !== undefined && (
         <p>
-          {waits.text} <span aria-hidden="true">in {waits.secondsLeft} s</span>{' '}
+          {waiting.text} <span aria-hidden="true">in {waiting.secondsLeft} s</span>{' '}
           <button onClick={() => undo()}>Undo</button>
         </p>
       )}
-      {said !== undefined && (
-        <p class={said.isProblem ? 'problem' : ''}>
-          {said.text}{' '}
-          {said.link !== undefined && (
+      {result !== undefined && (
+        <p class={result.isProblem ? 'problem' : ''}>
+          {result.text}{' '}
+          {result.link !== undefined && (
             <>
-              <a href={said.link.href}>{said.link.label}</a>{' '}
+              <a href={result.link.href}>{result.link.label}</a>{' '}
             </>
           )}
           <button class="quiet" aria-label="Close this message" onClick={() => void (notice.value = undefined)}>

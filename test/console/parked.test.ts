@@ -169,7 +169,7 @@ test('what is deleted is in the bin, and comes back with the same bytes', LONG, 
   expect(errors).toEqual([])
 })
 
-test('entries of the relay are deleted for ever only after a word was typed', LONG, async () => {
+test('entries of the relay are deleted permanently only after a word was typed', LONG, async () => {
   const { url, park, parkOfRelay, commands } = await useParkedConsole(files)
   await park(2)
   await parkOfRelay(1)
@@ -179,10 +179,10 @@ test('entries of the relay are deleted for ever only after a word was typed', LO
   await button(page, 'Delete').click()
   await page.getByRole('heading', { name: 'Delete 2 messages?' }).waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
-  await page.getByRole('heading', { name: 'Delete 1 message of the relay for ever?' }).waitFor()
-  expect(await button(page, 'Delete for ever').isDisabled()).toBe(true)
+  await page.getByRole('heading', { name: 'Delete 1 message of the relay permanently?' }).waitFor()
+  expect(await button(page, 'Delete permanently').isDisabled()).toBe(true)
   await page.getByLabel(/to confirm/).fill('delete')
-  await button(page, 'Delete for ever').click()
+  await button(page, 'Delete permanently').click()
   await waitForBar(page, 'The relay was asked to delete 1 message.')
   expect(commands).toMatchObject([{ action: 'drop', source: 'main', ids: ['main/l/1764000000000/1'] }])
 })

@@ -7,9 +7,9 @@ import { addressOf } from '../location.tsx'
 import { Loaded, useResource } from '../resource.tsx'
 import { mayReveal, type Session } from '../session.ts'
 
-/** One CDR: every field, its revisions beside it, and what the dialler sent. */
+/** Shows all fields of a CDR, its revisions, and the payload that the dialler sent. */
 export function CdrDialog({
-  session: { client, revealing },
+  session: { client, unmaskedClient },
   id,
   onClose,
 }: {
@@ -20,15 +20,15 @@ export function CdrDialog({
   const isRevealed = useSignal(false)
   const cdr = useResource(
     async (signal) => {
-      const ofRevealed = isRevealed.peek()
-      return { ofRevealed, detail: await (ofRevealed ? revealing : client).cdr(id, { signal }) }
+      const isUnmasked = isRevealed.peek()
+      return { isUnmasked, detail: await (isUnmasked ? unmaskedClient : client).cdr(id, { signal }) }
     },
     [id, isRevealed.value],
   )
   return (
     <Dialog title="CDR" isWide onClose={onClose}>
       <Loaded resource={cdr}>
-        {({ detail, ofRevealed }) => (
+        {({ detail, isUnmasked }) => (
           <>
             {mayReveal.value && (
               <div class="actions">
@@ -37,11 +37,11 @@ export function CdrDialog({
                 </button>
               </div>
             )}
-            {/* Nothing that was revealed stays until the masked answer is there. */}
-            {ofRevealed && !isRevealed.value ? (
-              <p class="loading">Reading …</p>
+            {/* Revealed data is hidden at once, before the masked answer arrives. */}
+            {isUnmasked && !isRevealed.value ? (
+              <p class="loading">Loading …</p>
             ) : (
-              <Content cdr={detail} isRevealed={ofRevealed} />
+              <Content cdr={detail} isRevealed={isUnmasked} />
             )}
           </>
         )}
@@ -50,22 +50,22 @@ export function CdrDialog({
   )
 }
 
-/** Characters of a payload that are shown at most. */
-const MOST_SHOWN = 64_000
+/** Characters of a payload that are shown. */
+const MAX_SHOWN = 64_000
 
-function Content({ cdr, isRevealed }: Shown) {
-  // What a double cannot hold, and what names something, is text in the answer already: its digits are those that were sent.
+function Content({ cdr, isRevealed }: CdrProps) {
+  // The API returns ids, and numbers that a double cannot hold, as strings. All digits are those that the dialler sent.
   const payload = JSON.stringify(cdr.payload, null, 2)
   return (
     <>
       {cdr.revised ? <Revisions cdr={cdr} isRevealed={isRevealed} /> : <Facts cdr={cdr} isRevealed={isRevealed} />}
       <Links cdr={cdr} />
       <h3 id="cdr-payload">Payload</h3>
-      {!isRevealed && <p class="hint">Masked: only the documented fields.</p>}
+      {!isRevealed && <p class="hint">Personal data is masked. Only documented fields are shown.</p>}
       <pre tabIndex={0} aria-labelledby="cdr-payload">
-        {payload.slice(0, MOST_SHOWN)}
+        {payload.slice(0, MAX_SHOWN)}
       </pre>
-      {payload.length > MOST_SHOWN && (
+      {payload.length > MAX_SHOWN && (
         <div class="actions">
           <span class="warn">Only the first 64,000 characters are shown.</span>
           <button class="second" onClick={() => download(`cdr-${cdr.id}.json`, payload, 'application/json')}>
@@ -100,7 +100,7 @@ function Links({ cdr: { campaign_ref: campaign, extension: agent } }: { readonly
 
 type Revision = CdrDetail['revisions'][number]
 
-/** The fields of a CDR in the order in which people ask for them. */
+/** The fields of a CDR, in the order in which they are most often needed. */
 const FIELDS = [
   ['dialed_at', 'Dialled'],
   ['received_at', 'Received'],
@@ -117,7 +117,7 @@ const FIELDS = [
   ['recording_url', 'Recording'],
   ['call_ref', 'Call'],
   ['source', 'Source'],
-  ['unsure', 'Not read with certainty'],
+  ['unsure', 'Unsure fields'],
 ] as const satisfies readonly (readonly [keyof Revision, string])[]
 
 const TIMES: ReadonlySet<keyof Revision> = new Set(['dialed_at', 'received_at'])
@@ -129,9 +129,9 @@ const textOf = (cdr: Revision, field: keyof Revision): string => {
   return TIMES.has(field) ? formatTime(String(value)) : String(value)
 }
 
-export type Shown = { readonly cdr: CdrDetail; readonly isRevealed: boolean }
+type CdrProps = { readonly cdr: CdrDetail; readonly isRevealed: boolean }
 
-/** The value of a field; a recording can be opened once it is revealed. */
+/** Returns the value of a field. A revealed recording becomes a link. */
 function valueOf(cdr: Revision, field: keyof Revision, isRevealed: boolean): ComponentChildren {
   const text = textOf(cdr, field)
   if (field !== 'recording_url' || !isRevealed || !isWebAddress(text)) return text
@@ -142,11 +142,11 @@ function valueOf(cdr: Revision, field: keyof Revision, isRevealed: boolean): Com
   )
 }
 
-/** A dialler may write anything, such as `javascript:`. */
+/** The dialler may send any text, such as a `javascript:` URL, which must not become a link. */
 const isWebAddress = (text: string): boolean => /^https?:$/.test(URL.parse(text)?.protocol ?? '')
 
-/** Every field, one below the other. */
-export function Facts({ cdr, isRevealed }: Shown) {
+/** Shows every field, one below the other. */
+function Facts({ cdr, isRevealed }: CdrProps) {
   return (
     <dl class="facts">
       {FIELDS.map(([field, title]) => (
@@ -159,15 +159,15 @@ export function Facts({ cdr, isRevealed }: Shown) {
   )
 }
 
-/** The latest beside those that came before under the same key, what differs marked. */
-export function Revisions({ cdr, isRevealed }: Shown) {
+/** Shows the latest revision beside the earlier ones with the same key. Differences are marked. */
+function Revisions({ cdr, isRevealed }: CdrProps) {
   return (
     <>
       <p>
-        The dialler sent this CDR {cdr.revisions.length + 1} times with different content. The first column is shown in
-        lists; <mark>≠</mark> marks what differs from it.
+        The dialler sent this CDR {cdr.revisions.length + 1} times with different content. Lists show the first column;{' '}
+        <mark>≠</mark> marks values that differ from it.
       </p>
-      {!isRevealed && <p class="hint">Masked values may look the same and still differ.</p>}
+      {!isRevealed && <p class="hint">Masked values may look the same even if the values differ.</p>}
       <div class="scroll" tabIndex={0} role="region" aria-label="Revisions">
         <table class="revisions">
           <thead>

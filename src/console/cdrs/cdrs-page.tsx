@@ -3,8 +3,8 @@ import { useEffect, useMemo } from 'preact/hooks'
 import type { CdrFilter, CdrRecord, CdrsPage, CdrsQuery } from '../../client/index.ts'
 import { formatCount, formatNumberOf, formatSeconds, formatTime } from '../format.ts'
 import { onChanges } from '../live.ts'
-import { FilterBar, type FilterField, filters, type Filters, go, setFilters } from '../location.tsx'
-import { ReRunDialog } from '../replays/replay-dialogs.tsx'
+import { FilterBar, type FilterField, filters, type Filters, go, setFilters, toUtc } from '../location.tsx'
+import { ReplayCdrsDialog } from '../replays/replay-dialogs.tsx'
 import { Empty, Loaded, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
@@ -19,7 +19,7 @@ const FIELDS: readonly FilterField[] = [
   { name: 'end_reason', label: 'End reason', placeholder: 'busy' },
 ]
 
-/** A token that may see no personal data cannot search by it. */
+/** Filters by personal data, which a token without access to personal data cannot use. */
 const PERSONAL: readonly FilterField[] = [
   { name: 'contact', label: 'Contact' },
   { name: 'number', label: 'Number', placeholder: '+15550100' },
@@ -38,13 +38,13 @@ const COLUMNS: readonly Column<CdrRecord>[] = [
   { title: 'Revised', cell: ({ revised }) => revised && <span class="tag warn">revised</span> },
 ]
 
-/** The filters of the list; which CDR is open is not one. */
+/** Returns the filters of the list: all but the id of the open CDR. */
 const ownFilters = ({ cdr: _cdr, ...own }: Filters): Filters => own
 
 export function Cdrs({ session }: { readonly session: Session }) {
   const own = ownFilters(filters.value)
   const key = JSON.stringify(own)
-  const opened = useSignal<'export' | 're-run' | undefined>(undefined)
+  const opened = useSignal<'export' | 'replay' | undefined>(undefined)
   const cursor = useMemo(createSelection, [])
   const fresh = useSignal(0)
   const cdrs = usePages<CdrRecord, CdrsPage>(
@@ -53,13 +53,13 @@ export function Cdrs({ session }: { readonly session: Session }) {
       return session.client.cdrs({ ...toQuery(own), ...query })
     },
     [key],
-    { leastMs: 3_000 },
+    { minIntervalMs: 3_000 },
   )
-  // While somebody reads further down, a list that moves is in the way: new CDRs are counted, and shown at a click.
+  // A list that moves disturbs a user who has scrolled down: new CDRs are then only counted, until the user asks for them.
   useEffect(
     () =>
       onChanges(({ changes }) => {
-        const count = changes.filter((change) => change.type === 'campaigns/cdr' && fits(change, own)).length
+        const count = changes.filter((change) => change.type === 'campaigns/cdr' && matches(change, own)).length
         if (count === 0) return
         const isAtTop = (document.querySelector('.rows')?.scrollTop ?? 0) === 0
         if (isAtTop && (cdrs.data.peek()?.items.length ?? 0) <= LIVE_ROWS) cdrs.refresh()
@@ -100,13 +100,13 @@ export function Cdrs({ session }: { readonly session: Session }) {
                 Export as CSV …
               </button>
               {mayOperate.value && (
-                <button class="second" onClick={() => void (opened.value = 're-run')}>
+                <button class="second" onClick={() => void (opened.value = 'replay')}>
                   Send again …
                 </button>
               )}
             </div>
             {items.length === 0 && next === null ? (
-              <Nothing filters={own} />
+              <NoCdrs filters={own} />
             ) : (
               <>
                 <Rows
@@ -120,7 +120,7 @@ export function Cdrs({ session }: { readonly session: Session }) {
                 />
                 {next !== null && (
                   <button class="second" onClick={cdrs.more}>
-                    Read more CDRs
+                    Load more CDRs
                   </button>
                 )}
               </>
@@ -130,62 +130,65 @@ export function Cdrs({ session }: { readonly session: Session }) {
       </Loaded>
       {id !== undefined && <CdrDialog session={session} id={id} onClose={() => open(undefined)} />}
       {opened.value === 'export' && (
-        <ExportDialog session={session} filters={own} onClose={() => void (opened.value = undefined)} />
+        <ExportDialog
+          session={session}
+          query={toQuery(own)}
+          description={describeFilters(own)}
+          onClose={() => void (opened.value = undefined)}
+        />
       )}
-      {opened.value === 're-run' && (
-        <ReRunDialog session={session} filters={own} onClose={() => void (opened.value = undefined)} />
+      {opened.value === 'replay' && (
+        <ReplayCdrsDialog
+          session={session}
+          filter={toFilter(own)}
+          isPersonal={isPersonal(own)}
+          description={describeFilters(own)}
+          onClose={() => void (opened.value = undefined)}
+        />
       )}
     </>
   )
 }
 
-/** More rows than one request has are not read anew for each change. */
+/** A list of more rows is not read again for each change, because that would take several requests. */
 const LIVE_ROWS = 500
 
-type Fresh = { readonly campaign_ref: string | null; readonly state: string | null }
+type CdrChange = { readonly campaign_ref: string | null; readonly state: string | null }
 
-/** As far as a change tells: it names neither the agent nor the contact. */
-const fits = ({ campaign_ref, state }: Fresh, { campaign, end_reason: reason }: Filters): boolean =>
+/** Returns whether a change matches the filters that it can be checked against: it contains neither agent nor contact. */
+const matches = ({ campaign_ref, state }: CdrChange, { campaign, end_reason: reason }: Filters): boolean =>
   (campaign === undefined || campaign_ref === campaign) && (reason === undefined || state === reason)
 
-function Nothing({ filters: own }: { readonly filters: Filters }) {
+function NoCdrs({ filters: own }: { readonly filters: Filters }) {
   const isFiltered = Object.keys(own).length > 0
   return isFiltered ? (
     <Empty title="No CDR matches">
-      Filters: {describeFilters(own)}. Every filter must match exactly, and the read model keeps CDRs for three days.
+      Filters: {describeFilters(own)}. Every filter must match exactly. The read model keeps CDRs for three days.
     </Empty>
   ) : (
     <Empty title="No CDRs yet">
       The dialler writes a CDR for each number that it has tried, and the function campaigns-cdr adds it here. CDRs are
-      kept for three days. If calls are made and none appears, look at Parked and Health.
+      kept for three days. If calls are made but no CDR appears, check the pages Parked and Health.
     </Empty>
   )
 }
 
-/** The filters of the page as the API takes them. */
-
-/** What a time field of a browser holds is a local time without a zone, which the API refuses. */
-const toMoment = (local: string | undefined): string | undefined => {
-  const ms = local === undefined || local === '' ? NaN : new Date(local).getTime()
-  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString()
-}
-
-/** What a replay can select by. */
-export const toFilter = ({ from, to, campaign, agent, end_reason }: Filters): CdrFilter => ({
-  from: toMoment(from),
-  to: toMoment(to),
-  campaign,
-  agent,
-  end_reason,
+/** Returns the filters in the form that a replay takes. */
+const toFilter = (own: Filters): CdrFilter => ({
+  from: toUtc(own['from']),
+  to: toUtc(own['to']),
+  campaign: own['campaign'],
+  agent: own['agent'],
+  end_reason: own['end_reason'],
 })
 
-export const toQuery = (filters: Filters): CdrsQuery => ({
-  ...toFilter(filters),
-  contact: filters['contact'],
-  number: filters['number'],
+const toQuery = (own: Filters): CdrsQuery => ({
+  ...toFilter(own),
+  contact: own['contact'],
+  number: own['number'],
 })
 
-const WORDS: Readonly<Record<string, string>> = {
+const FILTER_LABELS: Readonly<Record<string, string>> = {
   from: 'from',
   to: 'to',
   campaign: 'campaign',
@@ -195,10 +198,13 @@ const WORDS: Readonly<Record<string, string>> = {
   number: 'number',
 }
 
-/** The filters in words: `campaign 7, end reason busy`; `no filter`. */
-export function describeFilters(filters: Filters): string {
-  const said = Object.entries(WORDS).flatMap(([name, word]) =>
-    filters[name] === undefined ? [] : [`${word} ${filters[name].replace('T', ' ')}`],
+/** Returns whether the filters select by personal data. */
+const isPersonal = (own: Filters): boolean => PERSONAL.some(({ name }) => own[name] !== undefined)
+
+/** Describes the filters: `campaign 7, end reason busy`, or `no filter`. */
+function describeFilters(own: Filters): string {
+  const parts = Object.entries(FILTER_LABELS).flatMap(([name, label]) =>
+    own[name] === undefined ? [] : [`${label} ${own[name].replace('T', ' ')}`],
   )
-  return said.length === 0 ? 'no filter' : said.join(', ')
+  return parts.length === 0 ? 'no filter' : parts.join(', ')
 }

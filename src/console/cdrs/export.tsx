@@ -3,22 +3,23 @@ import { useEffect, useRef } from 'preact/hooks'
 import { allItems, type CdrRecord, type CdrsQuery, type Client } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { download, formatCount, formatNumberOf } from '../format.ts'
-import type { Filters } from '../location.tsx'
 import { mayReveal, type Session } from '../session.ts'
-import { sayProblem } from '../status-bar.tsx'
-import { describeFilters, toQuery } from './cdrs-page.tsx'
+import { showError } from '../status-bar.tsx'
 
 type State = { readonly at: 'asked' } | { readonly at: 'reading'; readonly rows: number } | Done
 type Done = { readonly at: 'done'; readonly rows: number; readonly isComplete: boolean }
 
-/** Saves every CDR that matches the filters as a CSV file. */
+/** Asks before it saves all CDRs that match the filters as a CSV file. */
 export function ExportDialog({
-  session: { client, revealing },
-  filters,
+  session: { client, unmaskedClient },
+  query,
+  description,
   onClose,
 }: {
   readonly session: Session
-  readonly filters: Filters
+  readonly query: CdrsQuery
+  /** The filters in words. */
+  readonly description: string
   readonly onClose: () => void
 }) {
   const state = useSignal<State>({ at: 'asked' })
@@ -30,7 +31,7 @@ export function ExportDialog({
     const { signal } = ended.current
     state.value = { at: 'reading', rows: 0 }
     try {
-      const { file, rows, isComplete } = await exportCdrs(isPersonal.peek() ? revealing : client, toQuery(filters), {
+      const { file, rows, isComplete } = await exportCdrs(isPersonal.peek() ? unmaskedClient : client, query, {
         signal,
         onProgress: (read) => void (state.value = { at: 'reading', rows: read }),
       })
@@ -38,18 +39,18 @@ export function ExportDialog({
       state.value = { at: 'done', rows, isComplete }
     } catch (error) {
       state.value = { at: 'asked' }
-      if (!signal.aborted) sayProblem(error)
+      if (!signal.aborted) showError(error)
     }
   }
   const now = state.value
   return (
     <Dialog title="Export CDRs as CSV" onClose={onClose}>
       <p>
-        Every CDR that matches: {describeFilters(filters)}. One file holds at most {formatCount(MOST_ROWS)}.
+        The file will contain every CDR that matches: {description}. A file holds at most {formatCount(MAX_ROWS)} CDRs.
       </p>
       <p class="hint">
-        Text that a spreadsheet would run as a formula begins with an apostrophe, so a number that begins with + does
-        too.
+        Text that a spreadsheet would run as a formula gets an apostrophe in front. This includes numbers that begin
+        with +.
       </p>
       {mayReveal.value ? (
         <label class="check">
@@ -59,10 +60,10 @@ export function ExportDialog({
             disabled={now.at === 'reading'}
             onChange={({ currentTarget }) => void (isPersonal.value = currentTarget.checked)}
           />
-          With personal data: numbers, contacts and recordings are not masked in the file
+          Include personal data: numbers, contacts and recordings are not masked in the file
         </label>
       ) : (
-        <p class="hint">Numbers, contacts and recordings are masked: your token may not see them.</p>
+        <p class="hint">Numbers, contacts and recordings are masked, because your token may not see them.</p>
       )}
       <div role="status">
         {now.at === 'reading' && (
@@ -74,10 +75,10 @@ export function ExportDialog({
         {now.at === 'done' && (
           <p class={now.isComplete ? 'good' : 'warn'}>
             {now.rows === 0
-              ? 'No CDR matches: the file has only its heading.'
+              ? 'No CDR matches. The file contains only the header line.'
               : now.isComplete
                 ? `Saved ${formatNumberOf(now.rows, 'CDR')}.`
-                : `Saved the newest ${formatCount(now.rows)} CDRs. More match: set "to" to where this file ends, and export the rest.`}
+                : `Saved the newest ${formatCount(now.rows)} CDRs. More CDRs match: set "to" to the time of the last CDR in this file, and export the rest.`}
           </p>
         )}
       </div>
@@ -99,8 +100,8 @@ export function ExportDialog({
   )
 }
 
-/** How many CDRs one file holds at most: the tab holds them until they are saved. */
-export const MOST_ROWS = 100_000
+/** CDRs in one file: the tab keeps them in memory until they are saved. */
+const MAX_ROWS = 100_000
 
 const COLUMNS = [
   'dialed_at',
@@ -122,18 +123,18 @@ const COLUMNS = [
   'id',
 ] as const satisfies readonly (keyof CdrRecord)[]
 
-export type Exported = {
+type Exported = {
   readonly file: Blob
   readonly rows: number
-  /** False: there are more than a file holds, and these are the newest. */
+  /** False if more CDRs match than a file holds. The file then has the newest. */
   readonly isComplete: boolean
 }
 
-/** Rows between two texts of the file: many short texts cost more than they hold. */
-const ROWS_OF_A_PART = 500
+/** Rows that are joined to one string: many short strings need more memory than their content. */
+const ROWS_PER_PART = 500
 
-/** Reads every CDR that fits, page by page, into a CSV file. @throws ApiProblem, or the reason of the signal */
-export async function exportCdrs(
+/** Reads all matching CDRs, page by page, into a CSV file. @throws ApiProblem, or the reason of the signal */
+async function exportCdrs(
   client: Client,
   query: CdrsQuery,
   { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (rows: number) => void },
@@ -145,9 +146,9 @@ export async function exportCdrs(
     return { file, rows, isComplete }
   }
   for await (const cdr of allItems(client.cdrs, { ...query, signal })) {
-    if (rows === MOST_ROWS) return finish(false)
+    if (rows === MAX_ROWS) return finish(false)
     part += formatLine(COLUMNS.map((column) => cdr[column]))
-    if (++rows % ROWS_OF_A_PART === 0) {
+    if (++rows % ROWS_PER_PART === 0) {
       parts.push(part)
       part = ''
       onProgress(rows)
@@ -156,18 +157,16 @@ export async function exportCdrs(
   return finish(true)
 }
 
-/** CSV as RFC 4180 has it, safe to open in a spreadsheet. */
-
-/** Excel takes a file without it for one in an old character set. */
-export const BYTE_ORDER_MARK = '\ufeff'
+/** Without it, Excel reads the file in an old character set. */
+const BYTE_ORDER_MARK = '\ufeff'
 
 /**
- * What a spreadsheet runs as a formula begins with one of these, in ASCII or in full width. Source: "CSV Injection" of OWASP,
+ * Matches text that a spreadsheet runs as a formula: these first characters, in ASCII or in full width. Source: "CSV Injection" of OWASP,
  * https://owasp.org/www-community/attacks/CSV_Injection
  */
 const FORMULA = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/
 
-/** A cell: a number as it is; text in quotes, behind an apostrophe where it would be a formula. */
+/** Formats a cell for CSV (RFC 4180): numbers unchanged, text in quotes. Text that would run as a formula gets an apostrophe in front. */
 export function formatCell(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
@@ -175,4 +174,5 @@ export function formatCell(value: unknown): string {
   return `"${(FORMULA.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`
 }
 
+/** Formats a line of cells, with its line ending. */
 export const formatLine = (cells: readonly unknown[]): string => `${cells.map(formatCell).join(',')}\r\n`

@@ -4,13 +4,13 @@ import type { AuditPage, Config, GapsPage, OtherPage, ParkedGroups, Queues, Rela
 import { Dialog } from '../dialog.tsx'
 import { formatSpan } from '../format.ts'
 
-/** Copies a text for a ticket, and shows what was copied: whoever pastes it can see that it names nobody. */
+/** Copies the diagnosis, and shows the copied text, so that the user can see that it contains no personal data. */
 export function DiagnosisDialog({ text, onClose }: { readonly text: string; readonly onClose: () => void }) {
   const field = useRef<HTMLTextAreaElement>(null)
   const isCopied = useSignal<boolean | undefined>(undefined)
   const copy = async () => {
     try {
-      // There is none on a page without TLS.
+      // Browsers offer no clipboard to pages without TLS.
       await navigator.clipboard.writeText(text)
       isCopied.value = true
     } catch {
@@ -25,7 +25,7 @@ export function DiagnosisDialog({ text, onClose }: { readonly text: string; read
         {isCopied.value === true
           ? 'Copied. This is the text:'
           : isCopied.value === false
-            ? 'The browser does not let the console copy. The text is selected: press Ctrl+C or ⌘C.'
+            ? 'The browser did not allow the console to copy. The text is selected: press Ctrl+C or ⌘C.'
             : 'Copying …'}
       </p>
       <textarea ref={field} class="diagnosis" aria-label="Diagnosis" readOnly rows={18} value={text} />
@@ -39,10 +39,10 @@ export function DiagnosisDialog({ text, onClose }: { readonly text: string; read
   )
 }
 
-/** What the page has read; undefined: it could not be read. */
+/** The answers that the page has read. undefined: the request failed. */
 export type Findings = {
   readonly nowMs: number
-  /** Of the API's document. */
+  /** The version in the API's OpenAPI document. */
   readonly apiVersion: string | undefined
   readonly browser: string
   readonly config: Config
@@ -54,22 +54,22 @@ export type Findings = {
   readonly audit: AuditPage | undefined
 }
 
-/** Lines of each list: a ticket is read by people. */
-const MOST_LINES = 20
+/** Lines of each list, so that people can read the ticket. */
+const MAX_LINES = 20
 
-/** As long as a phone number, however it is written. The answers are masked already: this is for what nobody thought of. */
+/** Matches digits of the length of a phone number, in any notation. The answers are masked already; this catches numbers in other fields. */
 const LIKE_NUMBER = /\+?\d(?:[ ()./-]{0,2}\d){6,}/g
 
-/** A text that somebody else wrote, on one line and without anything that may be a number. */
+/** Returns a text from outside the console on one line, without anything that may be a phone number. */
 const clean = (text: string): string => text.replace(LIKE_NUMBER, '#').replace(/\s+/g, ' ').slice(0, 200)
 
-/** What is wrong, for a ticket: plain text without personal data. */
+/** Formats the state of the system for a ticket, as plain text without personal data. */
 export function formatDiagnosis(findings: Findings): string {
   const { nowMs, apiVersion, browser, config, relays, queues, parked, gaps, other, audit } = findings
   const age = (iso: string) => formatSpan(nowMs - Date.parse(iso))
-  const section = <Item>(title: string, items: readonly Item[] | undefined, line: (item: Item) => string) => {
-    const lines = items?.slice(0, MOST_LINES).map((item) => `- ${line(item)}`) ?? ['- could not be read']
-    const more = (items?.length ?? 0) - MOST_LINES
+  const section = <Item,>(title: string, items: readonly Item[] | undefined, line: (item: Item) => string) => {
+    const lines = items?.slice(0, MAX_LINES).map((item) => `- ${line(item)}`) ?? ['- could not be read']
+    const more = (items?.length ?? 0) - MAX_LINES
     return ['', title, ...(lines.length === 0 ? ['- none'] : lines), ...(more > 0 ? [`- and ${more} more`] : [])]
   }
   const held = queues?.items.filter(({ waiting, in_flight }) => waiting !== 0 || in_flight !== 0)
@@ -106,7 +106,7 @@ export function formatDiagnosis(findings: Findings): string {
       other === undefined ? undefined : Object.entries(other.counts),
       ([type, count]) => `${clean(type)}: ${count}`,
     ),
-    // Not what an action was about: a filter may hold anything.
+    // The subject of an action is left out, because its filter may contain personal data.
     ...section(
       'Last actions of operators',
       audit?.items,

@@ -1,5 +1,15 @@
 import { useSignal } from '@preact/signals'
-import type { AuditRecord, GapRecord, MissingCdr, OtherPage, OtherRecord, ParkedGroups, QueueRecord, Queues, RelayRecord } from '../../client/index.ts'
+import type {
+  AuditRecord,
+  GapRecord,
+  MissingCdr,
+  OtherPage,
+  OtherRecord,
+  ParkedGroups,
+  QueueRecord,
+  Queues,
+  RelayRecord,
+} from '../../client/index.ts'
 import { now } from '../clock.ts'
 import { formatCount, formatSpan, formatTime } from '../format.ts'
 import { addressOf } from '../location.tsx'
@@ -8,16 +18,17 @@ import type { Session } from '../session.ts'
 import { DiagnosisDialog, formatDiagnosis } from './diagnosis.tsx'
 import { type Heading, NewestTable, Table, useNewest } from './newest-table.tsx'
 
-/** A relay reports once a minute; after five the stack raises an alarm. */
+/** A relay reports once a minute. After five minutes without a report, the stack raises an alarm. */
 const LATE_MS = 150_000
 const SILENT_MS = 300_000
 
 function Readiness({ since }: { readonly since: string }) {
   const ms = now.value - Date.parse(since)
-  const [look, word] = ms > SILENT_MS ? ['bad', '✕ silent'] : ms > LATE_MS ? ['warn', '! late'] : ['good', '✓ ready']
+  const [className, text] =
+    ms > SILENT_MS ? ['bad', '✕ silent'] : ms > LATE_MS ? ['warn', '! late'] : ['good', '✓ ready']
   return (
     <>
-      <span class={`tag ${look}`}>{word}</span> {formatSpan(ms)} ago
+      <span class={`tag ${className}`}>{text}</span> {formatSpan(ms)} ago
     </>
   )
 }
@@ -40,7 +51,7 @@ const GAPS: readonly Heading<GapRecord>[] = [
 
 const MISSING: readonly Heading<MissingCdr>[] = [
   { title: 'Handed over', cell: ({ handed_at }) => formatTime(handed_at) },
-  { title: 'Left', cell: ({ left_at }) => (left_at === null ? '–' : formatTime(left_at)) },
+  { title: 'Ended', cell: ({ left_at }) => (left_at === null ? '–' : formatTime(left_at)) },
   { title: 'Call', cell: ({ call_ref }) => call_ref },
   { title: 'Agent', cell: ({ agent }) => agent },
   { title: 'Campaign', cell: ({ campaign_ref }) => campaign_ref ?? '–' },
@@ -72,17 +83,17 @@ const Counts = ({ counts }: Pick<OtherPage, 'counts'>) => (
 )
 
 export function Health({ session: { client, config } }: { readonly session: Session }) {
-  const relays = useResource((signal) => client.relays({ signal }), [], { everyMs: 20_000 })
-  const queues = useResource((signal) => client.queues({ signal }), [], { everyMs: 30_000 })
+  const relays = useResource((signal) => client.relays({ signal }), [], { pollMs: 20_000 })
+  const queues = useResource((signal) => client.queues({ signal }), [], { pollMs: 30_000 })
   const parked = useResource((signal) => client.parkedGroups({ signal }), [], {
-    on: ({ type }) => type.startsWith('parked'),
-    leastMs: 5_000,
-    everyMs: 60_000,
+    refreshOn: ({ type }) => type.startsWith('parked'),
+    minIntervalMs: 5_000,
+    pollMs: 60_000,
   })
-  const gaps = useNewest(client.gaps, { on: ({ type }) => type === 'relay/gap' })
-  const missing = useNewest(client.missing, { on: ({ type }) => type === 'missing', everyMs: 60_000 })
-  const other = useNewest(client.other, { everyMs: 30_000 })
-  const audit = useNewest(client.audit, { everyMs: 10_000 })
+  const gaps = useNewest(client.gaps, { refreshOn: ({ type }) => type === 'relay/gap' })
+  const missing = useNewest(client.missing, { refreshOn: ({ type }) => type === 'missing', pollMs: 60_000 })
+  const other = useNewest(client.other, { pollMs: 30_000 })
+  const audit = useNewest(client.audit, { pollMs: 10_000 })
   const diagnosis = useSignal<string | undefined>(undefined)
   const diagnose = async () => {
     const document = await client.openApi().catch(() => undefined)
@@ -132,16 +143,16 @@ export function Health({ session: { client, config } }: { readonly session: Sess
         <Loaded resource={parked}>{(groups) => <QueuesTable queues={queues.data.value} parked={groups} />}</Loaded>
       </section>
       <NewestTable title="Gaps" list={gaps} headings={GAPS}>
-        No gap in the last 30 days: every relay heard everything that the dialler published. A gap appears when a relay
-        starts, reconnects, or has to discard notifications.
+        No gap in the last 30 days: every relay received everything that the dialler published. A gap appears when a
+        relay starts, reconnects or has to discard notifications.
       </NewestTable>
       <NewestTable title="Missing CDRs" list={missing} headings={MISSING}>
-        None: every call that an agent has left has its CDR, or is not due yet. Only calls of sources whose CDR list a
-        relay takes are looked at.
+        No CDR is missing: every call that an agent has left has its CDR, or its CDR is not due yet. Only calls of
+        sources whose CDR list a relay consumes are checked.
       </NewestTable>
       <NewestTable title="Notifications without a route" list={other} headings={OTHER} extra={Counts}>
-        None in the last seven days: every notification has a route. Packets of unknown types, and packets that cannot
-        be read, appear here.
+        None in the last seven days: every notification had a route. Packets of unknown types and unreadable packets
+        appear here.
       </NewestTable>
       <NewestTable title="Audit log" list={audit} headings={AUDIT}>
         Nobody has replayed, deleted, restored, drained or revealed anything in the last 90 days.
@@ -160,7 +171,7 @@ type Row = {
   readonly parked: ParkedGroups['queues'][number] | undefined
 }
 
-/** What both answers say of a route, in the order of the API. */
+/** Joins both answers to a row per route, in the order of the API. */
 function toRows(queues: readonly QueueRecord[], parked: ParkedGroups['queues']): Row[] {
   const routes = new Set([...queues.map(({ route }) => route), ...parked.map(({ route }) => route)])
   return [...routes].map((route) => ({
@@ -174,8 +185,8 @@ function toRows(queues: readonly QueueRecord[], parked: ParkedGroups['queues']):
 const formatCountOrNone = (count: number | null | undefined): string =>
   count === null || count === undefined ? '–' : formatCount(count)
 
-/** Each route with its queue, its dead-letter queue, and what is parked of it. */
-export function QueuesTable({
+/** Shows each route with its queue, its dead-letter queue and its parked messages. */
+function QueuesTable({
   queues,
   parked,
 }: {
@@ -183,7 +194,7 @@ export function QueuesTable({
   readonly parked: ParkedGroups | undefined
 }) {
   const rows = toRows(queues?.items ?? [], parked?.queues ?? [])
-  if (rows.length === 0) return <p class="muted">No queue is known, and nothing is parked.</p>
+  if (rows.length === 0) return <p class="muted">No queue is known, and no message is parked.</p>
   return (
     <>
       <div class="scroll" tabIndex={0} role="region" aria-label="Routes">
@@ -231,10 +242,10 @@ export function QueuesTable({
         </table>
       </div>
       <p class="hint">
-        {queues !== undefined && `SQS approximates these figures; it was asked at ${formatTime(queues.read_at)}. `}
-        The age of a queue's oldest message is the metric ApproximateAgeOfOldestMessage of CloudWatch. Dead letters are
-        messages that SQS gave up. They are parked every five minutes, or when you press "Fetch dead letters" on the
-        page Parked.
+        {queues !== undefined && `SQS reported these approximate figures at ${formatTime(queues.read_at)}. `}
+        The CloudWatch metric ApproximateAgeOfOldestMessage shows the age of a queue's oldest message. Dead letters are
+        messages in the dead-letter queue. They are parked every five minutes, or when you press "Fetch dead letters" on
+        the page Parked.
       </p>
     </>
   )

@@ -5,21 +5,21 @@ import { Loaded, type Resource, useResource } from '../resource.tsx'
 
 type Page<Item> = { readonly items: readonly Item[]; readonly next: string | null }
 
-/** How many rows are shown at first, and at most. */
-const FEW = 20
-const MOST = 500
+/** Rows that are shown at first, and after a click. */
+const FIRST_ROWS = 20
+const MAX_NEWEST = 500
 
-/** The newest of a list, more of them at a click. */
+/** Reads the newest entries of a list; `more` reads up to 500. */
 export function useNewest<Answer>(
   read: (query: { readonly limit: number; readonly signal: AbortSignal }) => Promise<Answer>,
-  options: { readonly on?: (change: Change) => boolean; readonly everyMs?: number },
+  options: { readonly refreshOn?: (change: Change) => boolean; readonly pollMs?: number },
 ) {
-  const limit = useSignal(FEW)
+  const limit = useSignal(FIRST_ROWS)
   const resource = useResource((signal) => read({ limit: limit.peek(), signal }), [limit.value], {
-    leastMs: 5_000,
+    minIntervalMs: 5_000,
     ...options,
   })
-  return { resource, isShort: limit.value === FEW, more: () => void (limit.value = MOST) }
+  return { resource, isShort: limit.value === FIRST_ROWS, more: () => void (limit.value = MAX_NEWEST) }
 }
 
 export type Newest<Answer> = {
@@ -34,7 +34,7 @@ export type Heading<Item> = {
   readonly isNumber?: boolean
 }
 
-/** A list under its heading: a table, or why it is empty. */
+/** Shows a list under a heading: its table, or why it is empty. */
 export function NewestTable<Item, Answer extends Page<Item>>({
   title,
   list: { resource, isShort, more },
@@ -45,9 +45,9 @@ export function NewestTable<Item, Answer extends Page<Item>>({
   readonly title: string
   readonly list: Newest<Answer>
   readonly headings: readonly Heading<Answer['items'][number]>[]
-  /** Why it is empty. */
+  /** The explanation of an empty list. */
   readonly children: ComponentChildren
-  /** What stands above the table. */
+  /** Returns content above the table. */
   readonly extra?: (answer: Answer) => ComponentChildren
 }) {
   return (
@@ -65,11 +65,11 @@ export function NewestTable<Item, Answer extends Page<Item>>({
                 (isShort ? (
                   <div class="actions">
                     <button class="second" onClick={more}>
-                      Show up to {MOST}
+                      Show up to {MAX_NEWEST}
                     </button>
                   </div>
                 ) : (
-                  <p class="hint">There are more than {MOST}; the API lists all of them.</p>
+                  <p class="hint">There are more than {MAX_NEWEST} entries. The API returns all of them.</p>
                 ))}
             </>
           )

@@ -8,24 +8,33 @@ import { addressOf } from '../location.tsx'
 import { Empty, Loaded, Problem, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows, type Selection } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import { doSoon, say, sayProblem } from '../status-bar.tsx'
-import { countOf, deleteParts, isParked, type Part, type SelectedDialogProps, usePlan } from './parked-messages.ts'
-import { Left } from './parked-views.tsx'
+import { runUnlessUndone, showError, showStatus } from '../status-bar.tsx'
+import {
+  countOf,
+  deleteParts,
+  isParkedChange,
+  type Part,
+  type SelectedDialogProps,
+  usePlan,
+} from './parked-messages.ts'
+import { TimeLeft } from './parked-views.tsx'
 
-/** Ids that one request takes. */
+/** Ids in one request: the limit of the API. */
 const MAX_IDS = 1_000
 
-/** Deleted messages, for as long as they can be restored. */
+/** Lists deleted messages for as long as they can be restored. */
 export function Bin({ session }: { readonly session: Session }) {
   const selection = useMemo(createSelection, [])
-  const list = usePages<BinRecord, BinPage>((query) => session.client.bin(query), [session], { on: isParked })
+  const list = usePages<BinRecord, BinPage>((query) => session.client.bin(query), [session], {
+    refreshOn: isParkedChange,
+  })
   const operates = mayOperate.value
   return (
     <Loaded resource={list}>
       {({ items, next }) =>
         items.length === 0 ? (
           <Empty title="The bin is empty">
-            Messages that somebody deletes on the page Parked stay here for seven days, and can be restored.
+            Messages that are deleted on the page Parked stay here for seven days and can be restored.
           </Empty>
         ) : (
           <>
@@ -63,7 +72,7 @@ function Restore({
 }: {
   readonly session: Session
   readonly items: readonly BinRecord[]
-  /** There are more than were read. */
+  /** Whether the bin has more messages than were read. */
   readonly isCut: boolean
   readonly selection: Selection
   readonly onDone: () => void
@@ -73,7 +82,7 @@ function Restore({
   const restore = async () => {
     const at = selection.at.peek()
     const ids = selected.length > 0 ? selected : items.flatMap(({ id }) => (id === at ? [id] : []))
-    if (ids.length === 0) return say('Select messages first: with the check boxes, or with X.')
+    if (ids.length === 0) return showStatus('Select messages first: with the check boxes, or with X.')
     isBusy.value = true
     let [moved, skipped] = [0, 0]
     try {
@@ -83,13 +92,13 @@ function Restore({
         skipped += answer.skipped
       }
       selection.clear()
-      const left = skipped === 0 ? '' : ` ${formatNumberOf(skipped, 'message')} had left the bin before.`
-      say({
+      const left = skipped === 0 ? '' : ` ${formatNumberOf(skipped, 'message')} had already left the bin.`
+      showStatus({
         text: `${formatNumberOf(moved, 'message')} ${moved === 1 ? 'is' : 'are'} parked again.${left}`,
         link: { href: addressOf('parked', { view: 'messages' }), label: 'Show parked messages' },
       })
     } catch (error) {
-      sayProblem(error)
+      showError(error)
     } finally {
       isBusy.value = false
       onDone()
@@ -123,13 +132,13 @@ const COLUMNS: readonly Column<BinRecord>[] = [
   { title: 'Reference', cell: ({ subject }) => subject ?? '–' },
   { title: 'Reason it was parked', cell: ({ reason }) => <span title={reason}>{reason}</span> },
   { title: 'Size', isNumber: true, cell: ({ bytes }) => formatBytes(bytes) },
-  { title: 'Removed in', cell: ({ expires_at: at }) => <Left until={at} /> },
+  { title: 'Expires in', cell: ({ expires_at: at }) => <TimeLeft until={at} /> },
 ]
 
-/** What has to be written before something is deleted for ever. */
-const WORD = 'delete'
+/** The word that confirms a permanent deletion. */
+const CONFIRMATION = 'delete'
 
-/** Asks before messages go to the bin; and again, about those of the relay, which have none. */
+/** Asks before messages are moved to the bin. Messages of the relay, which has no bin, need a second confirmation. */
 export function DeleteDialog({ session: { client }, selected, onStart, onClose }: SelectedDialogProps) {
   const { planned, problem } = usePlan(client, selected)
   const isBinDone = useSignal(false)
@@ -148,12 +157,15 @@ export function DeleteDialog({ session: { client }, selected, onStart, onClose }
       </Dialog>
     )
   if (ofFunctions.length === 0 || isBinDone.value)
-    return <DeleteForEver key="relay" client={client} parts={ofRelay} onStart={onStart} onClose={onClose} />
+    return <DeletePermanently key="relay" client={client} parts={ofRelay} onStart={onStart} onClose={onClose} />
   const move = () => {
-    doSoon(`Deleting ${formatNumberOf(sum.total, 'message')}`, async () => {
+    runUnlessUndone(`Deleting ${formatNumberOf(sum.total, 'message')}`, async () => {
       onStart()
       const { moved, skipped } = await deleteParts(client, ofFunctions)
-      const left = skipped === 0 ? '' : ` ${formatNumberOf(skipped, 'message')} stayed: gone, or being replayed.`
+      const left =
+        skipped === 0
+          ? ''
+          : ` ${formatNumberOf(skipped, 'message')} stayed: they are gone, or a replay is sending them.`
       return {
         text: `${formatNumberOf(moved, 'message')} ${moved === 1 ? 'was' : 'were'} moved to the bin.${left}`,
         link: { href: addressOf('bin'), label: 'Show the bin' },
@@ -168,15 +180,15 @@ export function DeleteDialog({ session: { client }, selected, onStart, onClose }
         Moved to the bin for seven days (<code>ENIGMA_BIN_DAYS</code>). They can be restored until then.
       </p>
       {sum.skipped > 0 && (
-        <p>{formatNumberOf(sum.skipped, 'message')} will stay: already gone, or being sent by a replay.</p>
+        <p>{formatNumberOf(sum.skipped, 'message')} will stay: they are gone, or a replay is sending them.</p>
       )}
       {sum.relay > 0 && (
         <p>
-          {formatNumberOf(sum.relay, 'more message')} {sum.relay === 1 ? 'is' : 'are'} of the relay, which has no bin.
-          The next question is about {sum.relay === 1 ? 'it' : 'them'}.
+          {formatNumberOf(sum.relay, 'more message')} {sum.relay === 1 ? 'was' : 'were'} parked by the relay, which has
+          no bin. The next dialog asks about {sum.relay === 1 ? 'it' : 'them'}.
         </p>
       )}
-      {!sum.complete && <p>Only the newest 20,000 were counted: there are more, and they are deleted too.</p>}
+      {!sum.complete && <p>Only the newest 20,000 were counted. Older messages that match are deleted too.</p>}
       <div class="actions">
         <button class="danger" onClick={move} autofocus>
           Delete
@@ -191,43 +203,44 @@ export function DeleteDialog({ session: { client }, selected, onStart, onClose }
 
 const isOfRelay = ({ from }: Part): boolean => from === 'relay'
 
-function DeleteForEver({
+function DeletePermanently({
   client,
   parts,
   onStart,
   onClose,
 }: Pick<SelectedDialogProps, 'onStart' | 'onClose'> & { readonly client: Client; readonly parts: readonly Part[] }) {
-  const written = useSignal('')
+  const typed = useSignal('')
   const count = parts.reduce((sum, { plan }) => sum + countOf(plan), 0)
   const drop = (event: SubmitEvent) => {
     event.preventDefault()
     onClose()
-    doSoon(`Deleting ${formatNumberOf(count, 'message')} of the relay for ever`, async () => {
+    runUnlessUndone(`Deleting ${formatNumberOf(count, 'message')} of the relay permanently`, async () => {
       onStart()
       const { asked } = await deleteParts(client, parts)
-      return `The relay was asked to delete ${formatNumberOf(asked, 'message')}. They leave the list when it has done so.`
+      return `The relay was asked to delete ${formatNumberOf(asked, 'message')}. They leave the list when it has deleted them.`
     })
   }
   return (
-    <Dialog title={`Delete ${formatNumberOf(count, 'message')} of the relay for ever?`} onClose={onClose}>
+    <Dialog title={`Delete ${formatNumberOf(count, 'message')} of the relay permanently?`} onClose={onClose}>
       <form class="stack" onSubmit={drop}>
         <p>
-          The relay keeps what it parked itself, and has no bin. <strong>Nobody can restore these messages.</strong>
+          The relay keeps messages that it parked itself, and has no bin.{' '}
+          <strong>These messages cannot be restored.</strong>
         </p>
         <label>
           <span>
-            Type <kbd>{WORD}</kbd> to confirm
+            Type <kbd>{CONFIRMATION}</kbd> to confirm
           </span>
           <input
             autocomplete="off"
             autofocus
-            value={written.value}
-            onInput={({ currentTarget }) => void (written.value = currentTarget.value)}
+            value={typed.value}
+            onInput={({ currentTarget }) => void (typed.value = currentTarget.value)}
           />
         </label>
         <div class="actions">
-          <button class="danger" disabled={written.value.trim().toLowerCase() !== WORD}>
-            Delete for ever
+          <button class="danger" disabled={typed.value.trim().toLowerCase() !== CONFIRMATION}>
+            Delete permanently
           </button>
           <button type="button" class="quiet" onClick={onClose}>
             Keep them

@@ -6,18 +6,18 @@ import { addressOf, setFilters } from '../location.tsx'
 import { Loaded, Problem, useResource } from '../resource.tsx'
 import { mayOperate, type Session } from '../session.ts'
 import type { Selected } from './parked-messages.ts'
-import { Left, RelayTag } from './parked-views.tsx'
+import { TimeLeft, RelayTag } from './parked-views.tsx'
 
 export type ParkedEntryProps = {
   readonly session: Session
   readonly id: string
-  readonly onAsk: (does: 'replay' | 'delete', selected: Selected) => void
+  readonly onAsk: (action: 'replay' | 'delete', selected: Selected) => void
 }
 
-/** All that is known of a parked message. */
+/** Shows a parked message: its facts, its failed attempts, its content, and its lane. */
 export function ParkedEntry({ session, id, onAsk }: ParkedEntryProps) {
   const entry = useResource((signal) => session.client.parkedEntry(id, { signal }), [session, id], {
-    on: ({ type, ref }) => type === 'parked' && ref === id,
+    refreshOn: ({ type, ref }) => type === 'parked' && ref === id,
   })
   return (
     <Dialog title="Parked message" isWide onClose={() => setFilters({ id: '' })}>
@@ -63,10 +63,10 @@ function Facts({ entry }: { readonly entry: ParkedDetail }) {
       'Parked',
       `${formatTime(entry.parked_at)}${Number.isNaN(received) ? '' : ` (${formatSpan(Date.parse(entry.parked_at) - received)} after it was received)`}`,
     ],
-    ['Removed in', <Left until={entry.expires_at} />],
-    ['Too old for a screen', entry.stale_at && `since ${formatTime(entry.stale_at)}: a replay only records the call`],
+    ['Expires in', <TimeLeft until={entry.expires_at} />],
+    ['Stale', entry.stale_at && `since ${formatTime(entry.stale_at)}: a replay only records the call`],
     ['Size', formatBytes(entry.bytes)],
-    ['Replays that failed', entry.replays === 0 ? null : formatCount(entry.replays)],
+    ['Failed replays', entry.replays === 0 ? null : formatCount(entry.replays)],
     ['Being replayed', entry.replay && <a href={addressOf('replays', { id: entry.replay })}>by this replay</a>],
     ['Id', entry.id],
   ] as const
@@ -108,13 +108,13 @@ function Attempts({ attempts }: { readonly attempts: ParkedDetail['failed_attemp
   )
 }
 
-/** What else waits in the same message group, and so in the same order. */
+/** Lists the other parked messages of the same lane, which is also their message group in SQS. */
 function Lane({ id, lane: { ids, total } }: { readonly id: string; readonly lane: ParkedDetail['lane'] }) {
   const others = ids.filter((one) => one !== id)
   if (others.length === 0) return null
   return (
     <section>
-      <h3>Also parked in this message group</h3>
+      <h3>Other parked messages in this lane</h3>
       <p class="hint">
         {formatCount(total - 1)} more, oldest first
         {others.length < total - 1 && `; the first ${others.length} are shown`}
@@ -132,16 +132,16 @@ function Lane({ id, lane: { ids, total } }: { readonly id: string; readonly lane
   )
 }
 
-/** Longest content (bytes) that is shown whole. */
-const MOST_SHOWN = 64_000
+/** Content over this size (bytes) is truncated. */
+const MAX_SHOWN = 64_000
 
-export type ParkedContentProps = {
+type ParkedContentProps = {
   readonly session: Session
   readonly entry: ParkedDetail
 }
 
-/** What a replay sends again: without personal data until an operator reveals it. It is text, whatever it holds. */
-export function ParkedContent({ session, entry }: ParkedContentProps) {
+/** Shows the content that a replay sends again, always as plain text. Personal data is masked until an operator reveals it. */
+function ParkedContent({ session, entry }: ParkedContentProps) {
   const revealed = useSignal<ParkedDetail['content'] | undefined>(undefined)
   const problem = useSignal<ApiProblem | undefined>(undefined)
   const isBusy = useSignal(false)
@@ -151,14 +151,15 @@ export function ParkedContent({ session, entry }: ParkedContentProps) {
       <section>
         <h3>Content</h3>
         <p class="hint">
-          The relay keeps the content of what it parked itself. <code>enigma-relay parked</code> shows it on its host.
+          A relay keeps the content of messages that it parked itself. Run <code>enigma-relay parked</code> on its host
+          to see it.
         </p>
       </section>
     )
   const reveal = () => {
     isBusy.value = true
     problem.value = undefined
-    session.revealing
+    session.unmaskedClient
       .parkedEntry(entry.id, { reveal: true })
       .then(
         (answer) => void (revealed.value = answer.content),
@@ -168,7 +169,7 @@ export function ParkedContent({ session, entry }: ParkedContentProps) {
   }
   const { text, masked: isMasked } = content
   const bytes = new TextEncoder().encode(text).length
-  const isCut = bytes > MOST_SHOWN
+  const isCut = bytes > MAX_SHOWN
   const save = () => download(`parked-${entry.id.replace(/[^\w-]/g, '-')}${isMasked ? '-masked' : ''}.json`, text)
   return (
     <section class="content">
@@ -180,13 +181,13 @@ export function ParkedContent({ session, entry }: ParkedContentProps) {
             <button class="second" disabled={isBusy.value} onClick={reveal}>
               Reveal
             </button>
-            <span class="hint">The audit log notes who revealed it.</span>
+            <span class="hint">The audit log records who revealed it.</span>
           </>
         )}
         {isCut && (
           <>
             <span class="hint">
-              The first {formatBytes(MOST_SHOWN)} of {formatBytes(bytes)} are shown.
+              The first {formatBytes(MAX_SHOWN)} of {formatBytes(bytes)} are shown.
             </span>
             <button class="second" onClick={save}>
               Download all
@@ -196,21 +197,21 @@ export function ParkedContent({ session, entry }: ParkedContentProps) {
       </div>
       {problem.value !== undefined && <Problem problem={problem.value} />}
       <pre tabIndex={0} role="region" aria-label="Content">
-        {isCut ? `${text.slice(0, MOST_SHOWN)}…` : indentJson(text)}
+        {isCut ? `${text.slice(0, MAX_SHOWN)}…` : indentJson(text)}
       </pre>
     </section>
   )
 }
 
-/** JSON as text: it is never read and written again, since that would change large numbers. */
-
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/gs
 
-/** Nesting beyond which lines would be mostly spaces. */
+/** JSON with deeper nesting is shown unchanged, because its lines would be mostly spaces. */
 const MAX_DEPTH = 50
 
-/** Formats JSON with a line for each member and every digit unchanged. Returns a text that is not JSON unchanged. */
-export function indentJson(text: string): string {
+/**
+ * Formats JSON with one member per line. It works on the text, because parsing would change large numbers. Returns a text that is not JSON unchanged.
+ */
+function indentJson(text: string): string {
   try {
     JSON.parse(text)
   } catch {

@@ -1,17 +1,27 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { allItems, ApiProblem, type Change, type Client, type ParkedFilter, type ParkedRecord, type ParkedSelection, type Replay, type ReplayPlan } from '../../client/index.ts'
-import { type FilterField, type Filters, isPrivate } from '../location.tsx'
+import {
+  allItems,
+  ApiProblem,
+  type Change,
+  type Client,
+  type ParkedFilter,
+  type ParkedRecord,
+  type ParkedSelection,
+  type Replay,
+  type ReplayPlan,
+} from '../../client/index.ts'
+import { type FilterField, type Filters, isPrivate, toUtc } from '../location.tsx'
 import type { Session } from '../session.ts'
 
-/** The messages that somebody has selected, and what is done with them. */
+/** Which parked messages an action is about: their filters, the selection of the user, and the requests that replay or delete them. */
 
 type Entry = Pick<ParkedRecord, 'id' | 'from' | 'replay'>
 
-/** Some entries, oldest first; or every one that matches. */
+/** Selected entries, oldest first, or all entries that match a filter. */
 export type Selected = { readonly entries: readonly Entry[] } | { readonly filter: ParkedFilter }
 
-/** What one request is about: entries of functions and of the relay take different ways. */
+/** The entries of one request. Entries of functions and of relays need separate requests. */
 export type Part = {
   readonly from: Entry['from']
   readonly selection: ParkedSelection
@@ -19,18 +29,18 @@ export type Part = {
 }
 
 export type Planned = {
-  /** Those that have something to be done. */
+  /** The parts with at least one message. */
   readonly parts: readonly Part[]
-  /** Of all parts. */
+  /** The sum of the plans of all parts. */
   readonly sum: ReplayPlan
 }
 
-/** Ids that one request takes. */
+/** Ids in one request: the limit of the API. */
 const MAX_IDS = 1_000
 
 const FROM = ['functions', 'relay'] as const
 
-/** What a replay of them would do. Entries that are parked later are in none of its parts. */
+/** Asks the API what a replay would send (a dry run). Entries that are parked later are not included. */
 export async function planSelected(client: Client, selected: Selected, signal?: AbortSignal): Promise<Planned> {
   const parts: Part[] = []
   if ('entries' in selected)
@@ -46,7 +56,7 @@ export async function planSelected(client: Client, selected: Selected, signal?: 
     for (const from of selected.filter.from === undefined ? FROM : [selected.filter.from]) {
       const filter = { ...selected.filter, from, until }
       const plan = await client.planReplay({ filter }, { signal })
-      // The API's clock, and the same moment for both.
+      // Both parts end at the same time by the API's clock.
       until = plan.until
       parts.push({ from, selection: { filter: { ...filter, until } }, plan })
     }
@@ -66,7 +76,7 @@ function add(plans: readonly ReplayPlan[]): ReplayPlan {
   return { ...sum, routes, complete: plans.every(({ complete }) => complete) }
 }
 
-/** Starts a replay for each part; together they send no more than `rate` in a second. */
+/** Starts a replay for each part. Together they send at most `rate` messages a second. */
 export async function startReplays(client: Client, parts: readonly Part[], rate: number): Promise<readonly Replay[]> {
   const ofFunctions = parts.filter(({ from }) => from === 'functions').length
   const each = Math.max(1, Math.floor(rate / Math.max(1, ofFunctions)))
@@ -76,13 +86,13 @@ export async function startReplays(client: Client, parts: readonly Part[], rate:
       started.push(await client.startReplay({ ...selection, rate: each }))
     } catch (error) {
       if (started.length === 0 || !(error instanceof ApiProblem)) throw error
-      const words = `${started.length} of ${parts.length} replays were started. ${error.detail}`
-      throw new ApiProblem(error.status, error.code, words, { cause: error })
+      const detail = `${started.length} of ${parts.length} replays were started. ${error.detail}`
+      throw new ApiProblem(error.status, error.code, detail, { cause: error })
     }
   return started
 }
 
-/** The oldest of them that no replay is sending: the one to try first. */
+/** Returns the id of the oldest entry that no replay is sending: the one to try first. */
 export async function findOldest(
   client: Client,
   selected: Selected,
@@ -95,7 +105,7 @@ export async function findOldest(
   const { groups } = await client.parkedGroups(filter)
   const [first] = groups.map((group) => group.first).toSorted((a, b) => Date.parse(a) - Date.parse(b))
   if (first === undefined) return undefined
-  // The list has the newest first; an entry may stand a little behind its time in it.
+  // The list is sorted from newest to oldest, but not exactly by time: search one second further.
   const until = new Date(Date.parse(first) + 1_000)
   let oldest = groups[0]?.example
   for await (const { id, replay } of allItems(client.parked, { ...filter, since: first, until }))
@@ -103,28 +113,26 @@ export async function findOldest(
   return oldest
 }
 
-/** How many were moved to the bin, or were not; `asked`: how many the relay was asked to delete. */
-export type Gone = { readonly moved: number; readonly skipped: number; readonly asked: number }
+/** Messages that were moved to the bin, messages that were not, and messages that the relay was asked to delete. */
+export type Deleted = { readonly moved: number; readonly skipped: number; readonly asked: number }
 
-/** Deletes all of these parts. Those of the relay are gone for ever. */
-export async function deleteParts(client: Client, parts: readonly Part[]): Promise<Gone> {
+/** Deletes all parts. Messages of the relay are deleted permanently. */
+export async function deleteParts(client: Client, parts: readonly Part[]): Promise<Deleted> {
   const gone = { moved: 0, skipped: 0, asked: 0 }
   for (const { from, selection } of parts)
     for (let more = true; more;) {
       const answer = await client.deleteParked({ ...selection, ...(from === 'relay' ? { forever: true } : {}) })
       gone.moved += answer.moved
       gone.asked += answer.asked
-      // Each request that goes on finds those again that the ones before it left.
+      // Every request counts the messages again that earlier ones skipped, so only the last count is valid.
       gone.skipped = answer.more ? gone.skipped : gone.skipped + answer.skipped
       more = answer.more && answer.moved > 0
     }
   return gone
 }
 
-/** Filters of parked messages: in the address, as the API takes them, and in words. */
-
-/** Whether something was parked, handled, deleted or restored. */
-export const isParked = ({ type }: Change): boolean => type === 'parked'
+/** Returns whether a message was parked, handled, deleted or restored. */
+export const isParkedChange = ({ type }: Change): boolean => type === 'parked'
 
 export const PARKED_FIELDS: readonly FilterField[] = [
   {
@@ -148,20 +156,14 @@ const NAMES = ['cause', ...PARKED_FIELDS.map(({ name }) => name)]
 
 export const isFiltered = (filters: Filters): boolean => NAMES.some((name) => (filters[name] ?? '') !== '')
 
-/** `''` for each filter, which takes it away. */
+/** The values that remove all filters. */
 export const NO_FILTERS: Filters = Object.fromEntries(NAMES.map((name) => [name, '']))
 
-/** Converts the local time of a field to UTC. A text that is no time is passed on, and the API names the error. */
-function toMoment(text: string | undefined): string | undefined {
-  if (text === undefined || text === '') return undefined
-  const at = new Date(text)
-  return Number.isNaN(at.getTime()) ? text : at.toISOString()
-}
-
-/** The labels of filters that are not applied, because a request has them in its address. */
-export const privateFilters = (filters: Filters): readonly string[] =>
+/** Returns the labels of filters that are not applied, because they look like phone numbers and URLs are logged. */
+export const ignoredFilters = (filters: Filters): readonly string[] =>
   PARKED_FIELDS.filter(({ name }) => isPrivate(name, filters[name] ?? '')).map(({ label }) => label)
 
+/** Returns the filters in the form that the API takes. */
 export function toParkedFilter(given: Filters): ParkedFilter {
   const filters: Filters = Object.fromEntries(Object.entries(given).filter(([name, value]) => !isPrivate(name, value)))
   const { from, route, reason, cause, status, reference, notification, since, until } = filters
@@ -173,8 +175,8 @@ export function toParkedFilter(given: Filters): ParkedFilter {
     status: status === undefined ? undefined : Number(status),
     reference,
     notification,
-    since: toMoment(since),
-    until: toMoment(until),
+    since: toUtc(since),
+    until: toUtc(until),
   }
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 }
@@ -182,12 +184,12 @@ export function toParkedFilter(given: Filters): ParkedFilter {
 export type SelectedDialogProps = {
   readonly session: Session
   readonly selected: Selected
-  /** It is about to be done. */
+  /** Is called when the action begins. */
   readonly onStart: () => void
   readonly onClose: () => void
 }
 
-/** What the replay would do, read once: the question does not change while somebody reads it. */
+/** Plans a replay once, so that the figures do not change while the user reads the dialog. */
 export function usePlan(client: Client, selected: Selected) {
   const planned = useSignal<Planned | undefined>(undefined)
   const problem = useSignal<ApiProblem | undefined>(undefined)

@@ -8,19 +8,27 @@ import { ReplayDialog } from '../replays/replay-dialogs.tsx'
 import { Loaded, useResource } from '../resource.tsx'
 import { createSelection } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import { say, sayProblem } from '../status-bar.tsx'
+import { showError, showStatus } from '../status-bar.tsx'
 import { DeleteDialog } from './bin-page.tsx'
 import { ParkedEntry } from './parked-entry-dialog.tsx'
-import { isFiltered, isParked, NO_FILTERS, PARKED_FIELDS, privateFilters, type Selected, toParkedFilter } from './parked-messages.ts'
+import {
+  ignoredFilters,
+  isFiltered,
+  isParkedChange,
+  NO_FILTERS,
+  PARKED_FIELDS,
+  type Selected,
+  toParkedFilter,
+} from './parked-messages.ts'
 import { NothingParked, ParkedCauses, ParkedList, ParkedQueues } from './parked-views.tsx'
 
-/** What somebody is asked about before it is done. */
-type Question = { readonly does: 'replay' | 'delete'; readonly selected: Selected }
+/** An action that the user has to confirm. */
+type Question = { readonly action: 'replay' | 'delete'; readonly selected: Selected }
 
 const VIEWS = ['causes', 'queues', 'messages'] as const
 type View = (typeof VIEWS)[number]
 
-/** What was selected stays selected while somebody looks at another page, and comes back. */
+/** The selection is kept when the user opens another page and returns. */
 const selection = createSelection()
 let selectedFrom: readonly [Session, string] | undefined
 
@@ -30,18 +38,18 @@ export function Parked({ session }: { readonly session: Session }) {
   const key = JSON.stringify(filter)
   const view = VIEWS.find((one) => one === values['view']) ?? 'causes'
   const question = useSignal<Question | undefined>(undefined)
-  // It goes through all entries, so it is not read as often as the list.
+  // This request reads all entries, so it runs less often than that of the list.
   const groups = useResource((signal) => session.client.parkedGroups({ ...filter, signal }), [session, key], {
-    on: isParked,
-    leastMs: 3_000,
+    refreshOn: isParkedChange,
+    minIntervalMs: 3_000,
   })
   useEffect(() => {
     if (selectedFrom?.[0] !== session || selectedFrom[1] !== key) selection.clear()
     selectedFrom = [session, key]
   }, [session, key])
-  const ask = (does: Question['does'], selected: Selected) => {
+  const ask = (action: Question['action'], selected: Selected) => {
     setFilters({ id: '' })
-    question.value = { does, selected }
+    question.value = { action, selected }
   }
   const close = () => void (question.value = undefined)
   const asked = question.value
@@ -62,10 +70,10 @@ export function Parked({ session }: { readonly session: Session }) {
           </button>
         )}
       </FilterBar>
-      {privateFilters(values).map((label) => (
+      {ignoredFilters(values).map((label) => (
         <p class="problem" key={label} role="alert">
-          The filter “{label}” looks like a phone number and is not applied, because the address of a request is logged.
-          Search for calls by number on the page CDRs.
+          The filter “{label}” looks like a phone number and is not applied, because the URLs of requests are logged. To
+          find calls by number, use the page CDRs.
         </p>
       ))}
       <Views view={view} counts={groups.data.value} session={session} />
@@ -87,10 +95,10 @@ export function Parked({ session }: { readonly session: Session }) {
       {values['id'] !== undefined && asked === undefined && (
         <ParkedEntry key={values['id']} session={session} id={values['id']} onAsk={ask} />
       )}
-      {asked?.does === 'replay' && (
+      {asked?.action === 'replay' && (
         <ReplayDialog session={session} selected={asked.selected} onStart={() => selection.clear()} onClose={close} />
       )}
-      {asked?.does === 'delete' && (
+      {asked?.action === 'delete' && (
         <DeleteDialog session={session} selected={asked.selected} onStart={() => selection.clear()} onClose={close} />
       )}
     </>
@@ -136,23 +144,23 @@ function Views({
         <span class="hint">Only the newest {formatNumberOf(20_000, 'message')} are counted.</span>
       )}
       <span class="grow" />
-      {mayOperate.value && session.config.dead_letters && <Drain session={session} />}
+      {mayOperate.value && session.config.dead_letters && <DrainButton session={session} />}
       {session.config.role === 'operate' && !session.config.replays && (
-        <span class="hint">This API cannot replay: createApi has no option replay.</span>
+        <span class="hint">This API cannot replay: createApi was called without the option replay.</span>
       )}
     </div>
   )
 }
 
-function Drain({ session }: { readonly session: Session }) {
+function DrainButton({ session }: { readonly session: Session }) {
   const isBusy = useSignal(false)
   const drain = () => {
     isBusy.value = true
     session.client
       .drain()
       .then(
-        () => say('The dead-letter queues are being emptied. Their messages appear here within a few seconds.'),
-        sayProblem,
+        () => showStatus('The dead-letter queues are being drained. Their messages appear here within seconds.'),
+        showError,
       )
       .finally(() => void (isBusy.value = false))
   }
@@ -160,7 +168,7 @@ function Drain({ session }: { readonly session: Session }) {
     <button
       class="second"
       disabled={isBusy.value}
-      title="Messages that SQS gave up itself are fetched every five minutes. This fetches them now."
+      title="Messages in dead-letter queues are parked every five minutes. This parks them now."
       onClick={drain}
     >
       Fetch dead letters

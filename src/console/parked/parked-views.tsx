@@ -7,31 +7,31 @@ import { addressOf, filters, go, setFilters } from '../location.tsx'
 import { Empty, Loaded, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows, type Selection } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import { say } from '../status-bar.tsx'
-import { isFiltered, isParked, type Selected } from './parked-messages.ts'
+import { showStatus } from '../status-bar.tsx'
+import { isFiltered, isParkedChange, type Selected } from './parked-messages.ts'
 
 export type ParkedListProps = {
   readonly session: Session
   readonly filter: ParkedFilter
   readonly groups: ParkedGroups | undefined
   readonly selection: Selection
-  readonly onAsk: (does: 'replay' | 'delete', selected: Selected) => void
+  readonly onAsk: (action: 'replay' | 'delete', selected: Selected) => void
 }
 
-/** The messages that match, and what can be done with those that are selected. */
+/** Lists the messages that match, with the actions on selected ones. */
 export function ParkedList({ session, filter, groups, selection, onAsk }: ParkedListProps) {
   const list = usePages<ParkedRecord, Awaited<ReturnType<typeof session.client.parked>>>(
     (query) => session.client.parked({ ...filter, ...query }),
     [session, JSON.stringify(filter)],
-    { on: isParked },
+    { refreshOn: isParkedChange },
   )
-  const ask = (does: 'replay' | 'delete') => {
+  const ask = (action: 'replay' | 'delete') => {
     const { isAll, ids, at } = selection
     const items = list.data.peek()?.items ?? []
     const entries = items.filter(({ id }) => (ids.peek().size > 0 ? ids.peek().has(id) : id === at.peek())).toReversed()
-    if (isAll.peek()) onAsk(does, { filter })
-    else if (entries.length > 0) onAsk(does, { entries })
-    else say('Select messages first: with the check boxes, or with X.')
+    if (isAll.peek()) onAsk(action, { filter })
+    else if (entries.length > 0) onAsk(action, { entries })
+    else showStatus('Select messages first: with the check boxes, or with X.')
   }
   const operates = mayOperate.value
   return (
@@ -68,18 +68,18 @@ function Actions({
   readonly groups: ParkedGroups | undefined
   readonly items: readonly ParkedRecord[]
   readonly selection: Selection
-  readonly onAsk: (does: 'replay' | 'delete') => void
+  readonly onAsk: (action: 'replay' | 'delete') => void
 }) {
   const matching = Math.max(groups?.matching ?? 0, items.length)
   const all = `${formatCount(matching)}${groups?.complete === false ? '+' : ''}`
   const isAll = selection.isAll.value
-  // What has left the list meanwhile is not selected any more.
+  // Messages that have left the list are no longer selected.
   const count = items.filter(({ id }) => selection.ids.value.has(id)).length
   useKeys(
     [
       { key: 'r', does: 'replay the selected messages', run: () => onAsk('replay') },
       { key: 'd', does: 'delete the selected messages', run: () => onAsk('delete') },
-      { key: 'a', does: 'select all that match', run: () => selection.selectAll() },
+      { key: 'a', does: 'select all messages that match', run: () => selection.selectAll() },
       { key: 'Escape', does: 'clear the selection', run: () => selection.clear() },
     ],
     [onAsk],
@@ -127,10 +127,10 @@ const COLUMNS: readonly Column<ParkedRecord>[] = [
   { title: 'Status', isNumber: true, cell: ({ status }) => status ?? '–' },
   { title: 'Reason', cell: ({ reason }) => <span title={reason}>{reason}</span> },
   { title: 'Replays', cell: ({ replay, replays }) => <Replays running={replay} failed={replays} /> },
-  { title: 'Removed in', cell: ({ expires_at: at }) => <Left until={at} /> },
+  { title: 'Expires in', cell: ({ expires_at: at }) => <TimeLeft until={at} /> },
 ]
 
-/** Whether a replay has it now, and how often one has failed. */
+/** Shows whether a replay is sending the message, and how often a replay of it has failed. */
 function Replays({ running, failed }: { readonly running: string | null; readonly failed: number }) {
   if (running !== null)
     return (
@@ -141,25 +141,25 @@ function Replays({ running, failed }: { readonly running: string | null; readonl
   return failed === 0 ? '–' : <span class="tag bad">failed {formatNumberOf(failed, 'time')}</span>
 }
 
-/** Why the page is empty. */
+/** Explains why the page is empty. */
 export function NothingParked() {
   if (isFiltered(filters.value))
     return <Empty title="No parked message matches the filters">Clear a filter to see more.</Empty>
   return (
     <Empty title="Nothing is parked">
       A message is parked when its function rejects it, when all of its deliveries have failed, or when the relay cannot
-      send it. Messages that SQS moved to a dead-letter queue appear within five minutes.
+      send it. Messages in dead-letter queues appear within five minutes.
     </Empty>
   )
 }
 
 type Queue = ParkedGroups['queues'][number]
 
-/** Shows the messages that match, in addition to the filters that are set. */
+/** Opens the list of messages with further filters. */
 const showMessages = (more: Readonly<Record<string, string>>): void =>
   go('parked', { ...filters.value, id: '', view: 'messages', ...more })
 
-/** Parked messages by what went wrong. */
+/** Lists parked messages by cause. */
 export function ParkedCauses({ groups }: Pick<ParkedGroups, 'groups'>) {
   const cursor = useMemo(createSelection, [])
   return (
@@ -190,7 +190,7 @@ export function ParkedCauses({ groups }: Pick<ParkedGroups, 'groups'>) {
   )
 }
 
-/** How much is parked of each queue, and for how long still. */
+/** Lists the number of parked messages per queue, and when the next one expires. */
 export function ParkedQueues({ queues }: Pick<ParkedGroups, 'queues'>) {
   const cursor = useMemo(createSelection, [])
   return (
@@ -204,21 +204,21 @@ export function ParkedQueues({ queues }: Pick<ParkedGroups, 'queues'>) {
         { title: 'Queue', cell: ({ route }) => route },
         { title: 'Messages', isNumber: true, cell: ({ count }) => formatCount(count) },
         { title: 'Oldest', cell: ({ oldest }) => formatTime(oldest) },
-        { title: 'Next one is removed in', cell: ({ next_expiry: at }) => <Left until={at} /> },
+        { title: 'Next expiry in', cell: ({ next_expiry: at }) => <TimeLeft until={at} /> },
       ]}
     />
   )
 }
 
-/** Put on what the relay keeps. */
+/** Marks a message that a relay keeps. */
 export const RelayTag = () => (
-  <span class="tag" title="Parked by the relay, which keeps it and sends it again itself">
+  <span class="tag" title="Parked by a relay, which keeps the message and sends it again itself">
     relay
   </span>
 )
 
-/** How long is left, in another colour where it is little. */
-export function Left({ until }: { readonly until: string }) {
+/** Shows the time until a message expires. Less than three days are highlighted. */
+export function TimeLeft({ until }: { readonly until: string }) {
   const ms = Date.parse(until) - now.value
   return (
     <span class={ms < 3 * 86_400_000 ? 'warn' : ''} title={formatTime(until)}>

@@ -1,19 +1,18 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
-import type { Client, Replay, ReplayPlan, ReplayRequest } from '../../client/index.ts'
-import { describeFilters, toFilter } from '../cdrs/cdrs-page.tsx'
+import type { CdrFilter, Replay, ReplayPlan, ReplayRequest } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { formatCount, formatNumberOf, formatSpan } from '../format.ts'
-import { addressOf, type Filters, go, page } from '../location.tsx'
+import { addressOf, go, page } from '../location.tsx'
 import { countOf, findOldest, type SelectedDialogProps, startReplays, usePlan } from '../parked/parked-messages.ts'
 import { Problem, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
-import { doSoon, type Said } from '../status-bar.tsx'
+import { runUnlessUndone, type Status } from '../status-bar.tsx'
 
 const DEFAULT_RATE = 50
 const MAX_RATE = 1_000
 
-/** Asks once, with the figures of the plan, before messages are sent again. */
+/** Asks before parked messages are sent again, and shows the result of a dry run. */
 export function ReplayDialog({ session: { client }, selected, onStart, onClose }: SelectedDialogProps) {
   const { planned, problem } = usePlan(client, selected)
   const rate = useSignal(DEFAULT_RATE)
@@ -35,20 +34,20 @@ export function ReplayDialog({ session: { client }, selected, onStart, onClose }
     )
   const replayAll = () => {
     onClose()
-    doSoon(`Replaying ${formatNumberOf(count, 'message')}`, async () => {
+    runUnlessUndone(`Replaying ${formatNumberOf(count, 'message')}`, async () => {
       onStart()
-      return toSaid(await startReplays(client, parts, rate.peek()))
+      return toStatus(await startReplays(client, parts, rate.peek()))
     })
   }
   const replayOne = () => {
     onClose()
-    doSoon('Replaying one message', async () => {
+    runUnlessUndone('Replaying one message', async () => {
       const id = await findOldest(client, selected, parts)
       if (id === undefined) return 'None of the messages is parked any more.'
       const replay = await client.startReplay({ ids: [id] })
-      // Unless somebody has gone on to something else.
+      // Do not interrupt a user who has opened another page.
       if (page.peek() === 'parked') go('replays', { id: replay.id })
-      return toSaid([replay])
+      return toStatus([replay])
     })
   }
   return (
@@ -101,8 +100,9 @@ function Figures({ sum, jobs }: { readonly sum: ReplayPlan; readonly jobs: numbe
       `${are(sum.replayed_before, 'was replayed before and', 'were replayed before and')} failed again.`,
     sum.relay > 0 &&
       `${are(sum.relay, 'is an entry of the relay, which sends it itself', 'are entries of the relay, which sends them itself')}.`,
-    sum.skipped > 0 && `${formatCount(sum.skipped)} more will be skipped: gone, or being sent by another replay.`,
-    !sum.complete && 'Only the newest 20,000 were counted: there are more, and they are sent too.',
+    sum.skipped > 0 &&
+      `${formatCount(sum.skipped)} more will be skipped: they are gone, or another replay is sending them.`,
+    !sum.complete && 'Only the newest 20,000 were counted. Older messages that match are sent too.',
     jobs > 1 && `This takes ${jobs} replays, which share the rate.`,
   ].filter((sentence) => typeof sentence === 'string')
   return (
@@ -136,8 +136,8 @@ function Figures({ sum, jobs }: { readonly sum: ReplayPlan; readonly jobs: numbe
   )
 }
 
-/** That replays have started, with the way to them. */
-function toSaid(replays: readonly Replay[]): Said {
+/** Reports that replays have started, with a link to them. */
+function toStatus(replays: readonly Replay[]): Status {
   const [first] = replays
   if (replays.length === 1 && first !== undefined)
     return { text: 'The replay has started.', link: { href: addressOf('replays', { id: first.id }), label: 'Show it' } }
@@ -149,28 +149,34 @@ function toSaid(replays: readonly Replay[]): Said {
 
 const ROUTE = 'campaigns-cdr'
 
-/** Why a re-run cannot be made with these filters. */
-function faultOf({ from, to, number, contact }: Filters): string | undefined {
-  if (number !== undefined || contact !== undefined)
-    return 'A re-run cannot select by number or contact, because the job keeps its filter and shows it to everybody. Remove these filters, and narrow the time span instead.'
+/** Returns why CDRs cannot be replayed with these filters. */
+function whyNotReplayable({ from, to }: CdrFilter, isPersonal: boolean): string | undefined {
+  if (isPersonal)
+    return 'A replay cannot select by number or contact, because its filter is stored and visible to every user. Remove these filters, and narrow the time span instead.'
   if (from === undefined && to === undefined)
-    return 'Select a time span first: set "from", "to" or both. Without one, every CDR that the read model keeps would be sent again.'
+    return 'Select a time span first: set "from", "to" or both. Otherwise, every CDR in the read model would be sent again.'
   return undefined
 }
 
-/** Asks whether to send CDRs through their function once more, with what that comes to. */
-export function ReRunDialog({
+/** Asks before the CDRs that match are sent through their function again, and shows the result of a dry run. */
+export function ReplayCdrsDialog({
   session: { client },
-  filters,
+  filter,
+  isPersonal,
+  description,
   onClose,
 }: {
   readonly session: Session
-  readonly filters: Filters
+  readonly filter: CdrFilter
+  /** Whether a filter that a replay cannot have, by personal data, is set. */
+  readonly isPersonal: boolean
+  /** The filters in words. */
+  readonly description: string
   readonly onClose: () => void
 }) {
-  const fault = faultOf(filters)
+  const fault = whyNotReplayable(filter, isPersonal)
   const rate = useSignal(DEFAULT_RATE)
-  const selection = { cdrs: toFilter(filters), route: ROUTE } satisfies ReplayRequest
+  const selection = { cdrs: filter, route: ROUTE } satisfies ReplayRequest
   const plan = useResource(
     async (signal) => (fault === undefined ? client.planReplay(selection, { signal, timeoutMs: 60_000 }) : undefined),
     [],
@@ -180,10 +186,10 @@ export function ReRunDialog({
   const send = (event: SubmitEvent) => {
     event.preventDefault()
     onClose()
-    doSoon(`Sending ${what} through ${ROUTE} again`, async () => {
+    runUnlessUndone(`Sending ${what} through ${ROUTE} again`, async () => {
       const { id } = await client.startReplay({ ...selection, rate: rate.peek() })
       if (page.peek() === 'cdrs') go('replays', { id })
-      return `${what} are on their way through ${ROUTE}. The page Replays shows the outcome of each.`
+      return `${what} are being sent through ${ROUTE}. The page Replays shows the outcome of each.`
     })
   }
   if (fault !== undefined)
@@ -200,14 +206,14 @@ export function ReRunDialog({
       {plan.problem.value !== undefined && <Problem problem={plan.problem.value} onRetry={plan.refresh} />}
       <p role="status">
         {figures === undefined ? (
-          `Counting every CDR that matches (${describeFilters(filters)}) …`
+          `Counting the CDRs that match (${description}) …`
         ) : (
           <Question plan={figures} rate={rate.value} />
         )}
       </p>
       <p class="hint">
-        The function gets the same bytes and ids once more, with the header ce-replay. The read model does not count
-        them twice. A target that removes duplicates accepts them only if the job is part of its idempotency key.
+        The function receives the same bytes and ids again, with the header ce-replay. The read model does not count
+        them twice. A target that deduplicates accepts them only if its idempotency key contains the id of the replay.
       </p>
       <form class="stack" onSubmit={send}>
         <label>
@@ -236,7 +242,7 @@ export function ReRunDialog({
 }
 
 function Question({ plan: { total, complete, skipped }, rate }: { readonly plan: ReplayPlan; readonly rate: number }) {
-  if (total === 0) return <>No CDR matches. Nothing would be sent.</>
+  if (total === 0) return <>No CDR matches, so nothing would be sent.</>
   const atLeast = complete ? '' : 'at least '
   return (
     <>

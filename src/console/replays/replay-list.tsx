@@ -3,7 +3,7 @@ import { useEffect, useMemo } from 'preact/hooks'
 import type { Replay, ReplayMessage, ReplaysPage } from '../../client/index.ts'
 import { formatCount, formatTime } from '../format.ts'
 import { setFilters } from '../location.tsx'
-import { isParked } from '../parked/parked-messages.ts'
+import { isParkedChange } from '../parked/parked-messages.ts'
 import { Empty, Loaded, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows } from '../rows.tsx'
 import type { Session } from '../session.ts'
@@ -12,9 +12,9 @@ export function ReplayList({ session }: { readonly session: Session }) {
   const cursor = useMemo(createSelection, [])
   const isRunning = useSignal(false)
   const list = usePages<Replay, ReplaysPage>((query) => session.client.replays(query), [session, isRunning.value], {
-    on: isParked,
-    leastMs: RUNNING_MS,
-    everyMs: isRunning.value ? RUNNING_MS : RESTING_MS,
+    refreshOn: isParkedChange,
+    minIntervalMs: RUNNING_MS,
+    pollMs: isRunning.value ? RUNNING_MS : RESTING_MS,
   })
   const { value } = list.data
   useEffect(() => void (isRunning.value = value?.items.some(({ state }) => state === 'running') === true), [value])
@@ -23,8 +23,8 @@ export function ReplayList({ session }: { readonly session: Session }) {
       {({ items }) =>
         items.length === 0 ? (
           <Empty title="No replays in the last 30 days">
-            A replay sends parked messages through their functions again. Select messages on the page Parked, then
-            Replay.
+            A replay sends parked messages through their functions again. To start one, select messages on the page
+            Parked and press Replay.
           </Empty>
         ) : (
           <Rows
@@ -51,7 +51,7 @@ const COLUMNS: readonly Column<Replay>[] = [
   { title: 'Handled', isNumber: true, cell: ({ counts }) => formatCount(counts.handled) },
   { title: 'Failed again', isNumber: true, cell: ({ counts }) => <Failed count={counts.failed_again} /> },
   { title: 'Skipped', isNumber: true, cell: ({ counts }) => formatCount(counts.skipped) },
-  { title: 'Left', isNumber: true, cell: ({ counts }) => formatCount(counts.waiting + counts.sent) },
+  { title: 'Remaining', isNumber: true, cell: ({ counts }) => formatCount(counts.waiting + counts.sent) },
   { title: 'Rate', isNumber: true, cell: ({ rate }) => `${formatCount(rate)}/s` },
 ]
 
@@ -59,21 +59,21 @@ const Failed = ({ count }: { readonly count: number }) => (
   <span class={count > 0 ? 'bad' : ''}>{formatCount(count)}</span>
 )
 
-/** How often (ms) replays are read while one runs: a message that is sent changes nothing in the read model. */
+/** How often (ms) replays are read while one runs: sending a message adds nothing to the change stream. */
 export const RUNNING_MS = 2_000
-/** How often (ms) otherwise: somebody else may start one. */
+/** How often (ms) replays are read otherwise: another user may start one. */
 export const RESTING_MS = 15_000
 
 export type Outcome = ReplayMessage['outcome']
 
-/** What may have become of a message of a replay. */
+/** The outcomes of a message of a replay. */
 export const OUTCOMES: Readonly<
   Record<Outcome, { readonly label: string; readonly class: string; readonly means: string }>
 > = {
   waiting: { label: 'waiting', class: '', means: 'Not sent yet' },
-  sent: { label: 'sent', class: '', means: 'Sent to its queue; the outcome is open' },
-  handled: { label: 'handled', class: 'good', means: 'Handled by its function, and parked no longer' },
-  failed_again: { label: 'failed again', class: 'bad', means: 'Parked again, with its new reason' },
+  sent: { label: 'sent', class: '', means: 'Sent to its queue; the outcome is not known yet' },
+  handled: { label: 'handled', class: 'good', means: 'Handled by its function, and no longer parked' },
+  failed_again: { label: 'failed again', class: 'bad', means: 'Parked again, with the new reason' },
   skipped: { label: 'skipped', class: 'warn', means: 'Not sent: gone, deleted, or sent by another replay' },
 }
 export const OUTCOME_NAMES = Object.keys(OUTCOMES) as Outcome[]
@@ -85,7 +85,7 @@ export function State({ replay: { state, counts, waits_for: waitsFor } }: { read
   return <span class={`tag ${counts.failed_again > 0 ? 'bad' : 'good'}`}>done</span>
 }
 
-/** How many of its messages have an outcome. */
+/** Shows how many messages of a replay have an outcome. */
 export function Progress({ replay: { counts, state, relay } }: { readonly replay: Replay }) {
   const ended = counts.handled + counts.failed_again + counts.skipped
   const all = ended + counts.waiting + counts.sent
@@ -100,7 +100,7 @@ export function Progress({ replay: { counts, state, relay } }: { readonly replay
   )
 }
 
-/** Which messages a replay is about. */
+/** Describes which messages a replay sends. */
 export function describeReplay({ filter, cdrs, relay }: Replay): string {
   if (cdrs !== null)
     return inWords('CDRs', [

@@ -4,23 +4,33 @@ import { allItems, type Replay, type ReplayDetail, type ReplayMessage } from '..
 import { formatCount, formatNumberOf, formatTime } from '../format.ts'
 import { useKeys } from '../keyboard.ts'
 import { addressOf, FilterBar, filters, go, setFilters } from '../location.tsx'
-import { isParked, type Selected } from '../parked/parked-messages.ts'
+import { isParkedChange, type Selected } from '../parked/parked-messages.ts'
 import { Empty, Loaded, usePages } from '../resource.tsx'
 import { type Column, createSelection, Rows } from '../rows.tsx'
 import { mayOperate, type Session } from '../session.ts'
-import { say, sayProblem } from '../status-bar.tsx'
+import { showError, showStatus } from '../status-bar.tsx'
 import { ReplayDialog } from './replay-dialogs.tsx'
-import { describeReplay, type Outcome, OUTCOME_NAMES, OUTCOMES, Progress, ReplayList, RESTING_MS, RUNNING_MS, State } from './replay-list.tsx'
+import {
+  describeReplay,
+  type Outcome,
+  OUTCOME_NAMES,
+  OUTCOMES,
+  Progress,
+  ReplayList,
+  RESTING_MS,
+  RUNNING_MS,
+  State,
+} from './replay-list.tsx'
 
 export function Replays({ session }: { readonly session: Session }) {
   const { id } = filters.value
   return id === undefined ? <ReplayList session={session} /> : <ReplayDetails key={id} session={session} id={id} />
 }
 
-/** A page of messages, with the replay as it was at that moment. */
+/** A page of messages, with the state of the replay at that time. */
 type Page = ReplayDetail['messages'] & { readonly replay: Replay }
 
-/** One replay, with what became of each of its messages. */
+/** Shows a replay, with the outcome of each of its messages. */
 function ReplayDetails({ session, id }: { readonly session: Session; readonly id: string }) {
   const cursor = useMemo(createSelection, [])
   const isRunning = useSignal(true)
@@ -32,7 +42,7 @@ function ReplayDetails({ session, id }: { readonly session: Session; readonly id
       return { ...messages, replay }
     },
     [session, id, outcome, isRunning.value],
-    { on: isParked, leastMs: RUNNING_MS, everyMs: isRunning.value ? RUNNING_MS : RESTING_MS },
+    { refreshOn: isParkedChange, minIntervalMs: RUNNING_MS, pollMs: isRunning.value ? RUNNING_MS : RESTING_MS },
   )
   const replay = list.first.value?.replay
   useEffect(() => {
@@ -110,12 +120,12 @@ function Summary({
   const run = (work: () => Promise<unknown>) => {
     isBusy.value = true
     work()
-      .catch(sayProblem)
+      .catch(showError)
       .finally(() => void (isBusy.value = false))
   }
   const stop = async () => {
     await session.client.stopReplay(id)
-    say('The replay was stopped. Messages that were not sent stay parked.')
+    showStatus('The replay was stopped. Messages that it had not sent stay parked.')
     onChange()
   }
   const replayAgain = async () => {
@@ -138,13 +148,13 @@ function Summary({
         )}
         {mayOperate.value && counts.failed_again > 0 && cdrs === null && (
           <button disabled={isBusy.value} onClick={() => run(replayAgain)}>
-            Replay what failed again
+            Replay messages that failed again
           </button>
         )}
       </div>
       <p class="muted">
-        Started {formatTime(replay.created_at)} by {replay.operator ?? 'nobody known'}, {formatCount(replay.rate)}{' '}
-        messages a second at most
+        Started {formatTime(replay.created_at)} by {replay.operator ?? 'an unknown operator'},{' '}
+        {formatCount(replay.rate)} messages a second at most
       </p>
       <Progress replay={replay} />
       <dl class="counts">
@@ -157,14 +167,14 @@ function Summary({
       </dl>
       {replay.waits_for === 'relay' && (
         <p class="hint">
-          Waiting for a relay: it asks for these messages within some seconds if it has ENIGMA_API_URL and
-          ENIGMA_API_TOKEN.
+          Waiting for a relay: it asks for these messages within seconds if ENIGMA_API_URL and ENIGMA_API_TOKEN are set
+          on it.
         </p>
       )}
       {relay > 0 && (
         <p class="hint">
-          The relay was asked to send {formatNumberOf(relay, 'message')} of its own. Each leaves the page Parked when
-          SQS has accepted it.
+          The relay was asked to send {formatNumberOf(relay, 'message')} that it parked itself. Each leaves the page
+          Parked when SQS has accepted it.
         </p>
       )}
       {cdrs !== null && counts.failed_again > 0 && (
@@ -176,7 +186,7 @@ function Summary({
   )
 }
 
-/** Whether the message may still be on the page Parked. */
+/** Returns whether the message may still be on the page Parked. */
 const isListed = ({ outcome }: ReplayMessage, replay: Replay | undefined): boolean =>
   outcome !== 'handled' && replay?.cdrs === null
 
@@ -217,6 +227,10 @@ function NoMessages({
       </Empty>
     )
   if (replay?.state === 'running')
-    return <Empty title="The replay is looking for its messages">They appear here once the first step has run.</Empty>
-  return <Empty title="The replay has no messages">None matched when it was started, or the relay sends them.</Empty>
+    return <Empty title="The replay is finding its messages">They appear here once the first step has run.</Empty>
+  return (
+    <Empty title="The replay has no messages">
+      No message matched when the replay was started, or the relay sends the messages itself.
+    </Empty>
+  )
 }

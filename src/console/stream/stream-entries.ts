@@ -2,7 +2,7 @@ import type { Change, GapRecord } from '../../client/index.ts'
 import type { Missed } from '../live.ts'
 import type { Filters, PageName } from '../location.tsx'
 
-/** What the stream shows: changes, and bars where some were not heard. */
+/** The entries of the stream: changes, and bars for gaps and missed changes. */
 
 export type Entry =
   | { readonly kind: 'change'; readonly id: string; readonly at: string; readonly change: Change }
@@ -12,34 +12,34 @@ export type Entry =
       readonly at: string
       readonly cause: string | null
       readonly source: string | null
-      /** Undefined until it was read. */
+      /** Undefined until the gap has been read from the API. */
       readonly gap: GapRecord | undefined
     }
   | { readonly kind: 'missed'; readonly id: string; readonly at: string; readonly missed: Missed }
 
-/** How many changes are kept. */
-export const MOST_CHANGES = 2_000
+/** Changes that the stream keeps. */
+const MAX_CHANGES = 2_000
 
-export const fits = (change: Change, { type, reference, campaign }: Filters): boolean =>
+const matches = (change: Change, { type, reference, campaign }: Filters): boolean =>
   (type === undefined || change.type === type || change.type.startsWith(`${type}/`)) &&
   (reference === undefined || change.ref === reference) &&
   (campaign === undefined || change.campaign_ref === campaign || (isOfCampaign(change) && change.ref === campaign))
 
 const isOfCampaign = ({ type }: Change): boolean => type.startsWith('campaigns/')
 
-/** Keeps the latest changes that fit, so that few of a kind do not drown in many. */
+/** Keeps the latest changes that match the filters, so that frequent changes do not displace rare ones that the user filters for. */
 export function createBuffer() {
   let last = 0
   let kept: readonly Entry[] = []
   return {
-    /** The newest first. */
+    /** Returns the changes, newest first. */
     entries: () => kept,
-    /** Takes changes, oldest first. Returns how many of them fit. */
+    /** Adds changes, given oldest first. Returns how many of them match. */
     add: (changes: readonly Change[], filters: Filters): number => {
       const more = changes
-        .filter((change) => change.type !== 'relay/gap' && fits(change, filters))
+        .filter((change) => change.type !== 'relay/gap' && matches(change, filters))
         .map((change): Entry => ({ kind: 'change', id: String(++last), at: change.at, change }))
-      if (more.length > 0) kept = [...more.toReversed(), ...kept].slice(0, MOST_CHANGES)
+      if (more.length > 0) kept = [...more.toReversed(), ...kept].slice(0, MAX_CHANGES)
       return more.length
     },
     clear: () => void (kept = []),
@@ -48,7 +48,7 @@ export function createBuffer() {
 
 export type Buffer = ReturnType<typeof createBuffer>
 
-/** Bars of gaps: those that the API has listed, and those of which only a change was heard yet. */
+/** Converts gaps to bars: those that the API has listed, and those that are known only from a change so far. */
 export function toGapBars(gaps: readonly GapRecord[], heard: readonly Change[]): readonly Entry[] {
   const listed = new Set(gaps.map((gap) => gap.notification_id))
   return [
@@ -72,7 +72,7 @@ export function toGapBars(gaps: readonly GapRecord[], heard: readonly Change[]):
 export const toMissedBars = (missed: readonly Missed[]): readonly Entry[] =>
   missed.map((one) => ({ kind: 'missed', id: `missed ${one.from} ${one.to}`, at: one.to, missed: one }))
 
-/** Puts bars at their place in time. Both newest first; the order of changes, in which they were made, stays. */
+/** Inserts bars at their time. Both are given newest first. The order of changes is kept, because it is the order of commits. */
 export function merge(changes: readonly Entry[], bars: readonly Entry[]): readonly Entry[] {
   if (bars.length === 0) return changes
   const merged: Entry[] = []
@@ -84,7 +84,7 @@ export function merge(changes: readonly Entry[], bars: readonly Entry[]): readon
   return [...merged, ...waiting]
 }
 
-/** Where the thing is that has changed; undefined where no page has it. */
+/** Returns the page that shows the subject of a change, or undefined if there is none. */
 export function destinationOf({
   type,
   ref,

@@ -12,9 +12,9 @@ import { type Column, createSelection, Rows } from '../rows.tsx'
 import type { Session } from '../session.ts'
 import { createBuffer, destinationOf, type Entry, merge, toGapBars, toMissedBars } from './stream-entries.ts'
 
-/** Gaps before the page was opened that are shown below its changes. */
+/** How far back (ms) gaps from before the page was opened are shown. */
 const GAPS_MS = 3_600_000
-const MOST_GAPS = 200
+const MAX_GAPS = 200
 
 const TYPES = [
   'agents',
@@ -37,12 +37,12 @@ const TYPES = [
 
 type Held = { readonly entries: readonly Entry[]; readonly sinceMs: number; readonly isByScroll: boolean }
 
-/** Changes as they happen. */
+/** Shows changes as they happen. */
 export function Stream({ session }: { readonly session: Session }) {
   const buffer = useMemo(createBuffer, [])
   const cursor = useMemo(createSelection, [])
   const changes = useSignal<readonly Entry[]>([])
-  const heardGaps = useSignal<readonly Change[]>([])
+  const gapChanges = useSignal<readonly Change[]>([])
   const kinds = useSignal<readonly string[]>(TYPES)
   const held = useSignal<Held | undefined>(undefined)
   const news = useSignal(0)
@@ -55,36 +55,36 @@ export function Stream({ session }: { readonly session: Session }) {
       if (held.peek() !== undefined) news.value += count
       changes.value = buffer.entries()
       const gaps = all.filter((change) => change.type === 'relay/gap')
-      if (gaps.length > 0) heardGaps.value = [...heardGaps.peek(), ...gaps].slice(-MOST_GAPS)
-      const other = all.find((change) => !kinds.peek().includes(change.type))
-      if (other !== undefined) kinds.value = [...new Set([...kinds.peek(), ...all.map((change) => change.type)])]
+      if (gaps.length > 0) gapChanges.value = [...gapChanges.peek(), ...gaps].slice(-MAX_GAPS)
+      const unknown = all.find((change) => !kinds.peek().includes(change.type))
+      if (unknown !== undefined) kinds.value = [...new Set([...kinds.peek(), ...all.map((change) => change.type)])]
     }
     buffer.clear()
     held.value = undefined
-    heardGaps.value = []
+    gapChanges.value = []
     take(recentChanges())
     return onChanges((more) => take(more.changes))
   }, [type, reference, campaign])
   const gaps = useResource(
-    (signal) => session.client.gaps({ since: new Date(openedMs - GAPS_MS), limit: MOST_GAPS, signal }),
+    (signal) => session.client.gaps({ since: new Date(openedMs - GAPS_MS), limit: MAX_GAPS, signal }),
     [session],
-    { on: (change) => change.type === 'relay/gap' },
+    { refreshOn: (change) => change.type === 'relay/gap' },
   )
 
   const live = useComputed(() =>
-    merge(changes.value, [...toGapBars(gaps.data.value?.items ?? [], heardGaps.value), ...toMissedBars(missed.value)]),
+    merge(changes.value, [...toGapBars(gaps.data.value?.items ?? [], gapChanges.value), ...toMissedBars(missed.value)]),
   )
   const hold = (isByScroll: boolean) => {
     held.value = { entries: live.peek(), sinceMs: now.peek(), isByScroll }
     news.value = 0
   }
-  const goOn = () => {
+  const resume = () => {
     held.value = undefined
     news.value = 0
     document.querySelector('.page-stream .rows')?.scrollTo({ top: 0 })
   }
-  const toggle = () => (held.peek() === undefined ? hold(false) : goOn())
-  useKeys([{ key: 'p', does: 'pause the stream, and go on', run: toggle }])
+  const toggle = () => (held.peek() === undefined ? hold(false) : resume())
+  useKeys([{ key: 'p', does: 'pause or resume the stream', run: toggle }])
 
   const shown = held.value?.entries ?? live.value
   return (
@@ -105,14 +105,14 @@ export function Stream({ session }: { readonly session: Session }) {
           ]}
         />
         <div class="actions">
-          <Holding held={held.value} news={news.value} onToggle={toggle} />
+          <PauseControl held={held.value} news={news.value} onToggle={toggle} />
         </div>
       </div>
       {gaps.problem.value !== undefined && gaps.problem.value.code !== 'network' && (
         <Problem problem={gaps.problem.value} onRetry={gaps.refresh} />
       )}
       {shown.length === 0 ? (
-        <Nothing isFiltered={(type ?? reference ?? campaign) !== undefined} />
+        <NoChanges isFiltered={(type ?? reference ?? campaign) !== undefined} />
       ) : (
         <Rows
           label="Changes, newest first"
@@ -125,7 +125,7 @@ export function Stream({ session }: { readonly session: Session }) {
           onOpen={open}
           onTop={(isAtTop) => {
             if (!isAtTop && held.peek() === undefined) hold(true)
-            else if (isAtTop && held.peek()?.isByScroll === true) goOn()
+            else if (isAtTop && held.peek()?.isByScroll === true) resume()
           }}
         />
       )}
@@ -159,7 +159,7 @@ const COLUMNS: readonly Column<Entry>[] = [
   { title: 'Transport', cell: change(({ transport }) => transport ?? '') },
 ]
 
-/** What was not heard, as a bar at its place in time. */
+/** Shows gaps and missed changes as bars at their time. */
 const toBar = (entry: Entry) =>
   entry.kind === 'change' ? undefined : (
     <span class="bar-text">
@@ -171,15 +171,15 @@ const toBar = (entry: Entry) =>
 function describeBar(entry: Exclude<Entry, { kind: 'change' }>): string {
   if (entry.kind === 'missed') {
     const { from, to } = entry.missed
-    return `${formatTime(from)} – ${formatTime(to)}: changes of ${formatSpan(Date.parse(to) - Date.parse(from))} were missed, since the console was not connected. All pages show the present state.`
+    return `${formatTime(from)} – ${formatTime(to)}: changes of ${formatSpan(Date.parse(to) - Date.parse(from))} were missed, because the console was not connected. All pages show the current state.`
   }
   const { gap, cause, source } = entry
   if (gap === undefined) return `${formatTime(entry.at)}: gap of source ${source ?? 'unknown'} (${cause ?? 'unknown'})`
   const lost = gap.lost === null ? '' : `, ${formatCount(gap.lost)} notifications discarded`
-  return `${formatTime(gap.from)} – ${formatTime(gap.to)}: gap of ${formatSpan(Date.parse(gap.to) - Date.parse(gap.from))} (${gap.cause}${lost}). Relay ${gap.relay} did not hear Pub/Sub of ${gap.source}: older states are unsure.`
+  return `${formatTime(gap.from)} – ${formatTime(gap.to)}: gap of ${formatSpan(Date.parse(gap.to) - Date.parse(gap.from))} (${gap.cause}${lost}). Relay ${gap.relay} did not hear Pub/Sub of ${gap.source}. States from before the gap are unsure.`
 }
 
-function Holding({
+function PauseControl({
   held,
   news,
   onToggle,
@@ -206,18 +206,18 @@ function Holding({
   )
 }
 
-function Nothing({ isFiltered }: { readonly isFiltered: boolean }) {
+function NoChanges({ isFiltered }: { readonly isFiltered: boolean }) {
   return isFiltered ? (
     <Empty title="No change matches the filters yet">
-      Changes appear here as they happen; those from before the page was opened are not listed.{' '}
+      Changes appear here as they happen. Changes from before you opened the page are not listed.{' '}
       <button class="second" onClick={() => setFilters({ type: '', reference: '', campaign: '' })}>
         Show all changes
       </button>
     </Empty>
   ) : (
     <Empty title="Nothing has changed since you logged in">
-      Each status, call and CDR of the dialler appears here within a second or two, and each parked entry. If the
-      dialler is running and nothing comes, check on the page Health that a relay is ready.
+      Each status, call and CDR of the dialler appears here within a second or two, and so does each parked entry. If
+      the dialler is running and nothing appears, check on the page Health that a relay is ready.
     </Empty>
   )
 }

@@ -8,7 +8,7 @@ import { mayReveal, type Session } from '../session.ts'
 import { lookOf } from './wall-figures.tsx'
 import type { WallModel } from './wall-model.ts'
 
-/** All that is known of an agent now. */
+/** Shows the states, calls and counters of an agent. */
 export function AgentDialog({
   agentRef,
   session,
@@ -22,9 +22,9 @@ export function AgentDialog({
 }) {
   const isRevealed = useSignal(false)
   const agent = useResource(
-    (signal) => (isRevealed.peek() ? session.revealing : session.client).agent(agentRef, { signal }),
+    (signal) => (isRevealed.peek() ? session.unmaskedClient : session.client).agent(agentRef, { signal }),
     [agentRef, isRevealed.value],
-    { on: (change) => change.ref === agentRef && !model.isPaused.peek(), everyMs: 15_000 },
+    { refreshOn: (change) => change.ref === agentRef && !model.isPaused.peek(), pollMs: 15_000 },
   )
   return (
     <Dialog title={`Agent ${agentRef}`} onClose={onClose} isWide>
@@ -64,7 +64,7 @@ export function AgentDialog({
 }
 
 function States({ states, model }: { readonly states: readonly AgentState[]; readonly model: WallModel }) {
-  if (states.length === 0) return <p class="muted">No state was heard yet: it appears with the next agents/status.</p>
+  if (states.length === 0) return <p class="muted">No state yet. It appears with the next agents/status.</p>
   return (
     <table aria-label="States">
       <thead>
@@ -88,7 +88,7 @@ function States({ states, model }: { readonly states: readonly AgentState[]; rea
                     {shape}
                   </span>{' '}
                   {label}
-                  {unsure && ' (unsure: there was a gap since)'}
+                  {unsure && ' (unsure: a gap has occurred since)'}
                 </td>
                 <td>
                   {formatTime(since)}, <Ago since={since} model={model} />
@@ -97,7 +97,7 @@ function States({ states, model }: { readonly states: readonly AgentState[]; rea
                 <td>
                   {count === 0
                     ? 'none'
-                    : `${formatCount(count)}${unexpected === null ? '' : `; the last: ${unexpected.from} to ${unexpected.to}, ${formatTime(unexpected.at)}`}`}
+                    : `${formatCount(count)}${unexpected === null ? '' : `; last: ${unexpected.from} to ${unexpected.to}, ${formatTime(unexpected.at)}`}`}
                 </td>
               </tr>
             )
@@ -108,7 +108,7 @@ function States({ states, model }: { readonly states: readonly AgentState[]; rea
   )
 }
 
-/** It ticks, and nothing around it. */
+/** Shows the time since a moment. It is a component of its own, so that each second renders nothing else. */
 function Ago({ since, model }: { readonly since: string; readonly model: WallModel }) {
   return <>{formatSpan(model.nowMs.value - Date.parse(since))}</>
 }
@@ -148,7 +148,7 @@ function LatestCalls({ calls }: { readonly calls: readonly Call[] }) {
     <section>
       <h3>Latest calls</h3>
       {calls.length === 0 ? (
-        <p class="muted">No call was heard yet.</p>
+        <p class="muted">No calls yet.</p>
       ) : (
         <table aria-label="Latest calls">
           <thead>
@@ -179,7 +179,7 @@ function LatestCalls({ calls }: { readonly calls: readonly Call[] }) {
   )
 }
 
-/** Durations come in ms. */
+/** Formats a counter. The dialler sends durations in ms. */
 const formatCounter = (name: string, value: number): string =>
   name.endsWith('_time') ? formatSpan(value) : formatCount(value)
 

@@ -5,7 +5,7 @@ import type { Session } from '../session.ts'
 import { Chart, type ChartData } from './chart.tsx'
 import type { WallModel } from './wall-model.ts'
 
-/** A campaign's charts, and all its end reasons. */
+/** Shows the charts of a campaign, and all its end reasons. */
 export function CampaignDetails({
   campaign: { ref, today, last_hour: hour },
   session,
@@ -21,7 +21,7 @@ export function CampaignDetails({
       return session.client.campaign(ref, { signal })
     },
     [ref],
-    { on: (change) => change.campaign_ref === ref || change.ref === ref, leastMs: 5_000, everyMs: 60_000 },
+    { refreshOn: (change) => change.campaign_ref === ref || change.ref === ref, minIntervalMs: 5_000, pollMs: 60_000 },
   )
   return (
     <div class="campaign-details">
@@ -31,7 +31,7 @@ export function CampaignDetails({
           <>
             <Chart label={`CDRs of campaign ${ref} by hour and end reason`} kind="bars" data={byHour(data)} />
             {data.stats.flatMap((stats) =>
-              groups(stats).map(({ name, data: own }) => (
+              toCharts(stats).map(({ name, data: own }) => (
                 <Chart
                   key={`${stats.source} ${name}`}
                   label={`Counters of campaign ${ref}, source ${stats.source}: ${name}`}
@@ -84,7 +84,7 @@ function ReasonTable({ hour, today }: { readonly hour: Figures; readonly today: 
 
 const HOUR_MS = 3_600_000
 
-/** Hours without a CDR have a place too. */
+/** Converts counts to a series per end reason. Hours without a CDR get the value 0. */
 function byHour({ counts }: CampaignDetail): ChartData {
   const hours = counts.map(({ hour }) => Date.parse(hour))
   const totals = new Map<string, number>()
@@ -102,8 +102,8 @@ function byHour({ counts }: CampaignDetail): ChartData {
   }
 }
 
-/** Counters of one size in one chart. */
-function groups({ series }: Stats): readonly { readonly name: string; readonly data: ChartData }[] {
+/** Splits counters into charts: counters of calls and of contacts have different scales. */
+function toCharts({ series }: Stats): readonly { readonly name: string; readonly data: ChartData }[] {
   const names = [...new Set(series.flatMap(({ values }) => Object.keys(values)))]
   const ofContacts = names.filter((name) => name.startsWith('callees_'))
   const ofCalls = names.filter((name) => !name.startsWith('callees_'))
@@ -111,7 +111,7 @@ function groups({ series }: Stats): readonly { readonly name: string; readonly d
   const points: (Readonly<Record<string, number>> | undefined)[] = []
   for (const { at, values, reset } of series) {
     const ms = Date.parse(at)
-    // A line that falls to 0 would look like calls that were taken back.
+    // A reset interrupts the line, because a fall to 0 would look as if calls had been removed.
     if (reset && timesMs.length > 0) {
       timesMs.push(ms - 1)
       points.push(undefined)

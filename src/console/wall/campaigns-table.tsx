@@ -1,30 +1,30 @@
 import { type ReadonlySignal, useComputed, useSignal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
+import { useMemo, useRef } from 'preact/hooks'
 import type { Figures, WallCampaign } from '../../client/index.ts'
+import { useTick, writeText } from '../clock.ts'
 import { formatCount, formatSeconds, formatShare, formatSpan, formatTime } from '../format.ts'
 import type { Session } from '../session.ts'
 import { CampaignDetails } from './campaign-details.tsx'
-import { writeText } from './tiles.tsx'
-import { byState, campaignLook, lookOf, Rate, StateCounts } from './wall-figures.tsx'
+import { campaignLookOf, lookOf, Rate, sortByState, StateCounts } from './wall-figures.tsx'
 import type { WallModel } from './wall-model.ts'
 
-/** End reasons that a row has room for. */
-const MOST_REASONS = 3
+/** End reasons that fit into a row. */
+const MAX_REASONS = 3
 
-/** Campaigns, those that run first; each opens to its charts. */
-export function Campaigns({
+/** Lists campaigns, running ones first. Each row opens to its charts. */
+export function CampaignsTable({
   model,
   session,
   only,
 }: {
   readonly model: WallModel
   readonly session: Session
-  /** The reference of the campaign that the page is about; undefined: all. */
+  /** The reference of the only campaign to show. undefined: all. */
   readonly only: string | undefined
 }) {
   const open = useSignal<ReadonlySet<string>>(new Set())
   const threshold = useComputed(() => model.wall.value?.abandon_rate.threshold ?? 0)
-  // The same function each time: a row is rendered when it is given another.
+  // The function must stay the same, because another one would render every row again.
   const toggle = useMemo(
     () => (ref: string) => {
       const next = new Set(open.peek())
@@ -38,7 +38,7 @@ export function Campaigns({
     return (
       <p class="muted">
         {only === undefined
-          ? 'No campaigns yet: each appears with its first status or CDR.'
+          ? 'No campaigns yet. Each appears with its first status or CDR.'
           : 'No campaign has this reference.'}
       </p>
     )
@@ -81,7 +81,7 @@ export function Campaigns({
   )
 }
 
-/** A campaign. It is rendered when its figures have changed. */
+/** Renders a campaign, again only when its figures change. */
 function Row({
   campaign,
   threshold,
@@ -98,7 +98,7 @@ function Row({
   readonly onToggle: (ref: string) => void
 }) {
   const { ref, status, since, unsure, agents, calls, today, last_hour: hour } = campaign.value
-  const { shape, className } = campaignLook(status)
+  const { shape, className } = campaignLookOf(status)
   return (
     <>
       <tr>
@@ -160,38 +160,35 @@ function Row({
   )
 }
 
-/** For how long a campaign has its status. */
+/** Shows for how long a campaign has had its status. */
 function Since({ since, model: { nowMs, ticker } }: { readonly since: string; readonly model: WallModel }) {
   const element = useRef<HTMLElement>(null)
   const tick = () => writeText(element.current, formatSpan(nowMs.peek() - Date.parse(since)))
-  useLayoutEffect(tick)
-  const latest = useRef(tick)
-  latest.current = tick
-  useEffect(() => ticker.add(() => latest.current()), [ticker])
+  useTick(ticker, tick)
   return <small ref={element} class="muted" title={`since ${formatTime(since)}`} />
 }
 
-/** Decoration: the numbers are beside it. */
+/** Shows the share of each state as a bar. Screen readers skip it, because the numbers follow. */
 function AgentsBar({ counts }: { readonly counts: Readonly<Record<string, number>> }) {
   return (
     <div class="agents-bar" aria-hidden="true">
-      {byState(counts).map(([state, count]) => (
+      {sortByState(counts).map(([state, count]) => (
         <span key={state} class={lookOf(state).className} style={{ flexGrow: count }} />
       ))}
     </div>
   )
 }
 
-/** How many CDRs, and the end reasons that they mostly have. */
+/** Shows the number of CDRs and the most frequent end reasons. */
 function Reasons({ figures: { cdrs, end_reasons: reasons } }: { readonly figures: Figures }) {
   const sorted = Object.entries(reasons).toSorted(([, a], [, b]) => b - a)
   const texts = sorted.map(([reason, count]) => `${reason} ${formatCount(count)}`)
-  const more = texts.length - MOST_REASONS
+  const more = texts.length - MAX_REASONS
   return (
     <>
       <b>{formatCount(cdrs)}</b>{' '}
       <small class="muted" title={texts.join(', ')}>
-        {texts.slice(0, MOST_REASONS).join(', ')}
+        {texts.slice(0, MAX_REASONS).join(', ')}
         {more > 0 && `, ${more} more`}
       </small>
     </>

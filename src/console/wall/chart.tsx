@@ -2,28 +2,27 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type uPlot from 'uplot'
 import { formatCount, formatTime } from '../format.ts'
-import { chosenTheme } from '../main.tsx'
 
-/** Charts over time. What draws them is loaded when the first one is shown. */
+/** Charts over time. The library that draws them is loaded when the first chart is shown. */
 
 export type ChartData = {
   /** Unix ms, ascending. */
   readonly timesMs: readonly number[]
-  /** Each with a value for each time; null: none. */
+  /** Each series has one value per time. null means no value. */
   readonly series: readonly { readonly label: string; readonly values: readonly (number | null)[] }[]
 }
 
 export type ChartProps = {
-  /** What it shows, in a sentence. */
+  /** The title of the chart. */
   readonly label: string
-  /** Bars are stacked. */
+  /** Bars are stacked; lines are not. */
   readonly kind: 'bars' | 'lines'
   readonly data: ChartData
 }
 
 const HEIGHT = 200
 const HOUR_S = 3_600
-/** wall/wall.css has as many colours. */
+/** wall.css has the same number of colours. */
 const COLOURS = 8
 const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]] as const
 
@@ -31,7 +30,7 @@ export function Chart({ label, kind, data }: ChartProps) {
   const figure = useRef<HTMLElement>(null)
   const frame = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot>(undefined)
-  /** The time that the pointer is at. */
+  /** The index of the time under the pointer. */
   const at = useSignal<number | undefined>(undefined)
   const problem = useSignal('')
   const latest = useRef(data)
@@ -58,14 +57,16 @@ export function Chart({ label, kind, data }: ChartProps) {
       plot.current = new UPlot(options, toPlot(kind, latest.current), parent)
       observer.observe(parent)
     }
-    // After a deployment, an open page asks for files that are there no more.
+    // After a deployment, the files that an open page requests may no longer exist.
     run().catch((error: unknown) => void (problem.value = String(error)))
     const repaint = () => plot.current?.redraw(false, true)
-    const stopTheme = chosenTheme.subscribe(repaint)
+    // The chosen colours are an attribute of the root element.
+    const themeObserver = new MutationObserver(repaint)
+    themeObserver.observe(document.documentElement, { attributes: true })
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint, { signal: ended.signal })
     return () => {
       ended.abort()
-      stopTheme()
+      themeObserver.disconnect()
       observer.disconnect()
       plot.current?.destroy()
       plot.current = undefined
@@ -77,7 +78,7 @@ export function Chart({ label, kind, data }: ChartProps) {
     return (
       <figure class="chart">
         <figcaption>{label}</figcaption>
-        <p class="muted">Nothing to draw yet.</p>
+        <p class="muted">No data yet.</p>
       </figure>
     )
   const shown = at.value ?? timesMs.length - 1
@@ -86,7 +87,7 @@ export function Chart({ label, kind, data }: ChartProps) {
       <figcaption>{label}</figcaption>
       <div ref={frame} class="plot" role="img" aria-label={`${label}. ${summary(data)}`} />
       {problem.value !== '' && (
-        <p class="problem">The chart could not be drawn. Reload the page, and try again. {problem.value}</p>
+        <p class="problem">The chart could not be drawn. Reload the page to try again. {problem.value}</p>
       )}
       <ul class="legend">
         <li class="muted">{formatTime(toIso(timesMs[shown]))}</li>
@@ -114,7 +115,7 @@ function summary({ timesMs, series }: ChartData): string {
   return `From ${formatTime(toIso(timesMs[0]))} to ${formatTime(toIso(timesMs.at(-1)))}. Latest: ${latest.join(', ')}.`
 }
 
-/** The newest first; as many as somebody reads. */
+/** Shows the newest values as a table, newest first. */
 function Table({ data: { timesMs, series }, label }: { readonly data: ChartData; readonly label: string }) {
   const places = timesMs
     .map((_, place) => place)
@@ -150,7 +151,7 @@ function Table({ data: { timesMs, series }, label }: { readonly data: ChartData;
   )
 }
 
-/** Each series of bars has those below it added, and is drawn before them. */
+/** Converts data for uPlot. Bars are stacked: each series includes the ones below it, and is drawn before them. */
 function toPlot(kind: ChartProps['kind'], { timesMs, series }: ChartData): uPlot.AlignedData {
   const times = timesMs.map((ms) => ms / 1_000)
   if (kind === 'lines') return [times, ...series.map(({ values }) => [...values])]
@@ -159,13 +160,13 @@ function toPlot(kind: ChartProps['kind'], { timesMs, series }: ChartData): uPlot
   return [times, ...stacked.toReversed()]
 }
 
-/** Colours of the page, as they are when something is drawn: a canvas knows no custom properties. */
+/** Returns the current colour of an element, because a canvas cannot use custom properties of CSS. */
 const colourOf = (figure: HTMLElement | null) => (selector: string) => {
   const element = figure?.querySelector(selector)
   return element === null || element === undefined ? 'gray' : getComputedStyle(element).color
 }
 
-/** `08:00`; with seconds where ticks are close; the date at midnight. */
+/** Formats ticks as `08:00`, with seconds if ticks are less than a minute apart, and as a date at midnight. */
 const formatTicks: uPlot.Axis.DynamicValues = (_, ticks, __, ___, step) =>
   ticks.map((tick) => {
     const [date, time] = [new Date(tick * 1_000).toDateString().slice(4, 10), formatTime(toIso(tick * 1_000)).slice(-8)]
@@ -186,7 +187,7 @@ function toOptions(
     grid: { stroke: () => colour('.plot'), width: 1 },
     ticks: { stroke: () => colour('.plot'), width: 1 },
   }
-  // An hour begins where its bar does.
+  // A bar begins at the start of its hour.
   const bars = paths.bars?.({ size: [0.8, 48], align: 1 })
   const isBars = kind === 'bars'
   const of = (place: number): uPlot.Series => {

@@ -3,11 +3,12 @@ import type { WallAgent } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { AGENT_STATES, lookOf } from './wall-figures.tsx'
 
-/** For how long an agent may be in a state until the wall says so. They are kept by the browser: each screen has its own. */
+/** How long an agent may be in a state before the wall marks it. The browser stores the thresholds, so each display has its own. */
 
 export type Threshold = {
-  /** Minutes; undefined: never. */
+  /** Minutes until the agent is marked as long. undefined: never. */
   readonly warn?: number | undefined
+  /** Minutes until the agent is marked as too long. undefined: never. */
   readonly over?: number | undefined
 }
 
@@ -26,16 +27,16 @@ export type Level = (typeof LEVELS)[number]
 
 const KEY = 'enigma-relay thresholds'
 
-export const thresholds = signal<Thresholds>(read())
+export const thresholds = signal<Thresholds>(readStored())
 
 effect(() => localStorage.setItem(KEY, JSON.stringify(thresholds.value)))
 
-function read(): Thresholds {
+function readStored(): Thresholds {
   try {
-    const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? 'null')
-    if (typeof kept !== 'object' || kept === null) return DEFAULT_THRESHOLDS
+    const stored: unknown = JSON.parse(localStorage.getItem(KEY) ?? 'null')
+    if (typeof stored !== 'object' || stored === null) return DEFAULT_THRESHOLDS
     return Object.fromEntries(
-      Object.entries(kept as Record<string, { warn?: unknown; over?: unknown } | null>).map(([state, own]) => [
+      Object.entries(stored as Record<string, { warn?: unknown; over?: unknown } | null>).map(([state, own]) => [
         state,
         { warn: toMinutes(own?.warn), over: toMinutes(own?.over) },
       ]),
@@ -48,11 +49,11 @@ function read(): Thresholds {
 const toMinutes = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : undefined
 
-/** How long (ms) an agent has been in its state. */
+/** Returns how long (ms) an agent has been in its state. */
 export const timeInState = ({ since }: WallAgent, nowMs: number): number =>
   since === null ? 0 : Math.max(0, nowMs - Date.parse(since))
 
-/** Whether an agent has been in its state for too long. */
+/** Returns which threshold an agent has crossed in its state. */
 export function levelOf(agent: WallAgent, all: Thresholds, nowMs: number): Level {
   const { status, since } = agent
   if (status === null || since === null || !Object.hasOwn(all, status)) return 'none'
@@ -62,12 +63,12 @@ export function levelOf(agent: WallAgent, all: Thresholds, nowMs: number): Level
   return warn !== undefined && minutes >= warn ? 'warn' : 'none'
 }
 
-/** Lets somebody say how long is long, for each state. */
+/** Edits the thresholds of each state. */
 export function ThresholdsDialog({
   states,
   onClose,
 }: {
-  /** States that agents are in now: a newer dialler may have others. */
+  /** The present states of agents, because a newer dialler may have further states. */
   readonly states: readonly string[]
   readonly onClose: () => void
 }) {
@@ -91,7 +92,10 @@ export function ThresholdsDialog({
   }
   return (
     <Dialog title="Thresholds" onClose={onClose}>
-      <p>For how many minutes an agent may be in a state. This browser keeps them; an empty field means no limit.</p>
+      <p>
+        Agents that are in a state for more minutes are marked. This browser stores the values. An empty field means no
+        limit.
+      </p>
       <form class="stack" onSubmit={submit}>
         <table class="thresholds" aria-label="Thresholds by state, in minutes">
           <thead>

@@ -1,38 +1,38 @@
 import { type ReadonlySignal, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import type { WallAgent } from '../../client/index.ts'
-import type { Ticker } from '../clock.ts'
+import { type Ticker, useTick, writeText } from '../clock.ts'
 import { formatSpan } from '../format.ts'
 import { useKeys } from '../keyboard.ts'
 import { levelOf, thresholds, timeInState } from './thresholds.tsx'
 import { lookOf } from './wall-figures.tsx'
-import type { Shown, WallModel } from './wall-model.ts'
+import type { ShownAgents, WallModel } from './wall-model.ts'
 
-/** The size of a tile, in em of the grid: larger type has larger tiles. wall.css has the same. */
+/** The size of a tile in em of the grid, so that tiles grow with the text. wall.css has the same values. */
 const [WIDTH_EM, HEIGHT_EM, GAP_EM] = [12.5, 3.7, 0.4]
 
-/** Rows beyond both ends of the screen, so that scrolling shows no white. */
-const BEYOND = 2
+/** Extra rows above and below the screen, so that scrolling shows no blank space. */
+const OVERSCAN = 2
 
-/** Tiles that come into the document in one frame: a long way to scroll, or another order, brings more than two hundred. */
-const NEW_TILES = 60
+/** Tiles that are added in one frame: a long scroll or another order adds more than two hundred. */
+const MAX_NEW_TILES = 60
 
 type View = {
   readonly columns: number
-  /** In px, with the gap. */
+  /** In px, including the gap. */
   readonly rowHeight: number
   readonly first: number
   readonly rows: number
 }
 
-/** Agents, of which only those on the screen are in the document: two thousand are as fast as fifty. */
+/** Renders the tiles of agents. Only visible ones are in the document, so that two thousand are as fast as fifty. */
 export function Tiles({
   model,
   shown,
   onOpen,
 }: {
   readonly model: WallModel
-  readonly shown: Shown
+  readonly shown: ShownAgents
   readonly onOpen: (ref: string) => void
 }) {
   const grid = useRef<HTMLUListElement>(null)
@@ -52,8 +52,8 @@ export function Tiles({
     const next = {
       columns: Math.max(1, Math.floor((current.clientWidth + GAP_EM * em) / ((WIDTH_EM + GAP_EM) * em))),
       rowHeight: height,
-      first: Math.max(0, Math.floor(above / height) - BEYOND),
-      rows: Math.ceil(page.clientHeight / height) + 2 * BEYOND,
+      first: Math.max(0, Math.floor(above / height) - OVERSCAN),
+      rows: Math.ceil(page.clientHeight / height) + 2 * OVERSCAN,
     }
     const now = view.peek()
     if (Object.keys(next).some((key) => next[key as keyof View] !== now[key as keyof View])) view.value = next
@@ -63,7 +63,7 @@ export function Tiles({
     const { current } = grid
     const page = current?.closest('main')
     if (current === null || page === null || page === undefined) return undefined
-    // What is above moves the grid when it grows.
+    // The grid moves when elements above it grow.
     const observer = new ResizeObserver(measure)
     for (const element of [page, ...page.children, current]) observer.observe(element)
     page.addEventListener('scroll', measure, { passive: true })
@@ -78,7 +78,7 @@ export function Tiles({
   const rest = useSignal(0)
   void rest.value
   const filled = useRef<ReadonlySet<string>>(new Set())
-  let room = NEW_TILES
+  let room = MAX_NEW_TILES
   filled.current = new Set(visible.filter((ref) => filled.current.has(ref) || room-- > 0))
   const isWhole = filled.current.size === visible.length
   useEffect(() => {
@@ -88,7 +88,7 @@ export function Tiles({
   const atNow = useRef(atRef)
   atNow.current = atRef
 
-  /** An element that is moved loses the focus: it stays with the agent. */
+  /** An element that is moved in the document loses the focus. The layout effect gives it back to the same agent. */
   const hasFocus = useRef(false)
   const isChanging = useRef(true)
   isChanging.current = true
@@ -118,7 +118,7 @@ export function Tiles({
     if (top < upper) page.scrollTop += top - upper
     else if (top + view.peek().rowHeight > lower) page.scrollTop += top + view.peek().rowHeight - lower
     measure()
-    // The tile may come into the document only now.
+    // The tile may be added in the next frame.
     requestAnimationFrame(() =>
       requestAnimationFrame(() =>
         current.querySelector<HTMLElement>('button[tabindex="0"]')?.focus({ preventScroll: true }),
@@ -140,7 +140,7 @@ export function Tiles({
   }
   useKeys([
     { key: 'j', does: 'next agent; the arrow keys move between agents too', run: () => move(1) },
-    { key: 'k', does: 'agent before', run: () => move(-1) },
+    { key: 'k', does: 'previous agent', run: () => move(-1) },
   ])
 
   return (
@@ -188,11 +188,11 @@ export function Tiles({
 const LEVEL_MARKS = { none: '', warn: '!', over: '!!' }
 const LEVEL_TEXTS = { none: '', warn: 'for long', over: 'for too long' }
 
-export type TileProps = {
+type TileProps = {
   readonly agent: ReadonlySignal<WallAgent>
   readonly nowMs: ReadonlySignal<number>
   readonly ticker: Ticker
-  /** Whether the keyboard is here. */
+  /** Whether the tile has the keyboard's cursor. */
   readonly isAt: boolean
   readonly place: number
   readonly of: number
@@ -200,10 +200,10 @@ export type TileProps = {
 }
 
 /**
- * An agent. It is rendered when this agent has changed, or has been in its state for too long. Its times tick in between: they are written past
- * Preact, since there are hundreds of them each second. It has few elements, since hundreds of tiles are laid out when somebody scrolls.
+ * Renders an agent, again whenever the agent changes or crosses a threshold. In between, only its times are updated, past Preact. A tile has few elements, because
+ * scrolling lays out hundreds of tiles.
  */
-export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
+function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
   const [time, callTime] = [useRef<HTMLSpanElement>(null), useRef<HTMLSpanElement>(null)]
   const crossed = useSignal(0)
   void crossed.value
@@ -221,10 +221,7 @@ export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProp
     )
     if (levelOf(own, thresholds.peek(), ms) !== shownLevel.current) crossed.value++
   }
-  useLayoutEffect(tick)
-  const latest = useRef(tick)
-  latest.current = tick
-  useEffect(() => ticker.add(() => latest.current()), [ticker])
+  useTick(ticker, tick)
 
   const { shape, label, className } = lookOf(status)
   const isUnsure = unsure === true || call?.unsure === true
@@ -257,12 +254,3 @@ export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProp
 }
 
 const markOf = ({ inbound }: NonNullable<WallAgent['call']>): string => (inbound === true ? '↙' : '↗')
-
-/** Changes a text past Preact. */
-export function writeText(element: HTMLElement | null, text: string): void {
-  if (element === null) return
-  const { firstChild } = element
-  if (firstChild instanceof Text) {
-    if (firstChild.data !== text) firstChild.data = text
-  } else element.textContent = text
-}

@@ -1,7 +1,7 @@
 import type { Figures, Wall } from '../../client/index.ts'
 import { formatCount, formatNumberOf, formatSeconds, formatShare, formatTime } from '../format.ts'
 
-/** The call centre in one line of figures. */
+/** Shows the figures of the call centre in one line. */
 export function Totals({ wall }: { readonly wall: Wall }) {
   const { totals, abandon_rate } = wall
   const { today, last_hour: hour } = totals
@@ -63,8 +63,8 @@ export function Totals({ wall }: { readonly wall: Wall }) {
             <dd>{formatShare(abandon_rate.threshold)}</dd>
           </dl>
           <p class="muted">
-            CDRs do not say when a call was answered, so this is an approximation. The last hour starts with a quarter
-            of an hour: {formatTime(hour.since)}.
+            CDRs do not say when a call was answered, so this is an approximation. The last hour starts at a full
+            quarter of an hour: {formatTime(hour.since)}.
           </p>
         </div>
       </div>
@@ -75,7 +75,7 @@ export function Totals({ wall }: { readonly wall: Wall }) {
 const formatRate = ({ abandoned: { rate, numerator, denominator } }: Figures): string =>
   `${formatCount(numerator)} of ${formatNumberOf(denominator, 'call')}${rate === null ? '' : `: ${formatShare(rate)}`}`
 
-/** An abandon rate against its threshold, with a mark besides the colour. */
+/** Shows an abandon rate. A rate above the threshold has a mark in addition to the colour. */
 export function Rate({ figures, threshold }: { readonly figures: Figures; readonly threshold: number }) {
   const { rate, numerator, denominator } = figures.abandoned
   if (rate === null) return <span title="No calls to compare yet">–</span>
@@ -91,11 +91,11 @@ export function Rate({ figures, threshold }: { readonly figures: Figures; readon
   )
 }
 
-/** How many agents are in which state: shapes and numbers. */
+/** Shows the number of agents in each state, with its shape. */
 export function StateCounts({ counts }: { readonly counts: Readonly<Record<string, number>> }) {
   return (
     <ul class="state-counts">
-      {byState(counts).map(([state, count]) => {
+      {sortByState(counts).map(([state, count]) => {
         const { shape, label, className } = lookOf(state)
         return (
           <li key={state} class={className} title={label}>
@@ -110,17 +110,17 @@ export function StateCounts({ counts }: { readonly counts: Readonly<Record<strin
   )
 }
 
-/** States of agents: each has a shape besides its colour, since not everybody sees colours, and a screen on a wall is far away. */
+/** Each state has a shape in addition to its colour, for people who cannot tell colours apart and for displays that are far away. */
 
 export const AGENT_STATES = ['available', 'busy', 'wrapup', 'logging_in', 'logging_out', 'offline'] as const
 
-/** No state was heard. */
+/** The state of an agent without an agents/status yet. */
 export const UNKNOWN = 'unknown'
 
 type Look = {
   readonly shape: string
   readonly label: string
-  /** Of wall.css: `state-…`. */
+  /** A class of wall.css: `state-…`. */
   readonly className: string
 }
 
@@ -134,7 +134,7 @@ const LOOKS: Readonly<Record<string, Look>> = {
   [UNKNOWN]: { shape: '□', label: 'unknown', className: 'state-offline' },
 }
 
-/** How a state is shown; a state of a newer dialler under its own name. */
+/** Returns the look of a state. An unknown state, of a newer dialler, is shown by its name. */
 export const lookOf = (status: string | null): Look =>
   (Object.hasOwn(LOOKS, status ?? UNKNOWN) ? LOOKS[status ?? UNKNOWN] : undefined) ?? {
     shape: '■',
@@ -149,18 +149,18 @@ const rankOf = (status: string): number => {
   return at === -1 ? ORDER.length : at
 }
 
-/** Counts by state, those that work first; states without anybody are left out. */
-export const byState = (counts: Readonly<Record<string, number>>): readonly (readonly [string, number])[] =>
+/** Sorts counts by state, working agents first. States without agents are left out. */
+export const sortByState = (counts: Readonly<Record<string, number>>): readonly (readonly [string, number])[] =>
   Object.entries(counts)
     .filter(([, count]) => count > 0)
     .toSorted(([a], [b]) => rankOf(a) - rankOf(b) || (a < b ? -1 : 1))
 
-/** The same for two states of agents. */
+/** Compares two states for the same order. */
 export const compareStates = (a: string | null, b: string | null): number =>
   rankOf(a ?? UNKNOWN) - rankOf(b ?? UNKNOWN) || ((a ?? '') < (b ?? '') ? -1 : Number(a !== b))
 
-/** States of campaigns. */
-export function campaignLook(status: string | null): { readonly shape: string; readonly className: string } {
+/** Returns the look of a campaign's status. */
+export function campaignLookOf(status: string | null): { readonly shape: string; readonly className: string } {
   if (status === 'started') return { shape: '▶', className: 'good' }
   if (status === 'stopping') return { shape: '◧', className: 'warn' }
   if (status === 'stopped') return { shape: '■', className: 'muted' }

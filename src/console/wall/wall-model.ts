@@ -1,47 +1,47 @@
 import { batch, computed, effect, type ReadonlySignal, signal, type Signal } from '@preact/signals'
 import type { Wall, WallAgent, WallCampaign } from '../../client/index.ts'
-import { createSpread, createTicker, now, setClock, type Spread, type Ticker } from '../clock.ts'
+import { createFrameWriter, createTicker, now, setClock, type FrameWriter, type Ticker } from '../clock.ts'
 import { onChanges } from '../live.ts'
 import { filters, type Filters } from '../location.tsx'
 import { type Level, levelOf, LEVELS, thresholds } from './thresholds.tsx'
 import { compareStates, UNKNOWN } from './wall-figures.tsx'
 
 /**
- * What the wall shows. An answer has all agents and campaigns: each has a signal of its own, so that only the tiles and rows that differ are
- * rendered again, a few in each frame.
+ * The data of the wall. An answer of the API has all agents and campaigns. Each has a signal of its own, so that only tiles and rows that differ are rendered again, a few
+ * in each frame.
  */
 export type WallModel = {
-  /** The last answer that is shown, without agents and campaigns. */
+  /** The answer that is shown, without its agents and campaigns. */
   readonly wall: ReadonlySignal<Wall | undefined>
-  /** References of all agents, in their order; the same array for as long as they are the same. */
+  /** The sorted references of all agents. The array is replaced only when they change. */
   readonly refs: ReadonlySignal<readonly string[]>
   readonly agentOf: (ref: string) => ReadonlySignal<WallAgent> | undefined
-  /** References of all campaigns, those that run first; the same array for as long as they are the same. */
+  /** The references of all campaigns, running ones first. The array is replaced only when they change. */
   readonly campaignRefs: ReadonlySignal<readonly string[]>
   readonly campaignOf: (ref: string) => ReadonlySignal<WallCampaign> | undefined
-  /** The API's time, as it is shown: it stands while the wall is paused. */
+  /** The API's time in Unix ms. It stops while the wall is paused. */
   readonly nowMs: ReadonlySignal<number>
   readonly ticker: Ticker
   /** Undefined while the wall is live. */
   readonly pause: ReadonlySignal<Pause | undefined>
   readonly isPaused: ReadonlySignal<boolean>
-  /** Pauses, or goes on. */
+  /** Pauses or resumes the wall. */
   readonly togglePause: () => void
   /** Shows an answer. */
   readonly show: (wall: Wall) => void
-  /** Resolves when the wall is live, or the signal aborts. */
+  /** Resolves when the wall is live or the signal aborts. */
   readonly untilLive: (abort: AbortSignal) => Promise<void>
   readonly dispose: () => void
 }
 
 export type Pause = {
-  /** Unix ms, of the API. */
+  /** Unix ms, by the API's clock. */
   readonly sinceMs: number
-  /** Changes that are not shown. */
+  /** The number of changes that are not shown. */
   readonly missed: number
 }
 
-/** Compares as people count: 99 is before 100. Much faster than a collator, which takes 50 ms for 2,000 names. */
+/** Compares numbers by value, so that 99 is before 100. A collator does the same, but takes 50 ms for 2,000 names. */
 const compareRefs = (a: string, b: string): number =>
   (isNumber(a) && isNumber(b) ? Number(a) - Number(b) : 0) || (a < b ? -1 : Number(a !== b))
 const isNumber = (ref: string): boolean => /^\d{1,15}$/.test(ref)
@@ -54,8 +54,8 @@ const isSame = (a: object, b: object): boolean => JSON.stringify(a) === JSON.str
 const isSameOrder = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((ref, at) => b[at] === ref)
 
-/** How many change in one frame. Of 2,000 agents one in ten is on the screen; a campaign has as many elements as a dozen of them. */
-const [AGENTS, CAMPAIGNS] = [60, 2]
+/** Agents and campaigns that are updated in one frame. A row of a campaign has as many elements as a dozen tiles. */
+const [AGENTS_PER_FRAME, CAMPAIGNS_PER_FRAME] = [60, 2]
 
 export function createWallModel(): WallModel {
   const wall = signal<Wall | undefined>(undefined)
@@ -66,7 +66,7 @@ export function createWallModel(): WallModel {
   const agents = new Map<string, Signal<WallAgent>>()
   const campaignRefs = signal<readonly string[]>([])
   const campaigns = new Map<string, Signal<WallCampaign>>()
-  const [agentSpread, campaignSpread] = [createSpread(AGENTS), createSpread(CAMPAIGNS)]
+  const [agentWriter, campaignWriter] = [createFrameWriter(AGENTS_PER_FRAME), createFrameWriter(CAMPAIGNS_PER_FRAME)]
 
   const stopClock = effect(() => {
     if (!isPaused.value) nowMs.value = now.value
@@ -77,22 +77,22 @@ export function createWallModel(): WallModel {
     if (paused !== undefined) pause.value = { ...paused, missed: paused.missed + changes.filter(isOfWall).length }
   })
 
-  /** Returns whether there are others than before. */
+  /** Updates the signals of agents or campaigns. Returns whether the set of references has changed. */
   const update = <Item extends WallAgent | WallCampaign>(
     own: Map<string, Signal<Item>>,
     next: readonly Item[],
-    spread: Spread,
+    writer: FrameWriter,
   ) => {
-    let isOther = next.length !== own.size
+    let hasChanged = next.length !== own.size
     for (const item of next) {
       const shown = own.get(item.ref)
       if (shown === undefined) {
         own.set(item.ref, signal(item))
-        isOther = true
-      } else if (isSame(shown.peek(), item)) spread.cancel(shown)
-      else spread.set(shown, item)
+        hasChanged = true
+      } else if (isSame(shown.peek(), item)) writer.cancel(shown)
+      else writer.set(shown, item)
     }
-    if (!isOther) return false
+    if (!hasChanged) return false
     const present = new Set(next.map(({ ref }) => ref))
     for (const ref of own.keys()) if (!present.has(ref)) own.delete(ref)
     return true
@@ -101,8 +101,8 @@ export function createWallModel(): WallModel {
   const show = (next: Wall) =>
     batch(() => {
       setClock(next.at)
-      if (update(agents, next.agents, agentSpread)) refs.value = [...agents.keys()].toSorted(compareRefs)
-      update(campaigns, next.campaigns, campaignSpread)
+      if (update(agents, next.agents, agentWriter)) refs.value = [...agents.keys()].toSorted(compareRefs)
+      update(campaigns, next.campaigns, campaignWriter)
       const inOrder = next.campaigns.toSorted(compareCampaigns).map(({ ref }) => ref)
       if (!isSameOrder(inOrder, campaignRefs.peek())) campaignRefs.value = inOrder
       wall.value = { ...next, agents: [], campaigns: [] }
@@ -137,19 +137,18 @@ export function createWallModel(): WallModel {
     dispose: () => {
       stopClock()
       ticker.dispose()
-      agentSpread.dispose()
-      campaignSpread.dispose()
+      agentWriter.dispose()
+      campaignWriter.dispose()
       stopChanges()
     },
   }
 }
 
-/** Whether a change is of something that the wall shows. */
+/** Returns whether a change affects the wall. */
 export const isOfWall = ({ type }: { readonly type: string }): boolean =>
   type === 'relay/gap' || type === 'inbound/call' || /^(?:agents|campaigns)\/(?:status|call|cdr)$/.test(type)
 
-/** Which agents are shown, and in which order, by the filters of the page. */
-
+/** The orders of agents besides the reference. */
 export const SORTS = [
   { value: 'longest', label: 'longest first' },
   { value: 'state', label: 'state' },
@@ -157,18 +156,18 @@ export const SORTS = [
 
 type Entry = { readonly ref: string; readonly agent: WallAgent; readonly level: Level }
 
-function fits({ ref, agent, level }: Entry, { state, campaign, agent: text, level: least }: Filters): boolean {
+function matches({ ref, agent, level }: Entry, { state, campaign, agent: text, level: least }: Filters): boolean {
   if (state !== undefined && (agent.status ?? UNKNOWN) !== state) return false
   if (campaign !== undefined && agent.campaign !== campaign) return false
   if (text !== undefined && !ref.toLowerCase().includes(text.toLowerCase())) return false
   return least === 'over' ? level === 'over' : least !== 'warn' || level !== 'none'
 }
 
-/** Who is over a threshold comes first, then who has been in a state for longer. */
+/** Sorts agents over a threshold first, then by the time in their state. */
 const byTime = (a: Entry, b: Entry): number =>
   LEVELS.indexOf(b.level) - LEVELS.indexOf(a.level) || compareSince(a.agent, b.agent)
 
-/** Nobody waits for those that are offline. */
+/** Sorts by the time in the state, longest first. Offline agents come last. */
 function compareSince(a: WallAgent, b: WallAgent): number {
   const [isAway, isOtherAway] = [isAbsent(a), isAbsent(b)]
   if (isAway !== isOtherAway) return isAway ? 1 : -1
@@ -177,23 +176,24 @@ function compareSince(a: WallAgent, b: WallAgent): number {
 }
 const isAbsent = ({ status }: WallAgent): boolean => status === null || status === 'offline'
 
-export type Shown = {
-  /** References of those that fit the filters; the same array for as long as they are the same. */
+/** The agents that match the filters of the page, in the chosen order. */
+export type ShownAgents = {
+  /** Their references. The array is replaced only when they change. */
   readonly refs: ReadonlySignal<readonly string[]>
-  /** How many agents are at each level, of all that fit the other filters. */
+  /** The number of agents at each level, among agents that match the other filters. */
   readonly levels: ReadonlySignal<Readonly<Record<Level, number>>>
-  /** Looks again. It subscribes to whatever the order depends on. */
+  /** Updates both. It subscribes to every signal that the order depends on. */
   readonly update: () => void
 }
 
-export function createShown({ wall, refs, agentOf, nowMs }: WallModel): Shown {
+export function createShownAgents({ wall, refs, agentOf, nowMs }: WallModel): ShownAgents {
   const shown = signal<readonly string[]>([])
   const levels = signal<Readonly<Record<Level, number>>>({ none: 0, warn: 0, over: 0 })
   return {
     refs: shown,
     levels,
     update: () => {
-      // With each answer and each second; a single agent's signal is not subscribed to.
+      // It runs for each answer and each second, without a subscription to the signal of each agent.
       void wall.value
       const [own, ms] = [filters.value, nowMs.value]
       const { level: _level, ...others } = own
@@ -203,9 +203,9 @@ export function createShown({ wall, refs, agentOf, nowMs }: WallModel): Shown {
         const agent = agentOf(ref)?.peek()
         if (agent === undefined) continue
         const entry = { ref, agent, level: levelOf(agent, thresholds.value, ms) }
-        if (!fits(entry, others)) continue
+        if (!matches(entry, others)) continue
         counts[entry.level]++
-        if (fits(entry, own)) found.push(entry)
+        if (matches(entry, own)) found.push(entry)
       }
       if (own['sort'] === 'longest') found.sort(byTime)
       else if (own['sort'] === 'state')

@@ -6,18 +6,18 @@ import { useKeys } from '../keyboard.ts'
 import { FilterBar, filters, setFilters } from '../location.tsx'
 import { Empty, Loaded, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
-import { say } from '../status-bar.tsx'
+import { showStatus } from '../status-bar.tsx'
 import { AgentDialog } from './agent-dialog.tsx'
-import { Campaigns } from './campaigns-table.tsx'
+import { CampaignsTable } from './campaigns-table.tsx'
 import { ThresholdsDialog } from './thresholds.tsx'
 import { Tiles } from './tiles.tsx'
 import { AGENT_STATES, lookOf, Totals } from './wall-figures.tsx'
-import { createShown, createWallModel, isOfWall, type Shown, SORTS, type WallModel } from './wall-model.ts'
+import { createShownAgents, createWallModel, isOfWall, type ShownAgents, SORTS, type WallModel } from './wall-model.ts'
 
-/** The call centre now. */
+/** Shows the present state of the call centre. */
 export function Wall({ session }: { readonly session: Session }) {
   const model = useMemo(createWallModel, [])
-  const shown = useMemo(() => createShown(model), [])
+  const shown = useMemo(() => createShownAgents(model), [])
   useEffect(() => model.dispose, [])
   const resource = useResource(
     async (signal) => {
@@ -25,11 +25,11 @@ export function Wall({ session }: { readonly session: Session }) {
       return session.client.wall({ signal })
     },
     [session],
-    { on: isOfWall, leastMs: 2_000, everyMs: 10_000 },
+    { refreshOn: isOfWall, minIntervalMs: 2_000, pollMs: 10_000 },
   )
   useSignalEffect(() => {
     const answer = resource.data.value
-    // An answer that was on its way when somebody paused comes too late.
+    // A response that arrives after the user has paused is not shown.
     if (answer !== undefined && !model.isPaused.value) model.show(answer)
   })
   useSignalEffect(shown.update)
@@ -39,10 +39,10 @@ export function Wall({ session }: { readonly session: Session }) {
     if (!model.isPaused.peek()) resource.refresh()
   }
   useKeys([
-    { key: 'p', does: 'pause the wall, and go on', run: togglePause },
+    { key: 'p', does: 'pause or resume the wall', run: togglePause },
     { key: 'f', does: 'full screen', run: toggleFullScreen },
   ])
-  // Other pages need the navigation.
+  // Full screen hides the navigation, which other pages need.
   useEffect(() => () => void (document.fullscreenElement !== null && document.exitFullscreen()), [])
 
   const open = filters.value['open']
@@ -77,7 +77,7 @@ const openAgent = (ref: string) => setFilters({ open: ref })
 function toggleFullScreen(): void {
   const change =
     document.fullscreenElement === null ? document.documentElement.requestFullscreen() : document.exitFullscreen()
-  change.catch(() => say('This browser does not allow full screen here.', true))
+  change.catch(() => showStatus('This browser does not allow full screen here.', true))
 }
 
 function Board({
@@ -88,7 +88,7 @@ function Board({
   isEditing,
 }: {
   readonly model: WallModel
-  readonly shown: Shown
+  readonly shown: ShownAgents
   readonly session: Session
   readonly onPause: () => void
   readonly isEditing: Signal<boolean>
@@ -99,7 +99,7 @@ function Board({
     return (
       <Empty title="No data from the call centre yet">
         Agents and campaigns appear here with their first status, call or CDR. If the dialler is running, check on the
-        page Health that a relay is ready and hears it.
+        page Health that a relay is ready.
       </Empty>
     )
   return (
@@ -109,12 +109,12 @@ function Board({
         <summary>
           <h2>Campaigns</h2>
         </summary>
-        <Campaigns model={model} session={session} only={filters.value['campaign']} />
+        <CampaignsTable model={model} session={session} only={filters.value['campaign']} />
       </details>
       <div class="wall-bar">
         <FilterBar fields={fieldsOf(wall, model.campaignRefs.value)} />
         <div class="actions">
-          <Pausing model={model} onPause={onPause} />
+          <PauseControl model={model} onPause={onPause} />
           <button class="second" onClick={() => void (isEditing.value = true)}>
             Thresholds
           </button>
@@ -160,7 +160,7 @@ function fieldsOf({ totals }: Answer, campaigns: readonly string[]) {
   ]
 }
 
-function Pausing({ model, onPause }: { readonly model: WallModel; readonly onPause: () => void }) {
+function PauseControl({ model, onPause }: { readonly model: WallModel; readonly onPause: () => void }) {
   const pause = model.pause.value
   return (
     <>
@@ -175,8 +175,8 @@ function Pausing({ model, onPause }: { readonly model: WallModel; readonly onPau
   )
 }
 
-/** How many tiles there are, and why there are none. */
-function Summary({ model, shown }: { readonly model: WallModel; readonly shown: Shown }) {
+/** Shows the number of agents, or why there are none. */
+function Summary({ model, shown }: { readonly model: WallModel; readonly shown: ShownAgents }) {
   const all = model.refs.value.length
   const { length } = shown.refs.value
   const { warn, over } = shown.levels.value
@@ -185,7 +185,7 @@ function Summary({ model, shown }: { readonly model: WallModel; readonly shown: 
   if (all === 0)
     return (
       <Empty title="No agents yet">
-        Agents appear with their first status or call: somebody logs in to the dialler.
+        An agent appears with its first status or call, for example when it logs in to the dialler.
       </Empty>
     )
   if (length === 0)

@@ -1,2 +1,0 @@
-/** Styles that the build takes into one file. */
-declare module '*.css' {}
