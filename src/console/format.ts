@@ -4,6 +4,10 @@ const WHOLE = new Intl.NumberFormat('en')
 
 export const formatCount = (count: number): string => WHOLE.format(count)
 
+/** Formats a count, or `–` for none. */
+export const formatCountOrNone = (count: number | null | undefined): string =>
+  count === null || count === undefined ? '–' : formatCount(count)
+
 /** `1 message`, `4,212 messages`. */
 export const formatNumberOf = (count: number, one: string, many = `${one}s`): string =>
   `${formatCount(count)} ${count === 1 ? one : many}`

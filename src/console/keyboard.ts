@@ -46,3 +46,9 @@ export function listenToKeys(): void {
     found.run(event)
   })
 }
+
+/** Focuses an element that is rendered in the next frame. */
+export const focusNextFrame = (parent: HTMLElement, selector: string): number =>
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => parent.querySelector<HTMLElement>(selector)?.focus({ preventScroll: true })),
+  )

@@ -1,7 +1,7 @@
 import { type ReadonlySignal, signal, useSignal, useSignalEffect } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { useKeys } from './keyboard.ts'
+import { focusNextFrame, useKeys } from './keyboard.ts'
 
 export type Column<Item> = {
   readonly title: string
@@ -85,11 +85,7 @@ export function Rows<Item>({
     if (top < current.scrollTop) current.scrollTop = top
     else if (bottom > current.scrollTop + current.clientHeight) current.scrollTop = bottom - current.clientHeight
     measure()
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() =>
-        current.querySelector<HTMLElement>('tr[tabindex="0"]')?.focus({ preventScroll: true }),
-      ),
-    )
+    focusNextFrame(current, 'tr[tabindex="0"]')
   })
   const move = (by: number, range: boolean) => {
     moved.current = true

@@ -190,7 +190,7 @@ test('CDRs of a time span are sent again after a question, unless it is undone; 
   await search(page, 'Number', '')
   const send = async () => {
     await ask()
-    await dialogOf(page).getByLabel('CDRs a second at most').fill('7')
+    await dialogOf(page).getByLabel('CDRs a second, at most').fill('7')
     await dialogOf(page)
       .getByRole('button', { name: /^Send .* again$/ })
       .click()

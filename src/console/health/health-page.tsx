@@ -11,7 +11,7 @@ import type {
   RelayRecord,
 } from '../../client/index.ts'
 import { now } from '../clock.ts'
-import { formatCount, formatSpan, formatTime } from '../format.ts'
+import { formatCount, formatCountOrNone, formatSpan, formatTime } from '../format.ts'
 import { addressOf } from '../location.tsx'
 import { Empty, Loaded, Problem, useResource } from '../resource.tsx'
 import type { Session } from '../session.ts'
@@ -46,7 +46,7 @@ const GAPS: readonly Heading<GapRecord>[] = [
   { title: 'Cause', cell: ({ cause }) => cause },
   { title: 'Source', cell: ({ source }) => source },
   { title: 'Relay', cell: ({ relay }) => relay },
-  { title: 'Discarded', cell: ({ lost }) => (lost === null ? '–' : formatCount(lost)), isNumber: true },
+  { title: 'Discarded', cell: ({ lost }) => formatCountOrNone(lost), isNumber: true },
 ]
 
 const MISSING: readonly Heading<MissingCdr>[] = [
@@ -70,7 +70,7 @@ const AUDIT: readonly Heading<AuditRecord>[] = [
   { title: 'When', cell: ({ at }) => formatTime(at) },
   { title: 'Who', cell: ({ operator }) => operator },
   { title: 'Action', cell: ({ action }) => action },
-  { title: 'Entries', cell: ({ count }) => (count === null ? '–' : formatCount(count)), isNumber: true },
+  { title: 'Entries', cell: ({ count }) => formatCountOrNone(count), isNumber: true },
   { title: 'What', cell: ({ what }) => <span class="what">{what}</span> },
 ]
 
@@ -182,9 +182,6 @@ function toRows(queues: readonly QueueRecord[], parked: ParkedGroups['queues']):
   }))
 }
 
-const formatCountOrNone = (count: number | null | undefined): string =>
-  count === null || count === undefined ? '–' : formatCount(count)
-
 /** Shows each route with its queue, its dead-letter queue and its parked messages. */
 function QueuesTable({
   queues,
@@ -194,53 +191,37 @@ function QueuesTable({
   readonly parked: ParkedGroups | undefined
 }) {
   const rows = toRows(queues?.items ?? [], parked?.queues ?? [])
+  const noneParked = parked === undefined ? '–' : '0'
   if (rows.length === 0) return <p class="muted">No queue is known, and no message is parked.</p>
   return (
     <>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Routes">
-        <table>
-          <thead>
-            <tr>
-              <th>Route</th>
-              <th class="number">Waiting</th>
-              <th class="number">In flight</th>
-              <th class="number">Dead letters</th>
-              <th class="number">Parked</th>
-              <th class="number">Oldest parked</th>
-              <th class="number">Next expiry</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(({ route, queue, dead, parked: own }) => (
-              <tr key={route}>
-                <th scope="row">{route}</th>
-                <td class="number">
-                  <Depth of={queue} />
-                </td>
-                <td class="number">{formatCountOrNone(queue?.in_flight)}</td>
-                <td class="number">
-                  <Depth of={dead} isBad />
-                </td>
-                <td class="number">
-                  {own === undefined ? (
-                    parked === undefined ? (
-                      '–'
-                    ) : (
-                      '0'
-                    )
-                  ) : (
-                    <a href={addressOf('parked', { route })}>{formatCount(own.count)}</a>
-                  )}
-                </td>
-                <td class="number">{own === undefined ? '–' : formatSpan(now.value - Date.parse(own.oldest))}</td>
-                <td class="number">
-                  {own === undefined ? '–' : `in ${formatSpan(Date.parse(own.next_expiry) - now.value)}`}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        title="Routes"
+        items={rows}
+        headings={[
+          { title: 'Route', cell: ({ route }) => route, isRowHeading: true },
+          { title: 'Waiting', cell: ({ queue }) => <Depth of={queue} />, isNumber: true },
+          { title: 'In flight', cell: ({ queue }) => formatCountOrNone(queue?.in_flight), isNumber: true },
+          { title: 'Dead letters', cell: ({ dead }) => <Depth of={dead} isBad />, isNumber: true },
+          {
+            title: 'Parked',
+            cell: ({ route, parked: own }) =>
+              own === undefined ? noneParked : <a href={addressOf('parked', { route })}>{formatCount(own.count)}</a>,
+            isNumber: true,
+          },
+          {
+            title: 'Oldest parked',
+            cell: ({ parked: own }) => (own === undefined ? '–' : formatSpan(now.value - Date.parse(own.oldest))),
+            isNumber: true,
+          },
+          {
+            title: 'Next expiry',
+            cell: ({ parked: own }) =>
+              own === undefined ? '–' : `in ${formatSpan(Date.parse(own.next_expiry) - now.value)}`,
+            isNumber: true,
+          },
+        ]}
+      />
       <p class="hint">
         {queues !== undefined && `SQS reported these approximate figures at ${formatTime(queues.read_at)}. `}
         The CloudWatch metric ApproximateAgeOfOldestMessage shows the age of a queue's oldest message. Dead letters are

@@ -32,6 +32,8 @@ export type Heading<Item> = {
   readonly title: string
   readonly cell: (item: Item) => ComponentChildren
   readonly isNumber?: boolean
+  /** Whether the cell names the row, for screen readers. Default: false. */
+  readonly isRowHeading?: boolean
 }
 
 /** Shows a list under a heading: its table, or why it is empty. */
@@ -101,9 +103,13 @@ export function Table<Item>({
         <tbody>
           {items.map((item) => (
             <tr>
-              {headings.map(({ cell, isNumber }) => (
-                <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
-              ))}
+              {headings.map(({ cell, isNumber, isRowHeading }) =>
+                isRowHeading === true ? (
+                  <th scope="row">{cell(item)}</th>
+                ) : (
+                  <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
+                ),
+              )}
             </tr>
           ))}
         </tbody>

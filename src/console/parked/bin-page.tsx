@@ -149,7 +149,8 @@ export function DeleteDialog({ session: { client }, selected, onStart, onClose }
       </Dialog>
     )
   const { parts, sum } = planned
-  const [ofFunctions, ofRelay] = [parts.filter(({ from }) => from === 'functions'), parts.filter(isOfRelay)]
+  const ofFunctions = parts.filter(({ from }) => from === 'functions')
+  const ofRelay = parts.filter(({ from }) => from === 'relay')
   if (parts.length === 0)
     return (
       <Dialog title="There is nothing to delete" onClose={onClose}>
@@ -162,10 +163,7 @@ export function DeleteDialog({ session: { client }, selected, onStart, onClose }
     runUnlessUndone(`Deleting ${formatNumberOf(sum.total, 'message')}`, async () => {
       onStart()
       const { moved, skipped } = await deleteParts(client, ofFunctions)
-      const left =
-        skipped === 0
-          ? ''
-          : ` ${formatNumberOf(skipped, 'message')} stayed: they are gone, or a replay is sending them.`
+      const left = skipped === 0 ? '' : ` ${formatNumberOf(skipped, 'message')} stayed: gone, or being replayed.`
       return {
         text: `${formatNumberOf(moved, 'message')} ${moved === 1 ? 'was' : 'were'} moved to the bin.${left}`,
         link: { href: addressOf('bin'), label: 'Show the bin' },
@@ -200,8 +198,6 @@ export function DeleteDialog({ session: { client }, selected, onStart, onClose }
     </Dialog>
   )
 }
-
-const isOfRelay = ({ from }: Part): boolean => from === 'relay'
 
 function DeletePermanently({
   client,

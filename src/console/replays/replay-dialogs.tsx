@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { type Signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type { CdrFilter, Replay, ReplayPlan, ReplayRequest } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
@@ -60,19 +60,7 @@ export function ReplayDialog({ session: { client }, selected, onStart, onClose }
         }}
       >
         <Figures sum={sum} jobs={parts.filter(({ from }) => from === 'functions').length} />
-        {sum.total > 0 && (
-          <label>
-            <span>Messages a second, at most</span>
-            <input
-              type="number"
-              min={1}
-              max={MAX_RATE}
-              required
-              value={rate.value}
-              onInput={({ currentTarget }) => void (rate.value = currentTarget.valueAsNumber)}
-            />
-          </label>
-        )}
+        {sum.total > 0 && <RateField label="Messages a second, at most" rate={rate} />}
         <div class="actions">
           <button ref={confirm}>Replay</button>
           {count > 1 && (
@@ -133,6 +121,25 @@ function Figures({ sum, jobs }: { readonly sum: ReplayPlan; readonly jobs: numbe
         </table>
       )}
     </>
+  )
+}
+
+function RateField({ label, rate }: { readonly label: string; readonly rate: Signal<number> }) {
+  return (
+    <label>
+      <span>{label}</span>
+      <input
+        type="number"
+        required
+        min={1}
+        max={MAX_RATE}
+        step={1}
+        value={rate.value}
+        onInput={({ currentTarget }) => {
+          if (currentTarget.validity.valid) rate.value = currentTarget.valueAsNumber
+        }}
+      />
+    </label>
   )
 }
 
@@ -216,20 +223,7 @@ export function ReplayCdrsDialog({
         them twice. A target that deduplicates accepts them only if its idempotency key contains the id of the replay.
       </p>
       <form class="stack" onSubmit={send}>
-        <label>
-          <span>CDRs a second at most</span>
-          <input
-            type="number"
-            required
-            min={1}
-            max={MAX_RATE}
-            step={1}
-            value={rate.value}
-            onInput={({ currentTarget }) => {
-              if (currentTarget.validity.valid) rate.value = currentTarget.valueAsNumber
-            }}
-          />
-        </label>
+        <RateField label="CDRs a second, at most" rate={rate} />
         <div class="actions">
           <button disabled={figures === undefined || figures.total === 0}>Send {what} again</button>
           <button type="button" class="second" onClick={onClose}>

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type uPlot from 'uplot'
-import { formatCount, formatTime } from '../format.ts'
+import { formatCount, formatCountOrNone, formatTime } from '../format.ts'
 
 /** Charts over time. The library that draws them is loaded when the first chart is shown. */
 
@@ -94,7 +94,7 @@ export function Chart({ label, kind, data }: ChartProps) {
         {series.map((one, index) => (
           <li key={one.label}>
             <span class={`swatch series-${index % COLOURS}`} aria-hidden="true" />
-            {one.label} {formatValue(one.values[shown])}
+            {one.label} {formatCountOrNone(one.values[shown])}
           </li>
         ))}
       </ul>
@@ -106,12 +106,10 @@ export function Chart({ label, kind, data }: ChartProps) {
   )
 }
 
-const formatValue = (value: number | null | undefined): string =>
-  value === null || value === undefined ? '–' : formatCount(value)
 const toIso = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString())
 
 function summary({ timesMs, series }: ChartData): string {
-  const latest = series.map(({ label, values }) => `${label} ${formatValue(values.at(-1))}`)
+  const latest = series.map(({ label, values }) => `${label} ${formatCountOrNone(values.at(-1))}`)
   return `From ${formatTime(toIso(timesMs[0]))} to ${formatTime(toIso(timesMs.at(-1)))}. Latest: ${latest.join(', ')}.`
 }
 
@@ -140,7 +138,7 @@ function Table({ data: { timesMs, series }, label }: { readonly data: ChartData;
               <td>{formatTime(toIso(timesMs[place]))}</td>
               {series.map((one) => (
                 <td key={one.label} class="number">
-                  {formatValue(one.values[place])}
+                  {formatCountOrNone(one.values[place])}
                 </td>
               ))}
             </tr>

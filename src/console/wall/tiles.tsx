@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import type { WallAgent } from '../../client/index.ts'
 import { type Ticker, useTick, writeText } from '../clock.ts'
 import { formatSpan } from '../format.ts'
-import { useKeys } from '../keyboard.ts'
+import { focusNextFrame, useKeys } from '../keyboard.ts'
 import { levelOf, thresholds, timeInState } from './thresholds.tsx'
 import { lookOf } from './wall-figures.tsx'
 import type { ShownAgents, WallModel } from './wall-model.ts'
@@ -55,8 +55,7 @@ export function Tiles({
       first: Math.max(0, Math.floor(above / height) - OVERSCAN),
       rows: Math.ceil(page.clientHeight / height) + 2 * OVERSCAN,
     }
-    const now = view.peek()
-    if (Object.keys(next).some((key) => next[key as keyof View] !== now[key as keyof View])) view.value = next
+    if (Object.keys(next).some((key) => next[key as keyof View] !== view.peek()[key as keyof View])) view.value = next
   }
   useLayoutEffect(measure, [])
   useEffect(() => {
@@ -118,12 +117,7 @@ export function Tiles({
     if (top < upper) page.scrollTop += top - upper
     else if (top + view.peek().rowHeight > lower) page.scrollTop += top + view.peek().rowHeight - lower
     measure()
-    // The tile may be added in the next frame.
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() =>
-        current.querySelector<HTMLElement>('button[tabindex="0"]')?.focus({ preventScroll: true }),
-      ),
-    )
+    focusNextFrame(current, 'button[tabindex="0"]')
   }
   const onArrow = (event: KeyboardEvent) => {
     const by = {
@@ -217,7 +211,9 @@ function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
     writeText(time.current, own.since === null ? '' : formatSpan(timeInState(own, ms)))
     writeText(
       callTime.current,
-      own.call === undefined ? '' : `${markOf(own.call)} ${formatSpan(ms - Date.parse(own.call.since))}`,
+      own.call === undefined
+        ? ''
+        : `${own.call.inbound === true ? '↙' : '↗'} ${formatSpan(ms - Date.parse(own.call.since))}`,
     )
     if (levelOf(own, thresholds.peek(), ms) !== shownLevel.current) crossed.value++
   }
@@ -252,5 +248,3 @@ function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
     </li>
   )
 }
-
-const markOf = ({ inbound }: NonNullable<WallAgent['call']>): string => (inbound === true ? '↙' : '↗')
