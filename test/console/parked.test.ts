@@ -103,7 +103,7 @@ test('one is tried first; what failed again is replayed from the page of its rep
   expect(handled).toEqual([])
   expect(await parked()).toHaveLength(4)
   state.isBroken = () => false
-  await button(page, 'Replay what failed again').click()
+  await button(page, 'Replay messages that failed again').click()
   const question = page.getByRole('dialog')
   await question.getByText('1 was replayed before and failed again.').waitFor()
   await question.getByRole('button', { name: 'Replay' }).click()
