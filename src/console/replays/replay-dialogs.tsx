@@ -133,7 +133,6 @@ function RateField({ label, rate }: { readonly label: string; readonly rate: Sig
         required
         min={1}
         max={MAX_RATE}
-        step={1}
         value={rate.value}
         onInput={({ currentTarget }) => {
           if (currentTarget.validity.valid) rate.value = currentTarget.valueAsNumber

@@ -182,12 +182,7 @@ function Summary({ model, shown }: { readonly model: WallModel; readonly shown: 
   const { warn, over } = shown.levels.value
   const { open: _open, sort: _sort, ...own } = filters.value
   const isFiltered = Object.keys(own).length > 0
-  if (all === 0)
-    return (
-      <Empty title="No agents yet">
-        An agent appears with its first status or call, for example when it logs in to the dialler.
-      </Empty>
-    )
+  if (all === 0) return <Empty title="No agents yet">An agent appears with its first status or call.</Empty>
   if (length === 0)
     return (
       <Empty title="No agent matches the filters">
