@@ -29,6 +29,7 @@ Environment:
   ENIGMA_TARGET          sqs (default), or the https:// address of a server that runs the functions; for one route: ENIGMA_TARGET_AGENTS_CALL
   ENIGMA_TARGET_SECRET, ENIGMA_TARGET_TOKEN
                          secret that signs requests to that server (whsec_…), and bearer token; …_FILE names a file that contains it
+  ENIGMA_TARGET_TIMEOUT  seconds that server may work on a request (default: as long as the function may run, 30; calls 10)
   ENIGMA_TARGET_CERT, ENIGMA_TARGET_KEY, ENIGMA_TARGET_CA
                          PEM files: client certificate, its private key, and the certificate authorities to trust
   ENIGMA_API_URL, ENIGMA_API_TOKEN

@@ -239,6 +239,15 @@ test('targets: all to one address, or per route, with nothing of AWS where no ro
   expect(faults.map(({ name }) => name)).toEqual(['AWS_REGION'])
 })
 
+test('a server may work on a request for as long as ENIGMA_TARGET_TIMEOUT says, and otherwise for as long as each function', () => {
+  expect(targetsOf({ ENIGMA_TARGET: 'https://example.com', ENIGMA_TARGET_TIMEOUT: '5' }).timeoutSeconds).toBe(5)
+  expect(targetsOf({ ENIGMA_TARGET: 'https://example.com' }).timeoutSeconds).toBeUndefined()
+  for (const wrong of ['0', '901', '1.5', 'soon', '-1'])
+    expect(
+      faultsOf({ AWS_REGION: 'eu-west-1', ENIGMA_TARGET: 'https://example.com', ENIGMA_TARGET_TIMEOUT: wrong }),
+    ).toMatchObject([{ name: 'ENIGMA_TARGET_TIMEOUT', fix: expect.stringContaining('such as 5') as string }])
+})
+
 test('all faults of targets are said at once, each with its fix and without a secret', async () => {
   const folder = await useFolder()
   const file = join(folder, 'secret')

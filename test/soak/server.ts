@@ -92,6 +92,8 @@ export async function startServer({ seed, onHttp, functions, onFinished }: Serve
     env: {
       ...Object.fromEntries(routes.map((variable) => [variable, `http://127.0.0.1:${port}/enigma?stage=soak`])),
       ENIGMA_TARGET_SECRET: secretOf('s'),
+      // A little more than the functions may take.
+      ENIGMA_TARGET_TIMEOUT: '4',
     },
     listen,
     close,

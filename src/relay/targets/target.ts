@@ -98,7 +98,8 @@ export function openTargets(config: RelayConfig, routes: Routes, options: Target
     http,
     targetOf(route: Route, tools: Pick<SenderOptions, 'log' | 'outages'>): Target {
       const { url, variable } = targetAddressOf(config, route)
-      if (url !== 'sqs') return createHttpTarget({ route, url, variable, access: config.targets.access, http })
+      const { access, timeoutSeconds } = config.targets
+      if (url !== 'sqs') return createHttpTarget({ route, url, variable, access, timeoutSeconds, http })
       const { batches } = sqs as NonNullable<typeof sqs>
       return createSqsTarget({ ...tools, route, queuePrefix: config.queuePrefix, batches })
     },

@@ -33,12 +33,14 @@ export type TargetConfig = {
   /** ENIGMA_TARGET_<ROUTE>: destinations by the name of the route. */
   readonly ofRoutes: ReadonlyMap<string, Destination>
   readonly access: TargetAccess
+  /** ENIGMA_TARGET_TIMEOUT: how long (s) an HTTP server may work on a request; undefined: as long as the function of the route may run. */
+  readonly timeoutSeconds?: number | undefined
 }
 
 const PREFIX = 'ENIGMA_TARGET'
 
 /** Settings of all HTTP targets. They cannot be confused with routes: every route's name has a dash, except `other`. */
-const SETTINGS = ['SECRET', 'SECRET_FILE', 'TOKEN', 'TOKEN_FILE', 'CERT', 'KEY', 'CA'].map(
+const SETTINGS = ['TIMEOUT', 'SECRET', 'SECRET_FILE', 'TOKEN', 'TOKEN_FILE', 'CERT', 'KEY', 'CA'].map(
   (name) => `${PREFIX}_${name}`,
 )
 
@@ -77,13 +79,28 @@ export function readTargets(env: Env, reader: EnvReader, routes: Routes | undefi
     if (found !== undefined) ofRoutes.set(...found)
   }
   const access = readAccess(reader)
-  if (to === undefined || access === undefined) return undefined
+  const timeoutSeconds = reader.read(`${PREFIX}_TIMEOUT`, '', toTimeout)
+  if (to === undefined || access === undefined || timeoutSeconds === undefined) return undefined
   const isTls = [to, ...ofRoutes.values()].some((one) => one !== 'sqs' && one.protocol === 'https:')
   if ((access.certFile ?? access.caFile) !== undefined && !isTls)
     reader.read(access.certFile === undefined ? `${PREFIX}_CA` : `${PREFIX}_CERT`, '', (_text, fault) =>
       fault('applies only to targets with TLS, and no target uses TLS', `write ${PREFIX}=https://…, or remove it`),
     )
-  return { to, ofRoutes, access }
+  return { to, ofRoutes, access, timeoutSeconds: timeoutSeconds === 0 ? undefined : timeoutSeconds }
+}
+
+/** The longest that a function of a route may run (s), as on Lambda. */
+const MAX_TIMEOUT_SECONDS = 900
+
+/** Returns 0 for nothing. */
+function toTimeout(text: string, fault: Fault): number {
+  const seconds = Number(text)
+  if (text !== '' && !(Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_TIMEOUT_SECONDS))
+    return fault(
+      `is not a whole number of seconds from 1 to ${MAX_TIMEOUT_SECONDS}`,
+      'write how long your server may work on a request, such as 5',
+    )
+  return seconds
 }
 
 function toDestination(text: string, fault: Fault): Destination {
@@ -193,6 +210,8 @@ export type HttpTargetOptions = Pick<SenderOptions, 'route'> & {
   readonly variable?: string
   readonly access: TargetAccess
   readonly http: Pick<HttpHandler, 'send'>
+  /** How long (s) the server may work on a request. Default: `timeoutSeconds` of the route. */
+  readonly timeoutSeconds?: number | undefined
   /** Default: `Date.now`. */
   readonly now?: () => number
 }
@@ -213,6 +232,7 @@ const MAX_FRAME_BYTES = 16
 export function createHttpTarget({
   url,
   route,
+  timeoutSeconds = route.timeoutSeconds,
   variable = variableOf(route),
   access,
   http,
@@ -224,7 +244,7 @@ export function createHttpTarget({
   return {
     kind: 'http',
     name: nameOf(url),
-    workMs: route.timeoutSeconds * 1_000,
+    workMs: timeoutSeconds * 1_000,
     takesGzip: false,
     // Sending shows whether the server is there. A probe would cost money, because every request may run functions.
     find: () => Promise.resolve({ address: url.href, maxBytes }),

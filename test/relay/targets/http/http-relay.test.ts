@@ -218,3 +218,20 @@ test(
     await waitFor(() => server.finished.length === 2_200, 'what hung')
   },
 )
+
+test('a request that a server never answers is sent again after ENIGMA_TARGET_TIMEOUT, long before the function of its route had to be done', async () => {
+  const redis = await useRedisServer()
+  const client = await useRedisClient(redis.url)
+  const server = await useHttpTarget()
+  const never = Promise.withResolvers<TargetAnswer>()
+  let cdrs = 0
+  server.state.answer = (request) => (routeOf(request) === 'campaigns-cdr' && cdrs++ === 0 ? never.promise : 'done')
+  const env = { ...withoutAws(server.url), ENIGMA_TARGET_TIMEOUT: '1' }
+  await useRelay({ redisUrl: redis.url, endpoint: '', lists: [LIST], env })
+  await client.lPush(LIST, cdrOf(1))
+  // Without the setting after 31 s.
+  await waitFor(() => server.finished.length === 1, 'the copy', 20_000)
+  const [first, copy] = server.requests.filter((request) => routeOf(request) === 'campaigns-cdr')
+  expect([first?.headers['ce-redelivery'], copy?.headers['ce-redelivery']]).toEqual([undefined, 'true'])
+  never.resolve('done')
+})
