@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { count, maybeText, pageOf, text, time } from './fields.ts'
+import { count, maybeText, pageOf, text, time } from './answer-fields.ts'
 
 const filter = v.pipe(
   v.object({
@@ -121,7 +121,7 @@ export const NextRound = v.pipe(
 )
 export type NextRound = v.InferOutput<typeof NextRound>
 
-/** What may have become of a message of a replay. */
+/** The outcomes of a message of a replay. */
 export const OUTCOMES = ['waiting', 'sent', 'handled', 'failed_again', 'skipped'] as const
 
 export const ReplayMessage = v.pipe(

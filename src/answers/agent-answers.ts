@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { campaignRef, count, maybeText, pageOf, source, text, time } from './fields.ts'
+import { campaignRef, count, maybeText, pageOf, source, text, time } from './answer-fields.ts'
 
 const values = v.pipe(
   v.record(v.string(), v.number()),

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { count, maybeText, pageOf, source, text, time } from './fields.ts'
+import { count, maybeText, pageOf, source, text, time } from './answer-fields.ts'
 
 export const GapRecord = v.pipe(
   v.object({

@@ -1,27 +1,22 @@
 import * as v from 'valibot'
 
-/**
- * The shape of the API's answers. These schemas are apart from those of the dialler's payloads: a payload is read with tolerance,
- * an answer is a promise.
- */
-
-/** Text with words on what it is. */
+/** Returns the schema of a text. The description goes into the OpenAPI document, here and below. */
 export const text = (description: string) => v.pipe(v.string(), v.description(description))
 
-/** Text that the dialler may not have sent. */
+/** Returns the schema of a text that is null if the dialler did not send it. */
 export const maybeText = (description: string) => v.pipe(v.nullable(v.string()), v.description(description))
 
-/** A moment. */
+/** Returns the schema of a time: ISO 8601, UTC. */
 export const time = (description: string) =>
   v.pipe(v.string(), v.isoTimestamp(), v.description(`${description} ISO 8601, UTC.`))
 
-/** A number of things. */
+/** Returns the schema of a count: a whole number that is not negative. */
 export const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), v.description(description))
 
 export const source = text('The id of the source, as named in ENIGMA_SOURCES.')
 export const campaignRef = maybeText('The reference of the campaign. Null if the dialler names none.')
 
-/** A page of a list. */
+/** Returns the schema of a page of a list. */
 export const pageOf = <Item extends v.GenericSchema>(item: Item) =>
   v.object({
     items: v.array(item),
@@ -31,7 +26,7 @@ export const pageOf = <Item extends v.GenericSchema>(item: Item) =>
     ),
   })
 
-/** An error answer. Source: RFC 9457. */
+/** The answer to a request that failed. Source: RFC 9457. */
 export const Problem = v.pipe(
   v.object({
     type: v.pipe(v.string(), v.description('The type of the problem, for programs: a URN that ends in a code.')),

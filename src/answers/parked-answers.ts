@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { count, maybeText, pageOf, text, time } from './fields.ts'
+import { count, maybeText, pageOf, text, time } from './answer-fields.ts'
 
 const maybeCount = (description: string) =>
   v.pipe(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))), v.description(description))
