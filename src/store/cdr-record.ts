@@ -13,7 +13,7 @@ import {
 } from '../protocol/index.ts'
 import { SEPARATOR } from './document.ts'
 import { type CloudEventAttributes, numberOr, plain, type StoreEvent, textOr } from './effect.ts'
-import { StoreError } from './errors.ts'
+import { StoreError } from './store-errors.ts'
 import type { CdrRecord } from '../answers/index.ts'
 
 /** A record without what only the read model knows. */

@@ -1,9 +1,9 @@
 export type * from '../answers/index.ts'
 export type { CloudEventAttributes, StoreEvent } from './effect.ts'
-export { agentCall, agentStatus, inboundCall } from './effects/agents.ts'
-export { cdr } from './effects/cdr.ts'
-export { missingCdr } from './effects/missing.ts'
-export { other, relayAlive, relayGap, relayParked } from './effects/operator.ts'
+export { agentCall, agentStatus, inboundCall } from './effects/live-effects.ts'
+export { cdr } from './effects/cdr-effects.ts'
+export { missingCdr } from './effects/cdr-effects.ts'
+export { other, relayAlive, relayGap, relayParked } from './effects/operator-effects.ts'
 export {
   audit,
   claimEntries,
@@ -15,13 +15,13 @@ export {
   selectEntries,
   startReplay,
   stopReplay,
-} from './effects/operate.ts'
-export { settleEntry } from './effects/park.ts'
-export { agentStats, campaignStats, campaignStatus, dialerStatus, dialPreview, latest } from './effects/states.ts'
-export { EffectError, StoreError } from './errors.ts'
-export type { ReplayProgress } from './reads/replays.ts'
+} from './effects/operator-effects.ts'
+export { settleEntry } from './effects/park-effects.ts'
+export { agentStats, campaignStats, campaignStatus, dialerStatus, dialPreview, latest } from './effects/live-effects.ts'
+export { EffectError, StoreError } from './store-errors.ts'
+export type { ReplayProgress } from './reads/replay-reads.ts'
 export type { Reads } from './reads/reads.ts'
-export { formatCursor, parsePlace } from './reads/replies.ts'
+export { formatCursor, parsePlace } from './reads/list-pages.ts'
 export { checkEffect, step, toEffect, type Effect, type Step } from './steps.ts'
 export {
   createStore,

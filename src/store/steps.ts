@@ -1,5 +1,5 @@
 import { isObject, toBytes } from '../protocol/index.ts'
-import { EffectError } from './errors.ts'
+import { EffectError } from './store-errors.ts'
 import { DAY_MS } from './terms.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { toBytes, type Outcomes } from '../protocol/index.ts'
-import { StoreError } from './errors.ts'
-import { toOutcomeEffects } from './effects/park.ts'
+import { StoreError } from './store-errors.ts'
+import { toOutcomeEffects } from './effects/park-effects.ts'
 import { sha1 } from './document.ts'
 import { createReads, type Reads } from './reads/reads.ts'
 import { APPLY } from './script.ts'

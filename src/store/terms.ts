@@ -1,4 +1,4 @@
-import type { Place } from './reads/newest-first.ts'
+import type { Place } from './reads/list-pages.ts'
 import { textOr } from './effect.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { Redis } from '@upstash/redis'
 import { isObject, maskText } from '../protocol/index.ts'
-import { StoreError } from './errors.ts'
+import { StoreError } from './store-errors.ts'
 import { sha1 } from './document.ts'
 
 /** Where the database is, and the right to it. */

@@ -5,7 +5,7 @@ import { agentCall, agentStatus, campaignStatus, cdr, relayParked } from 'enigma
 import { expect, it } from 'vitest'
 import { createApi } from '../../src/api/create-api.ts'
 import type { EventsOptions } from '../../src/api/changes.ts'
-import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { toOutcomeEffects } from '../../src/store/effects/park-effects.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
 

@@ -22,7 +22,7 @@ import {
 } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import { listMissing } from '../../src/api/index.ts'
-import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { toOutcomeEffects } from '../../src/store/effects/park-effects.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
 

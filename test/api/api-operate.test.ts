@@ -12,8 +12,8 @@ import {
   type ReplayPlan,
 } from 'enigma-relay/store'
 import { expect, it, vi } from 'vitest'
-import { claimEntries, stopReplay } from '../../src/store/effects/operate.ts'
-import { settleEntry, toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { claimEntries, stopReplay } from '../../src/store/effects/operator-effects.ts'
+import { settleEntry, toOutcomeEffects } from '../../src/store/effects/park-effects.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
 

@@ -1,7 +1,7 @@
 import { formatEvent, readBody, type Notification, type RelayParked } from 'enigma-relay/protocol'
 import { relayParked, type ParkedRecord } from 'enigma-relay/store'
 import { expect, it } from 'vitest'
-import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { toOutcomeEffects } from '../../src/store/effects/park-effects.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
 

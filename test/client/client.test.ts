@@ -10,7 +10,7 @@ import {
   campaignStatus,
 } from 'enigma-relay/store'
 import { expect, it } from 'vitest'
-import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { toOutcomeEffects } from '../../src/store/effects/park-effects.ts'
 import { allItems } from '../../src/client/index.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice } from '../api/api-world.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { cdr } from '../../src/store/index.ts'
-import { countCdrs } from '../../src/store/reads/cdrs.ts'
+import { countCdrs } from '../../src/store/reads/cdr-reads.ts'
 import { createUpstash } from '../../src/store/upstash.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, toEvent } from './events.ts'

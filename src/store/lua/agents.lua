@@ -28,7 +28,7 @@ local function forget_campaigns(agent)
 end
 
 -- The statuses that began or ended a call lately, in the order of time: kind, campaign and stamp of each. Those from well before the present call say
--- nothing about it. Which call an agent has is told from them when it is read (src/store/reads/current-call.ts).
+-- nothing about it. Which call an agent has is told from them when it is read (src/store/reads/agent-reads.ts).
 local MAX_TURNS, ACCOMPANIES_MS = 24, 10000
 local function ms_of_turn(turn)
   local _, _, ms = split(parts_of(turn, SEP)[3])

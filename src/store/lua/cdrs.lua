@@ -3,7 +3,7 @@
 -- An index covers a quarter of an hour of `dialed_at`: a hash whose values are entries of CDRs, one behind the other. Every CDR has an entry for
 -- each of its terms: its time, its campaign, its agent, contact and numbers. A term has three fields, each finer than the one before; an entry
 -- goes into the first that is not full. So few CDRs take few fields, many take many, and nothing has to be moved.
--- Readers: src/store/reads/cdrs.ts
+-- Readers: src/store/reads/cdr-reads.ts
 local QUARTER_MS = 900000
 -- Bytes. A script reads all three fields of each term, so they are small; the finest takes what is left.
 local FULL, FULL_TERM = 1024, 512

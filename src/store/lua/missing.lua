@@ -1,5 +1,5 @@
 -- Calls that were handed to agents and whose CDR has not come yet. They are in the document of the agent, which a call and its CDR write anyway;
--- src/store/reads/missing.ts finds those whose agent has left them long ago, which then are listed as missing until their CDR comes.
+-- src/store/reads/loss-reads.ts finds those whose agent has left them long ago, which then are listed as missing until their CDR comes.
 local AWAITED = { 'stamp', 'ref', 'numbers', 'campaign', 'noted_ms', 'left_ms', 'again', 'kind' }
 -- So many calls of one agent: only where no CDRs come at all there are more within the time that is waited for them.
 local MAX_AWAITED = 50

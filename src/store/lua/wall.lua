@@ -1,4 +1,4 @@
--- What of the wall was written behind a cursor of the stream of changes (KEYS[1]; src/store/reads/wall-documents.ts): the last entry, the names of the documents
+-- What of the wall was written behind a cursor of the stream of changes (KEYS[1]; src/store/reads/wall-reads.ts): the last entry, the names of the documents
 -- that commits wrote since, and the texts of the first of them, as many as fit into a reply. Nothing where the cursor is gone, or where an
 -- entry does not say what was written: then all is read anew. A read is a script here because only the stream says what to read; it looks at
 -- a bounded number of entries, and at documents that were written a moment ago, so the database has them in memory.

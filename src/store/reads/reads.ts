@@ -10,13 +10,12 @@ import type {
   ParkedQuery,
   ReplayMessagesRequest,
 } from '../types.ts'
-import { readAgent, readAgents } from './agents.ts'
-import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
-import { findCdrs, readCdr, readCdrMessages, readCdrs } from './cdrs.ts'
-import { readChanges, readCommits } from './changes.ts'
-import { countMissing, findAwaited, readMissing } from './missing.ts'
-import { readGaps, readOther, readRelays } from './operator.ts'
-import { findOfRelay, planReplay, readParkedGroups } from './causes.ts'
+import { readAgent, readAgents } from './agent-reads.ts'
+import { readCampaign, readCampaigns, readDialers, readPreview, readPresentStates } from './campaign-reads.ts'
+import { findCdrs, readCdr, readCdrMessages, readCdrs } from './cdr-reads.ts'
+import { readChanges, readCommits } from './change-reads.ts'
+import { countMissing, findAwaited, readMissing, readGaps, readOther, readRelays } from './loss-reads.ts'
+import { findOfRelay, planReplay, readParkedGroups } from './parked-causes.ts'
 import {
   findParked,
   readBin,
@@ -25,7 +24,7 @@ import {
   readParkedEntry,
   readParkedMessages,
   readPlacesOf,
-} from './parked.ts'
+} from './parked-reads.ts'
 import {
   readAudit,
   readOpenEntries,
@@ -33,11 +32,10 @@ import {
   readReplayDetail,
   readReplays,
   readReplaysOfRelays,
-} from './replays.ts'
-import { readPresentStates } from './present-states.ts'
-import type { ReadOptions } from './replies.ts'
-import { readKind } from './states.ts'
-import { createWall } from './wall.ts'
+} from './replay-reads.ts'
+import type { ReadOptions } from './list-pages.ts'
+import { readKind } from './latest-reads.ts'
+import { createWall } from './wall-reads.ts'
 
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */
 export type Reads = ReturnType<typeof createReads>

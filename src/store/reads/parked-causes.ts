@@ -1,11 +1,10 @@
 import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../answers/index.ts'
 import { parseDocument, SEPARATOR, toName } from '../document.ts'
 import type { CdrQuery, OfRelay, ParkedQuery } from '../types.ts'
-import { countCdrs } from './cdrs.ts'
-import { readByTime, type Place } from './newest-first.ts'
-import { fits, rangeOf, readRecords, toCause } from './parked.ts'
-import { readReplay } from './replays.ts'
-import type { ReadOptions } from './replies.ts'
+import { countCdrs } from './cdr-reads.ts'
+import { readByTime, type Place, type ReadOptions } from './list-pages.ts'
+import { fits, rangeOf, readRecords, toCause } from './parked-reads.ts'
+import { readReplay } from './replay-reads.ts'
 
 /** What is parked as a whole: its causes, and what a replay of it would do. */
 

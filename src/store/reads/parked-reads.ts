@@ -1,8 +1,7 @@
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
-import type { StoredParked } from '../effects/park.ts'
+import type { StoredParked } from '../effects/park-effects.ts'
 import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from '../../answers/index.ts'
-import { type Place, readByTime, readPage, toPlace } from './newest-first.ts'
-import { readParts, formatCursor, keptSince, type ReadOptions } from './replies.ts'
+import { type Place, readByTime, readPage, toPlace, readParts, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
 import type { PageRequest, ParkedFilter, ParkedMessage, ParkedQuery } from '../types.ts'
 
 /** Parked entries of the relay and of functions that nobody has sent again or dropped, newest first. */

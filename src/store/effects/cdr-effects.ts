@@ -2,9 +2,11 @@ import { toBytes, type Cdr } from '../../protocol/index.ts'
 import { dialedAtOf, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'
 import { FIELD_SEPARATOR } from '../document.ts'
 import { plain, toChange, toSource, toStamp, toState, type StoreEvent } from '../effect.ts'
-import { EffectError } from '../errors.ts'
+import { EffectError } from '../store-errors.ts'
 import { step, toEffect, type Effect } from '../steps.ts'
 import { toTerm, toNumbers } from '../terms.ts'
+import type { MissingCdr } from '../../answers/index.ts'
+import type { AwaitedCall } from '../types.ts'
 
 /**
  * What makes a CDR the same one when it comes again: its source, `call_ref`, `dialed_at` (unix s; null where it is unknown) and number. One CDR
@@ -81,3 +83,25 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
 
 /** Digits of a digest that are kept: CDRs of one key are compared with each other, and with nothing else. */
 const DIGEST_LENGTH = 8
+
+/** Lists a call as one whose CDR is missing, unless its CDR has come meanwhile. The CDR takes it off the list, however late it comes. */
+export function missingCdr({ stamp, callRef, handedMs, record }: AwaitedCall, nowMs: number): Effect {
+  const listed: MissingCdr = { ...record, listed_at: new Date(nowMs).toISOString() }
+  const { source, agent, campaign_ref, left_at, notification_id } = listed
+  const change = (state: string): string =>
+    JSON.stringify({ kind: 'missing', ref: agent, campaign_ref: campaign_ref ?? undefined, state, source })
+  return toEffect([
+    step('missing', {
+      agent,
+      source: toSource({ source }),
+      call_ref: callRef,
+      stamp,
+      left_ms: left_at === null ? '' : String(Date.parse(left_at)),
+      id: plain(notification_id),
+      ms: String(handedMs),
+      json: JSON.stringify(listed),
+      change: change('missing'),
+      change_back: change('arrived'),
+    }),
+  ])
+}

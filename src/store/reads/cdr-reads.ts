@@ -4,8 +4,7 @@ import { parseEntries, toName } from '../document.ts'
 import { DAY_MS, fieldsOfTerm, fieldsOfTime, parsePlaces, QUARTER_MS, toTerm } from '../terms.ts'
 import type { CdrDetail, CdrRecord, CdrsPage } from '../../answers/index.ts'
 import type { CdrFilter, CdrQuery, ParkedMessage } from '../types.ts'
-import { type Place, readPage, toPlace } from './newest-first.ts'
-import { formatCursor, keptSince, type ReadOptions } from './replies.ts'
+import { type Place, readPage, toPlace, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
 
 /** CDRs by filter, newest first by `dialed_at`. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<CdrsPage> {

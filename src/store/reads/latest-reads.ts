@@ -1,7 +1,7 @@
 import { parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 import type { Kind, KindValue, Stats, StatsPoint } from '../../answers/index.ts'
-import { afterSeparator, type ReadOptions, toTexts } from './replies.ts'
-import { isNewer } from './current-call.ts'
+import { afterSeparator, type ReadOptions, toTexts } from './list-pages.ts'
+import { isNewer } from './agent-reads.ts'
 
 /** Tells which state is from before a gap of PubSub, and so may have changed unheard. */
 export type GapMarks = {

@@ -1,7 +1,7 @@
 import type { Change, ChangesPage } from '../../answers/index.ts'
-import { StoreError } from '../errors.ts'
+import { StoreError } from '../store-errors.ts'
 import type { ChangesFilter, Commit, CommitsPage } from '../types.ts'
-import { toMap, type ReadOptions } from './replies.ts'
+import { toMap, type ReadOptions } from './list-pages.ts'
 
 /** Commits that are read at once, each with up to 16 kB of changes; fewer where the reply would be too large. */
 const COMMITS = 100

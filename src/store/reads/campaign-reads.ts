@@ -1,22 +1,10 @@
 import type { Callee, Campaign, CampaignDetail, CampaignsPage, Preview, StateChange } from '../../answers/index.ts'
-import type { PageRequest } from '../types.ts'
+import type { PageRequest, PresentState } from '../types.ts'
 import { parseDocument, parseEntries, toName } from '../document.ts'
-import { readAllAgents } from './agents.ts'
+import { readAllAgents, toAgent } from './agent-reads.ts'
 import { daysSince, dayOf, figuresKey, readQuarters, toHourCounts, toToday } from './figures.ts'
-import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './states.ts'
-import {
-  readParts,
-  afterSeparator,
-  clampLimit,
-  countBy,
-  keptSince,
-  newestFirst,
-  readNames,
-  readReferences,
-  toTexts,
-  type Named,
-  type ReadOptions,
-} from './replies.ts'
+import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './latest-reads.ts'
+import { readParts, afterSeparator, clampLimit, countBy, keptSince, newestFirst, readNames, readReferences, toTexts, type Named, type ReadOptions } from './list-pages.ts'
 
 type Of = 'campaign' | 'dialer'
 
@@ -110,4 +98,23 @@ export async function readPreview(options: ReadOptions, ref: string): Promise<Pr
   // Its parts are gone when a newer one has just come, or when it has run out.
   const [text = null] = await readParts(options, 'preview', [{ id, parts: Number(fields.get('parts')) }])
   return text === null ? null : { at: fields.get('at') ?? '', callees: JSON.parse(text) as Callee[] }
+}
+
+/** The states of an agent in its campaigns, or the one of a campaign; none that was not heard. */
+export async function readPresentStates(
+  options: ReadOptions,
+  of: 'agents' | 'campaigns',
+  ref: string,
+): Promise<PresentState[]> {
+  const { upstash, prefix } = options
+  const document = `${prefix}${of === 'agents' ? 'agent' : 'campaign'}:${await toName(ref)}`
+  const [gaps, text] = await upstash.readTexts([gapsKey(prefix), document])
+  const [fields, marks] = [parseDocument(text), toGapMarks(gaps)]
+  if (of === 'agents')
+    return toAgent(options, ref, fields, marks).states.map(
+      ({ unexpected: _, unexpected_count: __, ...state }): PresentState => state,
+    )
+  const { status, since, source, unsure } = toCampaign('campaign', ref, fields, marks)
+  if (status === null || since === null || source === null) return []
+  return [{ source, campaign_ref: null, status, since, unsure }]
 }

@@ -1,10 +1,9 @@
 import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplayMessage, ReplaysPage } from '../../answers/index.ts'
 import { parseDocument, parseEntries } from '../document.ts'
-import { StoreError } from '../errors.ts'
-import { FOUND_ALL, type StoredReplay } from '../effects/operate.ts'
+import { StoreError } from '../store-errors.ts'
+import { FOUND_ALL, type StoredReplay } from '../effects/operator-effects.ts'
 import type { PageRequest, ParkedQuery, ReplayMessagesRequest } from '../types.ts'
-import { readByTime, readPage, toPlace } from './newest-first.ts'
-import { afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './replies.ts'
+import { readByTime, readPage, toPlace, afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './list-pages.ts'
 
 export async function readReplays(
   { upstash, prefix, now }: ReadOptions,
