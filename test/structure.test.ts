@@ -239,7 +239,7 @@ test('each file of the relay is in the room of what it does, and no two have one
 })
 
 test('Lua is in files of its own, each of which its room reads', () => {
-  const readers = { 'src/relay/redis/lua': 'src/relay/redis/relay-keys.ts', 'src/store/lua': 'src/store/script.ts' }
+  const readers = { 'src/relay/redis/lua': 'src/relay/redis/lua-scripts.ts', 'src/store/lua': 'src/store/steps.ts' }
   const unread = scripts.filter((file) => {
     const reader = Object.entries(readers).find(([folder]) => dirname(file) === folder)?.[1]
     const name = /^([a-z]+(?:-[a-z]+)*)\.lua$/.exec(file.slice(file.lastIndexOf('/') + 1))?.[1]

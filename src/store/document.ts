@@ -52,3 +52,83 @@ export async function toName(text: string): Promise<string> {
 
 /** Whether this stands for a longer name, which the key `name:<it>` holds. */
 export const isDigest = (name: string): boolean => /^~[0-9a-f]{40}$/.test(name)
+
+export const QUARTER_MS = 900_000
+
+export const HOUR_MS = 3600_000
+
+export const DAY_MS = 24 * HOUR_MS
+
+/** Unix ms of a stamp. */
+export const msOf = (stamp: string): number => Number(stamp.split('|')[3])
+
+/** Read from the dialler's own notes after a gap. */
+const RESYNC = 'resync'
+
+/** As in the script: sequences compare within one source and transport, else times do; of one time, what was heard wins. */
+export function isNewer(a: string, b: string): boolean {
+  if (a === b) return false
+  const [sourceA, transportA, sequenceA = '', msA] = a.split('|')
+  const [sourceB, transportB, sequenceB = '', msB] = b.split('|')
+  if (sourceA === sourceB && transportA === transportB && sequenceA !== '' && sequenceB !== '')
+    return sequenceA > sequenceB
+  if (msA !== msB) return Number(msA) > Number(msB)
+  const isResync = transportA === RESYNC
+  return isResync === (transportB === RESYNC) ? a > b : !isResync
+}
+
+export const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
+
+/** How long (s) each part of the read model is kept after it was last written. It serves the live work; the record is elsewhere. */
+export type Expiries = {
+  /** Agents' states, calls and stats. Default 7 days. */
+  readonly agent: number
+  /** Campaigns' states, history and stats. Default 30 days. */
+  readonly campaign: number
+  /** CDRs from when they came, their indexes and counters. Default 3 days: the record of CDRs is your own database. */
+  readonly cdr: number
+  /** A dial preview: it speaks of the next minutes. Default 15 minutes. */
+  readonly preview: number
+  /** Values that `latest` keeps. Default 7 days. */
+  readonly kind: number
+  /** What had no route of its own. Default 7 days. */
+  readonly other: number
+  /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
+  readonly done: number
+  /** Parked notifications, and replays. Default 30 days. */
+  readonly parked: number
+  /** Parked notifications that were deleted. Default 7 days. */
+  readonly bin: number
+  /** Who wrote or revealed what. Default 90 days. */
+  readonly audit: number
+  /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
+  readonly unparked: number
+  /** Spans in which PubSub was not heard, and that states from before them are unsure; relays that were ready. Default 30 days. */
+  readonly gap: number
+  /** Calls whose CDR is missing, should it never come. Default 7 days. */
+  readonly missing: number
+  /** The CDRs of a reference, for a call packet that comes after its CDR. Default 1 hour. */
+  readonly ended: number
+  /** The stream of changes, after the last one. Default 1 day. */
+  readonly changes: number
+}
+
+const DAY = DAY_MS / 1000
+
+export const EXPIRIES: Expiries = {
+  agent: 7 * DAY,
+  campaign: 30 * DAY,
+  cdr: 3 * DAY,
+  preview: 15 * 60,
+  kind: 7 * DAY,
+  other: 7 * DAY,
+  done: DAY,
+  parked: 30 * DAY,
+  bin: 7 * DAY,
+  audit: 90 * DAY,
+  unparked: 14 * DAY,
+  gap: 30 * DAY,
+  missing: 7 * DAY,
+  ended: 3600,
+  changes: DAY,
+}

@@ -1,4 +1,6 @@
-import type { Notification, Transport } from '../protocol/index.ts'
+import { argumentsOf, restOf, namesOf, type Step, type StepName, STEPS } from './steps.ts'
+import { EffectError } from './store-errors.ts'
+import { toBytes, isObject, type Notification, type Transport } from '../protocol/index.ts'
 
 /** The attributes of a CloudEvent. */
 export type CloudEventAttributes = Omit<Notification, 'data'>
@@ -98,3 +100,65 @@ export const textOr = (value: unknown): string | null =>
 /** Finite number or null. */
 export const numberOr = (value: unknown): number | null =>
   typeof value === 'number' && Number.isFinite(value) ? value : null
+
+/**
+ * A change of the read model: plain data, made by a handler and committed with all others of its batch. Applied twice it changes
+ * nothing the second time; applied late it overwrites nothing newer.
+ */
+export type Effect = { readonly steps: readonly Step[] }
+
+/** A step goes in one request, of which Upstash takes 1 MB, the script and some numbers included. */
+const MAX_BYTES = 850_000
+
+/** Redis takes so many arguments of one command in a script, and Lua no more than some 8,000 (`LUAI_MAXCSTACK`). */
+const MAX_ARGUMENTS = 7_000
+
+/** A character takes no more bytes in JSON: `\u0000`. */
+const MAX_BYTES_EACH = 6
+
+/** Steps as an effect. @throws EffectError as `checkEffect` does */
+export function toEffect(steps: readonly Step[]): Effect {
+  const effect = { steps }
+  checkEffect(effect)
+  return effect
+}
+
+/**
+ * Rejects an effect that the script would not take, or that no request can carry: for its own notification, since in the commit it would hold up
+ * all others of its batch. The compiler does so for effects that are made with `step`; this does for any.
+ *
+ * @throws EffectError that names the step and what is wrong with it
+ */
+export function checkEffect(effect: unknown): asserts effect is Effect {
+  const steps = isObject(effect) ? effect['steps'] : undefined
+  if (!Array.isArray(steps))
+    throw invalid(
+      'an effect has the form { steps: […] }: create it with toEffect([step(…)]), or with a function such as latest(event)',
+    )
+  for (const one of steps as unknown[]) {
+    const { name, values, rest } = isObject(one) ? one : {}
+    if (typeof name !== 'string' || !Object.hasOwn(STEPS, name))
+      throw invalid(
+        `the read model has no step ${JSON.stringify(name) ?? 'without a name'}; its steps are ${Object.keys(STEPS).join(', ')}`,
+      )
+    const own = isObject(values) ? values : {}
+    const missing = namesOf(name as StepName).find((argument) => typeof own[argument] !== 'string')
+    if (missing !== undefined) throw invalid(`the step ${name} needs ${missing}, as a string`)
+    if (!Array.isArray(rest) || rest.some((text) => typeof text !== 'string'))
+      throw invalid(`the further arguments of the step ${name} are not an array of strings`)
+    if (rest.length > 0 && restOf(name as StepName) === undefined)
+      throw invalid(`the step ${name} accepts no further arguments`)
+    checkSize(argumentsOf(one as Step))
+  }
+}
+
+const invalid = (words: string) => new EffectError(words, 'store.effect.invalid')
+
+function checkSize(texts: readonly string[]): void {
+  if (texts.length > MAX_ARGUMENTS)
+    throw new EffectError('the notification has more fields than the read model accepts')
+  const length = texts.reduce((sum, text) => sum + text.length, 0)
+  // Measured only where it may be too much.
+  if (length * MAX_BYTES_EACH > MAX_BYTES && toBytes(JSON.stringify(texts)).length > MAX_BYTES)
+    throw new EffectError('the notification is larger than the read model accepts')
+}

@@ -1,6 +1,5 @@
-import { isObject, toBytes } from '../protocol/index.ts'
-import { EffectError } from './store-errors.ts'
-import { DAY_MS } from './terms.ts'
+import { readLua } from './lua.ts'
+import { DAY_MS } from './document.ts'
 
 /**
  * The steps of the script that writes, and their arguments in order; the last may be `...rest`: any number of them. TypeScript checks the
@@ -8,7 +7,7 @@ import { DAY_MS } from './terms.ts'
  * `keys` names the documents that a step surely reads, so that all of a batch are read at once, and from the disk before the
  * database is locked.
  */
-const STEPS = {
+export const STEPS = {
   agent_status: {
     takes: ['ref', 'campaign', 'status', 'stamp', 'at', 'says', 'known', 'may_come_before', 'change'],
     keys: ({ ref }) => [`agent:${ref}`],
@@ -118,7 +117,9 @@ const STEPS = {
 >
 
 export type StepName = keyof typeof STEPS
+
 type Takes<N extends StepName> = (typeof STEPS)[N]['takes'][number]
+
 /** The arguments of a step by their names. */
 export type StepValues<N extends StepName> = { readonly [K in Exclude<Takes<N>, `...${string}`>]: string }
 
@@ -140,8 +141,9 @@ export const step = <N extends StepName>(name: N, values: StepValues<N>, rest: r
   rest,
 })
 
-const namesOf = (name: StepName): string[] => STEPS[name].takes.filter((argument) => !argument.startsWith('...'))
-const restOf = (name: StepName): string | undefined =>
+export const namesOf = (name: StepName): string[] => STEPS[name].takes.filter((argument) => !argument.startsWith('...'))
+
+export const restOf = (name: StepName): string | undefined =>
   STEPS[name].takes.find((argument) => argument.startsWith('...'))?.slice(3)
 
 /** The arguments of a step in their order. */
@@ -165,7 +167,7 @@ export function keysOf({ name, values }: Step): string[] {
 const NAMES = new Set(['ref', 'source', 'call_ref', 'agent', 'campaign', 'kind', 'id', 'message', 'entry', 'job'])
 
 /** The steps' arguments as two tables in Lua. */
-export function formatArguments(): string {
+function formatArguments(): string {
   const names = Object.keys(STEPS) as StepName[]
   const list = (texts: readonly string[]) => `{ ${texts.map((text) => `'${text}'`).join(', ')} }`
   const rests = names.flatMap((name) => {
@@ -178,64 +180,18 @@ export function formatArguments(): string {
   ].join('\n')
 }
 
-/**
- * A change of the read model: plain data, made by a handler and committed with all others of its batch. Applied twice it changes
- * nothing the second time; applied late it overwrites nothing newer.
- */
-export type Effect = { readonly steps: readonly Step[] }
-
-/** A step goes in one request, of which Upstash takes 1 MB, the script and some numbers included. */
-const MAX_BYTES = 850_000
-
-/** Redis takes so many arguments of one command in a script, and Lua no more than some 8,000 (`LUAI_MAXCSTACK`). */
-const MAX_ARGUMENTS = 7_000
-
-/** A character takes no more bytes in JSON: `\u0000`. */
-const MAX_BYTES_EACH = 6
-
-/** Steps as an effect. @throws EffectError as `checkEffect` does */
-export function toEffect(steps: readonly Step[]): Effect {
-  const effect = { steps }
-  checkEffect(effect)
-  return effect
-}
+const FILES = ['shared', 'documents', 'missing', 'agents', 'states', 'cdrs', 'operator', 'parked', 'replays', 'main']
 
 /**
- * Rejects an effect that the script would not take, or that no request can carry: for its own notification, since in the commit it would hold up
- * all others of its batch. The compiler does so for effects that are made with `step`; this does for any.
+ * The one script that writes: it applies a list of steps. One command for a whole batch, and one step, since handlers of other queues run at
+ * the same time.
  *
- * @throws EffectError that names the step and what is wrong with it
+ * A value may decide which other keys are touched (a CDR ends the call of whoever has it), so not every key can be declared. That is allowed
+ * wherever the keys are not spread over a cluster; an Upstash database is not
+ * (https://upstash.com/docs/redis/overall/rediscompatibility lists EVAL as supported; its databases are single-keyspace).
+ * Values are opaque text: nothing in it parses or writes JSON, so no number can lose a digit. Works from Redis 6.
  */
-export function checkEffect(effect: unknown): asserts effect is Effect {
-  const steps = isObject(effect) ? effect['steps'] : undefined
-  if (!Array.isArray(steps))
-    throw invalid(
-      'an effect has the form { steps: […] }: create it with toEffect([step(…)]), or with a function such as latest(event)',
-    )
-  for (const one of steps as unknown[]) {
-    const { name, values, rest } = isObject(one) ? one : {}
-    if (typeof name !== 'string' || !Object.hasOwn(STEPS, name))
-      throw invalid(
-        `the read model has no step ${JSON.stringify(name) ?? 'without a name'}; its steps are ${Object.keys(STEPS).join(', ')}`,
-      )
-    const own = isObject(values) ? values : {}
-    const missing = namesOf(name as StepName).find((argument) => typeof own[argument] !== 'string')
-    if (missing !== undefined) throw invalid(`the step ${name} needs ${missing}, as a string`)
-    if (!Array.isArray(rest) || rest.some((text) => typeof text !== 'string'))
-      throw invalid(`the further arguments of the step ${name} are not an array of strings`)
-    if (rest.length > 0 && restOf(name as StepName) === undefined)
-      throw invalid(`the step ${name} accepts no further arguments`)
-    checkSize(argumentsOf(one as Step))
-  }
-}
+export const APPLY = [formatArguments(), ...FILES.map(readLua)].join('\n')
 
-const invalid = (words: string) => new EffectError(words, 'store.effect.invalid')
-
-function checkSize(texts: readonly string[]): void {
-  if (texts.length > MAX_ARGUMENTS)
-    throw new EffectError('the notification has more fields than the read model accepts')
-  const length = texts.reduce((sum, text) => sum + text.length, 0)
-  // Measured only where it may be too much.
-  if (length * MAX_BYTES_EACH > MAX_BYTES && toBytes(JSON.stringify(texts)).length > MAX_BYTES)
-    throw new EffectError('the notification is larger than the read model accepts')
-}
+/** The script that reads what of the wall was written lately. */
+export const readWallScript = (): string => readLua('wall')

@@ -1,66 +1,12 @@
+import { EXPIRIES, type Expiries, sha1 } from './document.ts'
+import { APPLY, argumentsOf, keysOf, step, type Step } from './steps.ts'
+import type { Effect } from './effect.ts'
+import { toCdrId } from './effects/cdr-effects.ts'
 import { toBytes, type Outcomes } from '../protocol/index.ts'
 import { StoreError } from './store-errors.ts'
 import { toOutcomeEffects } from './effects/park-effects.ts'
-import { sha1 } from './document.ts'
 import { createReads, type Reads } from './reads/reads.ts'
-import { APPLY } from './script.ts'
-import { argumentsOf, keysOf, step, type Effect, type Step } from './steps.ts'
-import { toCdrId } from './terms.ts'
-
 import { createUpstash, type UpstashOptions } from './upstash.ts'
-
-/** How long (s) each part of the read model is kept after it was last written. It serves the live work; the record is elsewhere. */
-export type Expiries = {
-  /** Agents' states, calls and stats. Default 7 days. */
-  readonly agent: number
-  /** Campaigns' states, history and stats. Default 30 days. */
-  readonly campaign: number
-  /** CDRs from when they came, their indexes and counters. Default 3 days: the record of CDRs is your own database. */
-  readonly cdr: number
-  /** A dial preview: it speaks of the next minutes. Default 15 minutes. */
-  readonly preview: number
-  /** Values that `latest` keeps. Default 7 days. */
-  readonly kind: number
-  /** What had no route of its own. Default 7 days. */
-  readonly other: number
-  /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
-  readonly done: number
-  /** Parked notifications, and replays. Default 30 days. */
-  readonly parked: number
-  /** Parked notifications that were deleted. Default 7 days. */
-  readonly bin: number
-  /** Who wrote or revealed what. Default 90 days. */
-  readonly audit: number
-  /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
-  readonly unparked: number
-  /** Spans in which PubSub was not heard, and that states from before them are unsure; relays that were ready. Default 30 days. */
-  readonly gap: number
-  /** Calls whose CDR is missing, should it never come. Default 7 days. */
-  readonly missing: number
-  /** The CDRs of a reference, for a call packet that comes after its CDR. Default 1 hour. */
-  readonly ended: number
-  /** The stream of changes, after the last one. Default 1 day. */
-  readonly changes: number
-}
-
-const DAY = 24 * 3600
-const EXPIRIES: Expiries = {
-  agent: 7 * DAY,
-  campaign: 30 * DAY,
-  cdr: 3 * DAY,
-  preview: 15 * 60,
-  kind: 7 * DAY,
-  other: 7 * DAY,
-  done: DAY,
-  parked: 30 * DAY,
-  bin: 7 * DAY,
-  audit: 90 * DAY,
-  unparked: 14 * DAY,
-  gap: 30 * DAY,
-  missing: 7 * DAY,
-  ended: 3600,
-  changes: DAY,
-}
 
 export type StoreOptions = UpstashOptions & {
   /** Before every key, so that several stacks can share a database. Default `enigma:`. */
@@ -217,6 +163,7 @@ async function withId(one: Step, secret: string): Promise<Step> {
  * script more costs three commands and a round trip, so a portion is not smaller than it has to be.
  */
 const MAX_WORK = 30
+
 const WORK: Partial<Record<Step['name'], number>> = { call: 6, cdr: 4 }
 
 /** Steps in portions of a script each, in order. */

@@ -1,3 +1,4 @@
+import { APPLY } from '../../src/store/steps.ts'
 import { beforeAll, describe, expect, test } from 'vitest'
 import {
   formatEvent,
@@ -39,7 +40,6 @@ import {
   type Reads,
   type StoreEvent,
 } from '../../src/store/index.ts'
-import { APPLY } from '../../src/store/script.ts'
 import { BASE_MS, toEvent } from '../store/events.ts'
 import { toBackends, useReadModel, type Database } from '../support/read-model.ts'
 import {

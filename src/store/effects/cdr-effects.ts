@@ -1,12 +1,11 @@
+import { toEffect, type Effect, textOr, plain, toChange, toSource, toStamp, toState, type StoreEvent } from '../effect.ts'
+import type { AwaitedCall } from '../reads/loss-reads.ts'
 import { toBytes, type Cdr } from '../../protocol/index.ts'
 import { dialedAtOf, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'
 import { FIELD_SEPARATOR } from '../document.ts'
-import { plain, toChange, toSource, toStamp, toState, type StoreEvent } from '../effect.ts'
 import { EffectError } from '../store-errors.ts'
-import { step, toEffect, type Effect } from '../steps.ts'
-import { toTerm, toNumbers } from '../terms.ts'
+import { step } from '../steps.ts'
 import type { MissingCdr } from '../../answers/index.ts'
-import type { AwaitedCall } from '../types.ts'
 
 /**
  * What makes a CDR the same one when it comes again: its source, `call_ref`, `dialed_at` (unix s; null where it is unknown) and number. One CDR
@@ -104,4 +103,44 @@ export function missingCdr({ stamp, callRef, handedMs, record }: AwaitedCall, no
       change_back: change('arrived'),
     }),
   ])
+}
+
+/** In the order of their codes, so that entries sort as text. */
+export const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~'
+
+/** The id of a CDR, of a digest in hexadecimal digits: 59 bits of it. */
+export function toCdrId(digest: string): string {
+  const letters = DIGITS.replace(/\W|_/g, '')
+  const size = BigInt(letters.length)
+  let [id, left] = ['', BigInt(`0x${digest}`)]
+  for (; id.length < ID_LENGTH; left /= size) id += letters[Number(left % size)]
+  return id
+}
+
+/** The term of an agent, a contact or a number in an index: five digits of a hash. */
+export function toTerm(of: 'agent' | 'contact' | 'number', value: string): string {
+  const digits = of === 'number' ? value.replace(/\D/g, '') : ''
+  return hash(`${of}:${digits.length >= LAST_DIGITS ? digits.slice(-LAST_DIGITS) : value}`)
+}
+
+/** FNV-1a, 30 bits of it. */
+function hash(text: string): string {
+  let state = 0x811c9dc5
+  for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
+  // The low bits of FNV are the worst, and the first digits decide where an entry goes.
+  state ^= state >>> 15
+  let digits = ''
+  for (let at = 0; at < 5; at++, state >>>= 6) digits += DIGITS[state & 63]
+  return digits
+}
+
+export const ID_LENGTH = 10
+
+/** Phone numbers of one line may be written with and without their prefix: their last digits tell them apart. */
+const LAST_DIGITS = 7
+
+/** The numbers of a call or a CDR as the script compares them: digits, by commas; empty where there is none. */
+export function toNumbers(...values: readonly unknown[]): string {
+  const digits = values.map((value) => (textOr(value) ?? '').replace(/\D/g, '').slice(-LAST_DIGITS))
+  return [...new Set(digits.filter((number) => number !== ''))].join(',')
 }

@@ -1,3 +1,6 @@
+import { toEffect, type Effect, numberOr, type StoreEvent, textOr, toChange, toMs, toSource, toStamp, plain } from '../effect.ts'
+import type { ParkedQuery, StoredParked } from './park-effects.ts'
+import type { CdrQuery } from '../reads/cdr-reads.ts'
 import {
   callsEndedBy,
   isTooLarge,
@@ -7,12 +10,9 @@ import {
   type RelayParked,
   toBase64,
 } from '../../protocol/index.ts'
-import { numberOr, type StoreEvent, textOr, toChange, toMs, toSource, toStamp, plain } from '../effect.ts'
 import { toParts } from '../document.ts'
 import type { GapRecord, OtherRecord, RelayRecord, AuditRecord, Replay } from '../../answers/index.ts'
-import { type Effect, step, toEffect, type Step } from '../steps.ts'
-import type { StoredParked } from './park-effects.ts'
-import type { CdrQuery, ParkedQuery } from '../types.ts'
+import { step, type Step } from '../steps.ts'
 
 /** Longest type (characters) under which notifications are counted. */
 const MAX_TYPE = 200

@@ -1,3 +1,4 @@
+import { toEffect, type Effect, plain } from '../effect.ts'
 import {
   ageMs,
   CALL_LIMITS,
@@ -9,10 +10,28 @@ import {
   type Outcomes,
   type Parked,
 } from '../../protocol/index.ts'
-import { plain } from '../effect.ts'
 import { sha1, toParts } from '../document.ts'
 import type { ParkedRecord } from '../../answers/index.ts'
-import { type Effect, step, toEffect } from '../steps.ts'
+import { step } from '../steps.ts'
+
+/** Which parked entries are meant. */
+export type ParkedQuery = {
+  readonly from?: 'relay' | 'functions' | undefined
+  readonly source?: string | undefined
+  readonly route?: string | undefined
+  /** Words in it, in upper or lower case. */
+  readonly reason?: string | undefined
+  /** The cause of a group. */
+  readonly cause?: string | undefined
+  readonly status?: number | undefined
+  /** The event's `subject`. */
+  readonly reference?: string | undefined
+  /** The id of a notification. */
+  readonly notification?: string | undefined
+  /** `parked_at`, unix ms, both included. */
+  readonly sinceMs?: number | undefined
+  readonly untilMs?: number | undefined
+}
 
 /** The record of an entry as it is kept, with the attributes of the message that sends it again. */
 export type StoredParked = Omit<ParkedRecord, 'id' | 'replay' | 'replays' | 'expires_at'> & {

@@ -1,20 +1,17 @@
+import { type PageRequest, afterSeparator, clampLimit, countBy, formatCursor, newestFirst, parseName, readNames, readReferences, toTexts, type Named, type ReadOptions } from './list-pages.ts'
+import { sourceOf, isNewer, msOf, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 import type { Agent, AgentDetail, AgentsPage, AgentState, Call } from '../../answers/index.ts'
-import type { AgentFilter } from '../types.ts'
-import { parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './latest-reads.ts'
-import {
-  afterSeparator,
-  clampLimit,
-  countBy,
-  formatCursor,
-  newestFirst,
-  parseName,
-  readNames,
-  readReferences,
-  toTexts,
-  type Named,
-  type ReadOptions,
-} from './list-pages.ts'
+
+/** Which agents are asked for. An agent fits by one of its states. */
+export type AgentFilter = PageRequest & {
+  readonly campaign?: string | undefined
+  readonly status?: string | undefined
+  /** Whether the state, or the call, may have changed unheard. */
+  readonly unsure?: boolean | undefined
+  /** Counts also where nothing is filtered. */
+  readonly counts?: boolean | undefined
+}
 
 /** The rank of a stale call, as its effect has it. */
 const STALE = '0'
@@ -151,11 +148,15 @@ type Turn = { readonly kind: 'busy' | 'wrapup' | 'none'; readonly campaign: stri
 
 /** As in the script: so many turns are kept. */
 const MAX_TURNS = 24
+
 /** A `busy` so close (ms) to a call, before it or after it, accompanies it: they may come by different transports. */
 const ACCOMPANIES_MS = 10_000
+
 /** Two transports do not keep one order; what is as close (ms) as this after a call of another one may be from before it. */
 const CROSSING_MS = 500
+
 const NOT_LOGGED_IN = new Set(['offline', 'logging_out', 'logging_in'])
+
 const ENDS = new Set(['available', 'wrapup', ...NOT_LOGGED_IN])
 
 /**
@@ -223,25 +224,6 @@ function toTurns(text: string): Turn[] {
     const [kind, campaign = '', stamp = ''] = entry.split(SEPARATOR)
     return { kind: kind as Turn['kind'], campaign, stamp }
   })
-}
-
-const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
-/** Unix ms of a stamp. */
-export const msOf = (stamp: string): number => Number(stamp.split('|')[3])
-
-/** Read from the dialler's own notes after a gap. */
-const RESYNC = 'resync'
-
-/** As in the script: sequences compare within one source and transport, else times do; of one time, what was heard wins. */
-export function isNewer(a: string, b: string): boolean {
-  if (a === b) return false
-  const [sourceA, transportA, sequenceA = '', msA] = a.split('|')
-  const [sourceB, transportB, sequenceB = '', msB] = b.split('|')
-  if (sourceA === sourceB && transportA === transportB && sequenceA !== '' && sequenceB !== '')
-    return sequenceA > sequenceB
-  if (msA !== msB) return Number(msA) > Number(msB)
-  const isResync = transportA === RESYNC
-  return isResync === (transportB === RESYNC) ? a > b : !isResync
 }
 
 function isAfter(stamp: string, call: string): boolean {

@@ -1,10 +1,9 @@
+import { type PageRequest, readParts, afterSeparator, clampLimit, countBy, keptSince, newestFirst, readNames, readReferences, toTexts, type Named, type ReadOptions } from './list-pages.ts'
 import type { Callee, Campaign, CampaignDetail, CampaignsPage, Preview, StateChange } from '../../answers/index.ts'
-import type { PageRequest, PresentState } from '../types.ts'
 import { parseDocument, parseEntries, toName } from '../document.ts'
 import { readAllAgents, toAgent } from './agent-reads.ts'
 import { daysSince, dayOf, figuresKey, readQuarters, toHourCounts, toToday } from './figures.ts'
 import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './latest-reads.ts'
-import { readParts, afterSeparator, clampLimit, countBy, keptSince, newestFirst, readNames, readReferences, toTexts, type Named, type ReadOptions } from './list-pages.ts'
 
 type Of = 'campaign' | 'dialer'
 
@@ -117,4 +116,15 @@ export async function readPresentStates(
   const { status, since, source, unsure } = toCampaign('campaign', ref, fields, marks)
   if (status === null || since === null || source === null) return []
   return [{ source, campaign_ref: null, status, since, unsure }]
+}
+
+/** A state that an agent or a campaign has now. */
+export type PresentState = {
+  readonly source: string
+  /** Of an agent; null of a campaign. */
+  readonly campaign_ref: string | null
+  readonly status: string
+  /** When it was first heard. ISO 8601. */
+  readonly since: string
+  readonly unsure: boolean
 }

@@ -1,10 +1,26 @@
+import type { ParkedMessage } from './parked-reads.ts'
+import { type PageRequest, type Place, readPage, toPlace, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
+import { ID_LENGTH, toTerm, DIGITS } from '../effects/cdr-effects.ts'
+import { DAY_MS, QUARTER_MS, parseEntries, toName } from '../document.ts'
 import { laneOf, orderKey, packEvent, type Notification } from '../../protocol/index.ts'
 import { parseCdrEntry } from '../cdr-record.ts'
-import { parseEntries, toName } from '../document.ts'
-import { DAY_MS, fieldsOfTerm, fieldsOfTime, parsePlaces, QUARTER_MS, toTerm } from '../terms.ts'
 import type { CdrDetail, CdrRecord, CdrsPage } from '../../answers/index.ts'
-import type { CdrFilter, CdrQuery, ParkedMessage } from '../types.ts'
-import { type Place, readPage, toPlace, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
+
+export type CdrQuery = {
+  /** `dialed_at`, unix ms, both included. */
+  readonly fromMs?: number | undefined
+  readonly toMs?: number | undefined
+  readonly campaign?: string | undefined
+  readonly agent?: string | undefined
+  readonly contact?: string | undefined
+  /** The subscriber's or the dialled number. */
+  readonly number?: string | undefined
+  readonly endReason?: string | undefined
+  /** Only those that were written until then (unix ms): later ones are not meant. */
+  readonly keptUntilMs?: number | undefined
+}
+
+export type CdrFilter = PageRequest & CdrQuery
 
 /** CDRs by filter, newest first by `dialed_at`. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<CdrsPage> {
@@ -200,4 +216,33 @@ async function fieldsOf({ number, contact, agent, campaign }: CdrQuery) {
     return { fields: fieldsOfTerm(term), term }
   }
   return { fields: fieldsOfTime(campaign === undefined ? undefined : await toName(campaign)), term: undefined }
+}
+
+/** The fields of an index that may hold entries of a term, the coarsest first. */
+export const fieldsOfTerm = (term: string): string[] => [1, 2, 3].map((length) => `h${term.slice(0, length)}`)
+
+/** The fields of an index that hold all its entries, or all of a campaign, by its name in keys. */
+export function fieldsOfTime(campaign?: string): string[] {
+  const [kind, of] = campaign === undefined ? ['t', ''] : ['c', `|${campaign}`]
+  const minutes = Array.from({ length: QUARTER_MS / 60_000 }, (_, minute) => `${kind}${minute}`)
+  const slots = minutes.flatMap((minute) => Array.from({ length: 30 }, (_, slot) => `${minute}:${slot}${of}`))
+  return [kind + of, ...minutes.map((minute) => minute + of), ...slots]
+}
+
+const OFFSET_LENGTH = 4
+
+const CHECK_LENGTH = 2
+
+/** The CDRs in a field of an index, by when they were dialled; those of one term where it is given. */
+export function* parsePlaces(text: string, quarter: number, term?: string): Generator<Place> {
+  const check = term?.slice(-CHECK_LENGTH)
+  const length = ID_LENGTH + OFFSET_LENGTH + (check === undefined ? 0 : CHECK_LENGTH)
+  for (let at = 0; at + length <= text.length; at += length) {
+    const id = text.slice(at, at + ID_LENGTH)
+    if (check !== undefined && text.slice(at + ID_LENGTH + OFFSET_LENGTH, at + length) !== check) continue
+    let offset = 0
+    for (let digit = 0; digit < OFFSET_LENGTH; digit++)
+      offset = offset * 64 + DIGITS.indexOf(text[at + ID_LENGTH + digit] as string)
+    yield { ms: quarter * QUARTER_MS + offset, id }
+  }
 }

@@ -1,7 +1,25 @@
 import type { Change, ChangesPage } from '../../answers/index.ts'
 import { StoreError } from '../store-errors.ts'
-import type { ChangesFilter, Commit, CommitsPage } from '../types.ts'
 import { toMap, type ReadOptions } from './list-pages.ts'
+
+export type ChangesFilter = {
+  /** The `cursor` of a former answer. Absent: only the present cursor is asked for. */
+  readonly after?: string | undefined
+  /** `agents` or `agents/status`. */
+  readonly type?: string | undefined
+  readonly reference?: string | undefined
+}
+
+/** The changes that one commit made, in order. Its cursor is the place behind it. */
+export type Commit = { readonly cursor: string; readonly changes: readonly Change[] }
+
+/** Commits behind a cursor. As in `ChangesPage`, `more` says that there are more, and `reset` that there is no telling what changed. */
+export type CommitsPage = {
+  readonly commits: readonly Commit[]
+  readonly cursor: string
+  readonly more: boolean
+  readonly reset: boolean
+}
 
 /** Commits that are read at once, each with up to 16 kB of changes; fewer where the reply would be too large. */
 const COMMITS = 100

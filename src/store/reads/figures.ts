@@ -1,7 +1,15 @@
-import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
-import { DAY_MS, QUARTER_MS } from '../terms.ts'
+import { DAY_MS, QUARTER_MS, parseEntries, SEPARATOR } from '../document.ts'
 import type { Figures, HourCount, Today } from '../../answers/index.ts'
-import type { AbandonRule } from '../types.ts'
+
+/** Which calls count as abandoned, and of how many. */
+export type AbandonRule = {
+  /** The end reasons of CDRs without an extension. */
+  readonly reasons: readonly string[]
+  /** `answered`: of those and the answered ones. `cdrs`: of all. */
+  readonly of: 'answered' | 'cdrs'
+  /** A rate above it is too high: 0.03. */
+  readonly threshold: number
+}
 
 /** Counts and sums of a campaign's CDRs in a quarter of an hour of `dialed_at`, as `lua/cdrs.lua` keeps them. */
 export type Quarter = {

@@ -1,7 +1,6 @@
-import { parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
-import type { Kind, KindValue, Stats, StatsPoint } from '../../answers/index.ts'
-import { afterSeparator, type ReadOptions, toTexts } from './list-pages.ts'
-import { isNewer } from './agent-reads.ts'
+import type { OtherRecord, OtherPage, Kind, KindValue, Stats, StatsPoint } from '../../answers/index.ts'
+import { readParts, toPlace, readPage, readByTime, type Place, type PageRequest, afterSeparator, type ReadOptions, toTexts } from './list-pages.ts'
+import { isNewer, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 
 /** Tells which state is from before a gap of PubSub, and so may have changed unheard. */
 export type GapMarks = {
@@ -96,4 +95,39 @@ export async function readKind(
     latest: latest.value,
     history: before.map(({ value }) => value),
   }
+}
+
+type StoredOther = Omit<OtherRecord, 'text' | 'base64'> & { readonly parts: number; readonly form: 'text' | 'base64' }
+
+/** The latest notifications without a route of their own, newest first, and how many there were of each type. */
+export async function readOther(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<OtherPage> {
+  const { upstash, prefix } = options
+  const readRecords = (found: readonly Place[]) => readStored(options, found)
+  const places = readByTime(upstash, { key: `${prefix}other`, behind: toPlace(cursor), limit })
+  const page = await readPage<StoredOther>(places, { limit, readRecords })
+  const [counts] = await upstash.readAll([['HGETALL', `${prefix}other_counts`]])
+  const bytes = await readParts(
+    options,
+    'other',
+    page.items.map(({ notification_id: id, parts }) => ({ id, parts })),
+  )
+  const items = page.items.map(({ parts: _, form, ...record }, index) => {
+    const data = bytes[index] ?? null
+    return { ...record, text: form === 'text' ? data : null, base64: form === 'base64' ? data : null }
+  })
+  return {
+    items,
+    next: page.next,
+    counts: Object.fromEntries([...toMap(counts)].map(([type, number]) => [type, Number(number)])),
+  }
+}
+
+async function readStored({ upstash, prefix }: ReadOptions, places: readonly Place[]): Promise<(StoredOther | undefined)[]> {
+  const values = await upstash.readTexts(places.map(({ id }) => `${prefix}other_record:${id}`))
+  // Before the separator is how many parts there are.
+  return values.map((value) =>
+    value === null
+      ? undefined
+      : { ...(JSON.parse(afterSeparator(value)) as Omit<StoredOther, 'parts'>), parts: Number.parseInt(value, 10) },
+  )
 }

@@ -1,9 +1,16 @@
+import { type Expiries, isDigest, SEPARATOR, toName } from '../document.ts'
 import { fromBase64, toBase64, toText } from '../../protocol/index.ts'
-import { isDigest, SEPARATOR, toName } from '../document.ts'
 import { StoreError } from '../store-errors.ts'
-import type { Expiries } from '../store.ts'
-import type { Page } from '../types.ts'
 import type { Upstash } from '../upstash.ts'
+
+/** A page of a list. `next` is an opaque cursor for the page behind it, or null at the end. */
+export type Page<T> = { items: T[]; next: string | null }
+
+export type PageRequest = {
+  readonly cursor?: string | undefined
+  /** 1 to 500. Default 100. */
+  readonly limit?: number | undefined
+}
 
 /** What every read needs. */
 export type ReadOptions = {

@@ -1,43 +1,30 @@
-import type { GapRecord, GapsPage, OtherPage, OtherRecord, RelayRecord, Call, MissingCdr, MissingPage } from '../../answers/index.ts'
-import type { GapFilter, PageRequest, AwaitedCall, MissingFilter } from '../types.ts'
-import { type Place, readByTime, readPage, toPlace, readParts, afterSeparator, keptSince, type ReadOptions, toMap, type Named } from './list-pages.ts'
-import { parseDocument, toName, parseEntries, SEPARATOR } from '../document.ts'
+import { type PageRequest, readByTime, readPage, toPlace, afterSeparator, keptSince, type ReadOptions, type Named } from './list-pages.ts'
+import { sourceOf, msOf, parseDocument, toName, parseEntries, SEPARATOR } from '../document.ts'
+import type { GapRecord, GapsPage, RelayRecord, Call, MissingCdr, MissingPage } from '../../answers/index.ts'
 import type { HandedBy } from '../../protocol/index.ts'
-import { readAllNames, toStates, findEnd, msOf } from './agent-reads.ts'
+import { readAllNames, toStates, findEnd } from './agent-reads.ts'
 
-type Stored = Omit<OtherRecord, 'text' | 'base64'> & { readonly parts: number; readonly form: 'text' | 'base64' }
-
-/** The latest notifications without a route of their own, newest first, and how many there were of each type. */
-export async function readOther(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<OtherPage> {
-  const { upstash, prefix } = options
-  const readRecords = (found: readonly Place[]) => readStored(options, found)
-  const places = readByTime(upstash, { key: `${prefix}other`, behind: toPlace(cursor), limit })
-  const page = await readPage<Stored>(places, { limit, readRecords })
-  const [counts] = await upstash.readAll([['HGETALL', `${prefix}other_counts`]])
-  const bytes = await readParts(
-    options,
-    'other',
-    page.items.map(({ notification_id: id, parts }) => ({ id, parts })),
-  )
-  const items = page.items.map(({ parts: _, form, ...record }, index) => {
-    const data = bytes[index] ?? null
-    return { ...record, text: form === 'text' ? data : null, base64: form === 'base64' ? data : null }
-  })
-  return {
-    items,
-    next: page.next,
-    counts: Object.fromEntries([...toMap(counts)].map(([type, number]) => [type, Number(number)])),
-  }
+export type GapFilter = PageRequest & {
+  readonly source?: string | undefined
+  /** `to`, unix ms, included. */
+  readonly sinceMs?: number | undefined
 }
 
-async function readStored({ upstash, prefix }: ReadOptions, places: readonly Place[]): Promise<(Stored | undefined)[]> {
-  const values = await upstash.readTexts(places.map(({ id }) => `${prefix}other_record:${id}`))
-  // Before the separator is how many parts there are.
-  return values.map((value) =>
-    value === null
-      ? undefined
-      : { ...(JSON.parse(afterSeparator(value)) as Omit<Stored, 'parts'>), parts: Number.parseInt(value, 10) },
-  )
+export type MissingFilter = PageRequest & {
+  readonly source?: string | undefined
+  readonly agent?: string | undefined
+  readonly campaign?: string | undefined
+}
+
+/** A call whose CDR is due and has not come. */
+export type AwaitedCall = {
+  /** What orders its notification. */
+  readonly stamp: string
+  /** Its reference as it is in keys. */
+  readonly callRef: string
+  /** Unix ms. */
+  readonly handedMs: number
+  readonly record: Omit<MissingCdr, 'listed_at'>
 }
 
 /** The spans in which PubSub was not heard, newest first. */
@@ -174,7 +161,6 @@ type Found = {
   readonly dueMs: number
 }
 
-const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
 const idOf = (stamp: string): string => stamp.split('|').slice(4).join('|')
 
 /** The calls of an agent that it has left, and whose CDR has not come; as `lua/missing.lua` keeps them. */

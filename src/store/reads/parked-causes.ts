@@ -1,10 +1,13 @@
+import { rangeOf, fits, readRecords, toCause } from './parked-reads.ts'
+import type { ParkedQuery } from '../effects/park-effects.ts'
+import { type CdrQuery, countCdrs } from './cdr-reads.ts'
 import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../answers/index.ts'
 import { parseDocument, SEPARATOR, toName } from '../document.ts'
-import type { CdrQuery, OfRelay, ParkedQuery } from '../types.ts'
-import { countCdrs } from './cdr-reads.ts'
 import { readByTime, type Place, type ReadOptions } from './list-pages.ts'
-import { fits, rangeOf, readRecords, toCause } from './parked-reads.ts'
 import { readReplay } from './replay-reads.ts'
+
+/** A parked entry of the relay, and the source on whose list it is. */
+export type OfRelay = { readonly id: string; readonly source: string }
 
 /** What is parked as a whole: its causes, and what a replay of it would do. */
 

@@ -1,8 +1,9 @@
+import type { ParkedQuery, StoredParked } from '../effects/park-effects.ts'
+import { type PageRequest, type Place, readByTime, readPage, toPlace, readParts, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
-import type { StoredParked } from '../effects/park-effects.ts'
 import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from '../../answers/index.ts'
-import { type Place, readByTime, readPage, toPlace, readParts, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
-import type { PageRequest, ParkedFilter, ParkedMessage, ParkedQuery } from '../types.ts'
+
+export type ParkedFilter = ParkedQuery & PageRequest
 
 /** Parked entries of the relay and of functions that nobody has sent again or dropped, newest first. */
 export async function readParked(options: ReadOptions, filter: ParkedFilter = {}): Promise<ParkedPage> {
@@ -225,4 +226,17 @@ export async function readBin(options: ReadOptions, { cursor, limit }: PageReque
       })
     },
   })
+}
+
+/** A parked entry, or a CDR, as its function takes it again. */
+export type ParkedMessage = {
+  readonly id: string
+  /** `agents-call` */
+  readonly route: string
+  /** The name of its queue: `enigma-agents-call.fifo`. Absent: it came by HTTP. */
+  readonly queue?: string
+  readonly body: string
+  readonly contentEncoding?: string
+  /** The lane in which it keeps its order. */
+  readonly messageGroupId: string
 }

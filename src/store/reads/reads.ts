@@ -1,40 +1,14 @@
-import type {
-  AgentFilter,
-  CdrFilter,
-  CdrQuery,
-  ChangesFilter,
-  GapFilter,
-  MissingFilter,
-  PageRequest,
-  ParkedFilter,
-  ParkedQuery,
-  ReplayMessagesRequest,
-} from '../types.ts'
-import { readAgent, readAgents } from './agent-reads.ts'
+import { readOther, readKind } from './latest-reads.ts'
+import { type ParkedFilter, findParked, readBin, readParked, readParkedCounts, readParkedEntry, readParkedMessages, readPlacesOf } from './parked-reads.ts'
+import type { ParkedQuery } from '../effects/park-effects.ts'
+import { type ReplayMessagesRequest, readAudit, readOpenEntries, readReplay, readReplayDetail, readReplays, readReplaysOfRelays } from './replay-reads.ts'
+import { type MissingFilter, type GapFilter, countMissing, findAwaited, readMissing, readGaps, readRelays } from './loss-reads.ts'
+import { type ChangesFilter, readChanges, readCommits } from './change-reads.ts'
+import { type CdrQuery, type CdrFilter, findCdrs, readCdr, readCdrMessages, readCdrs } from './cdr-reads.ts'
+import { type AgentFilter, readAgent, readAgents } from './agent-reads.ts'
+import type { PageRequest, ReadOptions } from './list-pages.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview, readPresentStates } from './campaign-reads.ts'
-import { findCdrs, readCdr, readCdrMessages, readCdrs } from './cdr-reads.ts'
-import { readChanges, readCommits } from './change-reads.ts'
-import { countMissing, findAwaited, readMissing, readGaps, readOther, readRelays } from './loss-reads.ts'
 import { findOfRelay, planReplay, readParkedGroups } from './parked-causes.ts'
-import {
-  findParked,
-  readBin,
-  readParked,
-  readParkedCounts,
-  readParkedEntry,
-  readParkedMessages,
-  readPlacesOf,
-} from './parked-reads.ts'
-import {
-  readAudit,
-  readOpenEntries,
-  readReplay,
-  readReplayDetail,
-  readReplays,
-  readReplaysOfRelays,
-} from './replay-reads.ts'
-import type { ReadOptions } from './list-pages.ts'
-import { readKind } from './latest-reads.ts'
 import { createWall } from './wall-reads.ts'
 
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */

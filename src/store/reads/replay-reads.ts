@@ -1,9 +1,14 @@
+import type { ParkedQuery } from '../effects/park-effects.ts'
+import { type PageRequest, readByTime, readPage, toPlace, afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './list-pages.ts'
 import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplayMessage, ReplaysPage } from '../../answers/index.ts'
 import { parseDocument, parseEntries } from '../document.ts'
 import { StoreError } from '../store-errors.ts'
 import { FOUND_ALL, type StoredReplay } from '../effects/operator-effects.ts'
-import type { PageRequest, ParkedQuery, ReplayMessagesRequest } from '../types.ts'
-import { readByTime, readPage, toPlace, afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './list-pages.ts'
+
+/** A page of the messages of a replay. */
+export type ReplayMessagesRequest = PageRequest & {
+  readonly outcome?: ReplayMessage['outcome'] | undefined
+}
 
 export async function readReplays(
   { upstash, prefix, now }: ReadOptions,

@@ -1,14 +1,12 @@
+import { readWallScript } from '../steps.ts'
+import { type AbandonRule, dayOf, daysSince, figuresKey, readQuarters, toFigures, type Quarter, type Span } from './figures.ts'
+import { msOf, DAY_MS, HOUR_MS, QUARTER_MS, parseDocument } from '../document.ts'
 import type { Agent, Figures, Wall, WallAgent, WallCampaign } from '../../answers/index.ts'
-import type { AbandonRule } from '../types.ts'
-import { toAgent, msOf } from './agent-reads.ts'
+import { toAgent } from './agent-reads.ts'
 import { toCampaign } from './campaign-reads.ts'
-import { dayOf, daysSince, figuresKey, readQuarters, toFigures, type Quarter, type Span } from './figures.ts'
 import { countBy, type ReadOptions, readReferences, toTexts, type Named } from './list-pages.ts'
 import { GAPS, toGapMarks, type GapMarks } from './latest-reads.ts'
-import { HOUR_MS, QUARTER_MS, DAY_MS } from '../terms.ts'
-import { parseDocument } from '../document.ts'
 import { StoreError } from '../store-errors.ts'
-import { readWallScript } from '../script.ts'
 
 /** An agent as the wall shows it, and until when (unix ms) its document says so: the longest that a call is shown. */
 type Shown = { readonly agent: Agent; readonly row: WallAgent; readonly untilMs: number }
