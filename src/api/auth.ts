@@ -1,4 +1,4 @@
-import { ApiError, type ProblemCode, problemResponse } from './errors.ts'
+import { ApiError, type ProblemCode, problemResponse } from './problems.ts'
 import type { MiddlewareHandler } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { timingSafeEqual } from 'hono/utils/buffer'

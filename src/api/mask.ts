@@ -1,7 +1,7 @@
 import { maskPayload, maskText } from '../protocol/index.ts'
 import type { Context, MiddlewareHandler } from 'hono'
 import type { ApiEnv, Caller } from './auth.ts'
-import { problem } from './errors.ts'
+import { problem } from './problems.ts'
 
 /** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
 const SHOWN =

@@ -13,10 +13,10 @@ import {
   type ReplayProgress,
 } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
-import { describe } from './describe.ts'
-import { problem } from './errors.ts'
+import { describe } from './openapi.ts'
+import { problem } from './problems.ts'
 import { closed, json, MAX_ID, operate, refuseMalformed, requireOperator, type OperateOptions } from './operate.ts'
-import { query } from './query.ts'
+import { query } from './query-parameters.ts'
 import { advance, readRound, roundMs, settleFailed } from './run-replay.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
-import { ApiError, problem } from './errors.ts'
+import { ApiError, problem } from './problems.ts'
 
 /** Which pages may use the API in a browser. */
 

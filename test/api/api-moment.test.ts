@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseMoment } from '../../src/api/query.ts'
+import { parseMoment } from '../../src/api/query-parameters.ts'
 
 const AT = Date.UTC(2026, 0, 31, 8)
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { createEventParser, type StreamBlock } from '../../src/client/event-parser.ts'
+import { createEventParser, type StreamBlock } from '../../src/client/follow-changes.ts'
 
 const parse = (...pieces: readonly string[]): StreamBlock[] => {
   const parser = createEventParser()

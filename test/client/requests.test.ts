@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { expect, it } from 'vitest'
 import { ApiProblem, type ClientOptions } from '../../src/client/index.ts'
-import { parseRetryAfter } from '../../src/client/problem.ts'
+import { parseRetryAfter } from '../../src/client/api-problem.ts'
 import { TOKEN } from '../api/api-world.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { createTestClient, eventually, useAnswers, useServedApi } from './client-world.ts'

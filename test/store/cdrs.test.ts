@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { cdr, type CdrDetail, type CdrFilter, type Reads } from '../../src/store/index.ts'
-import { parseMoment } from '../../src/api/query.ts'
+import { parseMoment } from '../../src/api/query-parameters.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, nextId, toEvent } from './events.ts'

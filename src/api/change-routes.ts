@@ -5,10 +5,10 @@ import * as v from 'valibot'
 import { ChangesPage, type ChangesPage as Page } from '../answers/index.ts'
 import { StoreError, type Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
-import { describe, problemAs } from './describe.ts'
-import { problem } from './errors.ts'
+import { describe, problemAs } from './openapi.ts'
+import { problem } from './problems.ts'
 import { isMasked, maskAnswer } from './mask.ts'
-import { query, word } from './query.ts'
+import { query, word } from './query-parameters.ts'
 
 /** How the API serves changes as they happen. */
 export type EventsOptions = {

@@ -1,4 +1,4 @@
-import { ApiProblem, toProblem } from './problem.ts'
+import { ApiProblem, toProblem } from './api-problem.ts'
 
 /** How one call is made. */
 export type CallOptions = {

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { validator } from 'hono-openapi'
-import { problem } from './errors.ts'
+import { problem } from './problems.ts'
 
 const UNIX_SECONDS = /^\d{1,10}(?:\.\d{1,3})?$/
 const UNIX_MILLISECONDS = /^\d{13}$/

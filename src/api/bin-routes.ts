@@ -2,12 +2,11 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import { AuditPage, BinPage, Deleted, Moved } from '../answers/index.ts'
 import { deleteEntries, restoreEntries, type Reads } from '../store/index.ts'
-import { askRelay, findOfRelay, requireCommands } from './ask-relay.ts'
+import { askRelay, findOfRelay, requireCommands, closed, filter, freeze, ids, operate, posted, type OperateOptions } from './operate.ts'
 import type { ApiEnv } from './auth.ts'
-import { describe } from './describe.ts'
-import { problem } from './errors.ts'
-import { closed, filter, freeze, ids, operate, posted, type OperateOptions } from './operate.ts'
-import { paging, query } from './query.ts'
+import { describe } from './openapi.ts'
+import { problem } from './problems.ts'
+import { paging, query } from './query-parameters.ts'
 
 /** How long (ms) one request goes on to delete what fits a filter. */
 const LIMIT_MS = 15_000

@@ -1,8 +1,8 @@
 import { Hono } from 'hono'
 import { Wall } from '../answers/index.ts'
 import type { AbandonRule, Reads } from '../store/index.ts'
-import { describe } from './describe.ts'
-import { query } from './query.ts'
+import { describe } from './openapi.ts'
+import { query } from './query-parameters.ts'
 
 /** Who hangs up on a dialler that has no agent for them; 3 % of the answered calls is the most that OFCOM (UK) and the FTC (US) allow. */
 export const ABANDON_RULE: AbandonRule = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 0.03 }
