@@ -16,29 +16,29 @@ import { type CloudEventAttributes, numberOr, plain, type StoreEvent, textOr } f
 import { StoreError } from './store-errors.ts'
 import type { CdrRecord } from '../answers/index.ts'
 
-/** A record without what only the read model knows. */
+/** A record without the fields that only the read model knows. */
 export type OwnRecord = Omit<CdrRecord, 'id' | 'revised'>
 
-/** A CDR as a program wants it, with what it is listed and counted by. */
+/** A CDR as programs read it, with its full payload. */
 export type ReadCdr = {
   readonly record: OwnRecord
   /** Every field that the dialler sent. */
   readonly payload: Readonly<Record<string, unknown>>
 }
 
-/** Clocks differ; a call that was dialled further in the future (ms) was not dialled then. */
+/** Clocks differ. A `dialed_at` that is more than this (ms) in the future is invalid. */
 const AHEAD_MS = 24 * 3600_000
 
 /** The parts of an event, besides the payload, that a record shows. */
 type Receipt = Pick<StoreEvent, 'source' | 'reference' | 'timeMs'>
 
-/** When a call was dialled, unix s; null where it is not known, or cannot be. */
+/** Returns when a call was dialled (Unix s), or null if that is unknown or impossible. */
 export function dialedAtOf(cdr: Cdr, receivedMs: number): number | null {
   const seconds = numberOr(cdr.dialed_at)
   return seconds === null || seconds <= 0 || seconds * 1000 > receivedMs + AHEAD_MS ? null : seconds
 }
 
-/** Reads a CDR. Where `dialed_at` is not known, it is listed under when it was received: `unsure` names it. */
+/** Converts a CDR. Without a valid `dialed_at`, the CDR is listed under its time of receipt, and `unsure` contains `dialed_at`. */
 export function toCdr({ source, reference, timeMs }: Receipt, cdr: Cdr): ReadCdr {
   const { unsure: sent = {}, ...read } = cdr
   const dialedAt = dialedAtOf(cdr, timeMs)
@@ -60,15 +60,15 @@ export function toCdr({ source, reference, timeMs }: Receipt, cdr: Cdr): ReadCdr
     recording_url: textOr(cdr.recording_url),
     received_at: new Date(timeMs).toISOString(),
   }
-  // As it was sent, also where it could not be read.
+  // The payload contains the original values, also of fields that could not be read.
   return { record, payload: { ...read, ...sent } }
 }
 
-// A schema has one clock, which is set before each CDR: it is read again as it was when it came.
+// The schema has one clock. It is set before each CDR, so that the CDR is read as it was at the time of receipt.
 let clock = 0
 const schema = createCdrSchema(() => clock)
 
-/** Reads a CDR from its packet; undefined where that is no packet of a CDR. */
+/** Reads a CDR from its packet. Returns undefined if the packet is not a CDR. */
 function readPacket(receipt: Receipt, data: string): ReadCdr | undefined {
   clock = receipt.timeMs
   try {
@@ -80,7 +80,7 @@ function readPacket(receipt: Receipt, data: string): ReadCdr | undefined {
   }
 }
 
-/** The attributes that follow from an id of the relay's own. */
+/** Returns the attributes that follow from an id of the relay. */
 function readId(id: string) {
   const parts = parseId(id)
   if (parts === undefined) return undefined
@@ -94,7 +94,7 @@ function readId(id: string) {
 
 type Attributes = Partial<CloudEventAttributes>
 
-/** The attributes of a CDR's event as the relay makes it, as far as they follow from its id, its source and its time. */
+/** Returns the attributes of a CDR's event as the relay sets them, as far as they follow from its id, source and time. */
 const toUsual = (id: string, source: string, timeMs: number): Attributes => ({
   source: toEventSource(source),
   type: formatEventType('campaigns', 'cdr'),
@@ -104,23 +104,28 @@ const toUsual = (id: string, source: string, timeMs: number): Attributes => ({
   traceparent: readId(id)?.traceparent,
 })
 
-/** These have a place of their own, or follow from it. */
+/** These attributes are stored separately, or follow from stored ones. */
 const IN_PLACE: ReadonlySet<string> = new Set(['id', 'transport', 'sequence', 'maxwaitms'])
 
-/** The rest is kept as JSON: attributes that are not the usual ones (null: there is none), and a record or payload that the packet does not tell. */
+/**
+ * The part that is stored as JSON: attributes that differ from the usual ones (null: absent), and a record or payload that does not follow
+ * from the packet.
+ */
 type More = Readonly<Record<string, unknown>> & Partial<ReadCdr>
 
-/** A CDR's event as it is kept. */
+/** The stored form of a CDR's event. */
 export type KeptEvent = {
-  /** Unix ms; with a `+` from the number in the id. */
+  /** Unix ms; with a leading `+`, relative to the number in the id. */
   readonly received: string
   readonly event: string
   readonly packet: string
 }
 
 /**
- * A CDR's event in the form in which `lua/cdrs.lua` keeps it: transport, sequence, source and wait, each empty where it follows from the id, and
- * what else does not follow, as JSON. Then the packet's own text. @param digest of the payload
+ * Converts a CDR's event to its stored form (`lua/cdrs.lua`): transport, sequence, source and wait, each empty if it follows from the id;
+ * the rest as JSON; and the packet's own text.
+ *
+ * @param digest of the payload
  */
 export function formatCdrEvent(event: StoreEvent, read: ReadCdr, digest: string): KeptEvent {
   const { id, transport, sequence, timeMs, reference, attributes } = event
@@ -157,15 +162,15 @@ export function formatCdrEvent(event: StoreEvent, read: ReadCdr, digest: string)
   }
 }
 
-/** A CDR as it is kept. */
+/** A stored CDR. */
 export type KeptCdr = ReadCdr & {
-  /** Unix ms: when it was written, by the clock of the functions. */
+  /** When it was written (Unix ms), by the clock of the functions. */
   readonly keptMs: number
-  /** The event that brought it, its packet as it came. */
+  /** Its event, with the packet as received. */
   readonly event: Notification
 }
 
-/** Reads an entry of a CDR's document. */
+/** Parses an entry of a CDR's document. */
 export function parseCdrEntry(entry: string): KeptCdr {
   const [, delay, , id = '', ms = '', transport, sequence, source, wait = '', json = '', data = ''] =
     entry.split(SEPARATOR)
@@ -193,9 +198,9 @@ export function parseCdrEntry(entry: string): KeptCdr {
 }
 
 /**
- * Tells whether two payloads say the same, however they were serialised: fields in any order at every depth, numbers and text alike
- * (`12` and `"12"`), and null as if it were absent. Two 32-bit FNV-1a hashes with different seeds: copies of one key are compared
- * with each other, and with nothing else.
+ * Returns a digest that is equal for payloads with the same content, however they were serialised: fields in any order at every depth,
+ * numbers equal to text (`12` and `"12"`), null equal to an absent field. It consists of two 32-bit FNV-1a hashes with different seeds,
+ * because only copies of one key are compared.
  */
 export function toDigest(payload: unknown): string {
   const text = JSON.stringify(toCanonical(payload)) ?? ''

@@ -1,13 +1,13 @@
 import { toBytes } from '../protocol/index.ts'
 
-/** A control character, which no JSON text holds unescaped, separates the parts of a value … */
+/** Separates the parts of a value. The three separators are control characters, which JSON text never contains unescaped. */
 export const SEPARATOR = '\u001f'
-/** … the entries of a value that is a list … */
+/** Separates the entries of a value that is a list. */
 const ENTRY_SEPARATOR = '\u001e'
-/** … and the fields of a document: name, value, name, value … */
+/** Separates the fields of a document: name, value, name, value … */
 export const FIELD_SEPARATOR = '\u001d'
 
-/** The fields of a document; empty where there is none. As `open` of `lua/documents.lua` reads it. */
+/** Parses a document into its fields. Returns an empty map if there is no document. `open` of `lua/documents.lua` is its counterpart. */
 export function parseDocument(text: unknown): Map<string, string> {
   const fields = new Map<string, string>()
   if (typeof text !== 'string') return fields
@@ -16,14 +16,17 @@ export function parseDocument(text: unknown): Map<string, string> {
   return fields
 }
 
-/** The entries of a list that is one text. */
+/** Parses a list that is stored as one text. */
 export const parseEntries = (text: unknown): string[] =>
   typeof text === 'string' && text !== '' ? text.split(ENTRY_SEPARATOR) : []
 
-/** Characters in one part of a large value: even if each takes six in JSON (`\\u0000`), a part stays far under Upstash's 1 MB. */
+/**
+ * Maximum characters in one part of a large value. Even if each character takes six bytes in JSON (`\\u0000`), a part stays far below
+ * Upstash's 1 MB.
+ */
 const PART_CHARACTERS = 128 * 1024
 
-/** Cuts a text into parts that a request can carry; never between the halves of a surrogate pair. */
+/** Splits a text into parts that fit into a request. Never splits a surrogate pair. */
 export function toParts(text: string): string[] {
   const parts: string[] = []
   for (let from = 0; from < text.length || parts.length === 0;) {
@@ -36,21 +39,24 @@ export function toParts(text: string): string[] {
   return parts
 }
 
-/** Longest name (bytes) that is part of a key, or a field or a member of one, as it is. Upstash takes 32 KB for each of these. */
+/** Maximum length (bytes) of a name that goes unchanged into a key, a field or a member. Upstash accepts 32 KB for each of these. */
 const MOST_BYTES = 512
 
-/** The SHA-1 of a text, in hexadecimal digits: what Redis calls it too. */
+/** Returns the SHA-1 of a text in hexadecimal digits, as `redis.sha1hex` does. */
 export async function sha1(text: string): Promise<string> {
   const digest = await crypto.subtle.digest('SHA-1', new Uint8Array(toBytes(text)))
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** What stands for a name in keys, fields and members: the name, or its digest where it is long. As `name` of the script has it. */
+/**
+ * Returns the form of a name for keys, fields and members: the name itself, or a digest of a long name. `name` of `lua/shared.lua` does the
+ * same.
+ */
 export async function toName(text: string): Promise<string> {
   return text.length * 3 <= MOST_BYTES || toBytes(text).length <= MOST_BYTES ? text : `~${await sha1(text)}`
 }
 
-/** Whether this stands for a longer name, which the key `name:<it>` holds. */
+/** Returns whether this is the digest of a longer name. The key `name:<digest>` holds that name. */
 export const isDigest = (name: string): boolean => /^~[0-9a-f]{40}$/.test(name)
 
 export const QUARTER_MS = 900_000
@@ -59,13 +65,16 @@ export const HOUR_MS = 3600_000
 
 export const DAY_MS = 24 * HOUR_MS
 
-/** Unix ms of a stamp. */
+/** Returns the time (Unix ms) of a stamp. */
 export const msOf = (stamp: string): number => Number(stamp.split('|')[3])
 
-/** Read from the dialler's own notes after a gap. */
+/** The transport of states that the relay read from the dialler's keys after a gap. */
 const RESYNC = 'resync'
 
-/** As in the script: sequences compare within one source and transport, else times do; of one time, what was heard wins. */
+/**
+ * Returns whether stamp `a` is newer than stamp `b`, as `newer` of `lua/shared.lua` does. Sequences are compared within one source and
+ * transport, times otherwise. At the same time, a heard state is newer than one that was read after a gap.
+ */
 export function isNewer(a: string, b: string): boolean {
   if (a === b) return false
   const [sourceA, transportA, sequenceA = '', msA] = a.split('|')
@@ -79,37 +88,39 @@ export function isNewer(a: string, b: string): boolean {
 
 export const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
 
-/** How long (s) each part of the read model is kept after it was last written. It serves the live work; the record is elsewhere. */
+/** How long (s) the read model keeps each part after its last write. The read model serves live work; the permanent record is elsewhere. */
 export type Expiries = {
-  /** Agents' states, calls and stats. Default 7 days. */
+  /** States, calls and stats of agents. Default 7 days. */
   readonly agent: number
-  /** Campaigns' states, history and stats. Default 30 days. */
+  /** States, history and stats of campaigns. Default 30 days. */
   readonly campaign: number
-  /** CDRs from when they came, their indexes and counters. Default 3 days: the record of CDRs is your own database. */
+  /** CDRs since their arrival, with their indexes and counts. Default 3 days: your own database is the permanent record of CDRs. */
   readonly cdr: number
-  /** A dial preview: it speaks of the next minutes. Default 15 minutes. */
+  /** Dial previews, which describe the next minutes. Default 15 minutes. */
   readonly preview: number
-  /** Values that `latest` keeps. Default 7 days. */
+  /** Values recorded with `latest`. Default 7 days. */
   readonly kind: number
-  /** What had no route of its own. Default 7 days. */
+  /** Notifications without a route. Default 7 days. */
   readonly other: number
-  /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
+  /** Finished ids of a message, needed for its redeliveries. Must be longer than a queue retries. Default 1 day. */
   readonly done: number
   /** Parked notifications, and replays. Default 30 days. */
   readonly parked: number
-  /** Parked notifications that were deleted. Default 7 days. */
+  /** Parked notifications in the bin. Default 7 days. */
   readonly bin: number
-  /** Who wrote or revealed what. Default 90 days. */
+  /** The audit log. Default 90 days. */
   readonly audit: number
-  /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
+  /**
+   * The mark of an entry that was handled or dropped, for a notice that arrives late. As long as a queue keeps a message. Default 14 days.
+   */
   readonly unparked: number
-  /** Spans in which PubSub was not heard, and that states from before them are unsure; relays that were ready. Default 30 days. */
+  /** Gaps, the marks that make older states unsure, and relays that were ready. Default 30 days. */
   readonly gap: number
-  /** Calls whose CDR is missing, should it never come. Default 7 days. */
+  /** Calls without a CDR, if the CDR never arrives. Default 7 days. */
   readonly missing: number
-  /** The CDRs of a reference, for a call packet that comes after its CDR. Default 1 hour. */
+  /** The CDRs of a call reference, for a call that arrives after its CDR. Default 1 hour. */
   readonly ended: number
-  /** The stream of changes, after the last one. Default 1 day. */
+  /** The change stream, after the last change. Default 1 day. */
   readonly changes: number
 }
 

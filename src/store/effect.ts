@@ -5,10 +5,10 @@ import { toBytes, isObject, type Notification, type Transport } from '../protoco
 /** The attributes of a CloudEvent. */
 export type CloudEventAttributes = Omit<Notification, 'data'>
 
-/** What an effect is made of: what the adapter's `event(c, schema)` gives. */
+/** The notification that an effect is created from. The adapter's `event(c, schema)` returns it. */
 export type StoreEvent<Payload = unknown> = {
   readonly id: string
-  /** The source's id: `main`. */
+  /** The source id, such as `main`. */
   readonly source: string
   readonly type: string
   readonly subType: string
@@ -20,28 +20,28 @@ export type StoreEvent<Payload = unknown> = {
   readonly channel: string
   readonly sequence: string
   readonly stale: boolean
-  /** Unix ms from which it is stale, for an effect that is committed late; absent where it never is. */
+  /** The time (Unix ms) from which the notification is stale, for effects that are committed late. Absent: never stale. */
   readonly staleAtMs?: number | undefined
   readonly reason?: string | undefined
   readonly payload: Payload
   /** The packet, exactly as received. */
   readonly data: string | Uint8Array
-  /** Its CloudEvent as it came. Absent: as the relay would have made it. */
+  /** The CloudEvent's attributes as received. Absent: those that the relay would have set. */
   readonly attributes?: CloudEventAttributes
 }
 
-/** Longest state (characters) that is kept: it is a word, and each of a hundred in a history has one. */
+/** Maximum characters of a stored state. A state is a word, and a history holds a hundred of them. */
 const MAX_STATE = 200
 
-/** A state as it is kept: one that is too long for a word loses its end, or a history of such would be larger than any reply may be. */
+/** Truncates a state to `MAX_STATE` characters. A history of longer states could exceed the maximum size of a reply. */
 export const toState = (text: string): string => text.slice(0, MAX_STATE)
 
-/** A text without the characters that separate the parts of a value in the read model. */
+/** Replaces the characters that separate the parts of a value in the read model. */
 export const plain = (text: string): string => text.replace(/[\u001d-\u001f]/g, ' ')
 
 /**
- * What orders two notifications: `source|transport|sequence|unix ms|id`. The sequence compares within one source and transport,
- * else the time does.
+ * Returns the stamp of a notification, which orders it: `source|transport|sequence|unix ms|id`. Sequences are compared within one source
+ * and transport, times otherwise.
  */
 export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequence' | 'timeMs' | 'id'>): string {
   return plain(
@@ -49,18 +49,21 @@ export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequen
   )
 }
 
-/** A change that a step makes, for the stream of changes: no personal data. */
+/** A change for the change stream. It contains no personal data. */
 export type Change = {
-  /** `agents/status` */
+  /** Such as `agents/status`. */
   readonly kind: string
   readonly ref: string
   readonly campaign_ref?: string | undefined
   readonly state?: string | undefined
-  /** Of a CDR. */
+  /** Only for a CDR. */
   readonly call_ref?: string | undefined
 }
 
-/** A change as an entry of the stream has it, in JSON, with the notification that made it. The script adds what only it knows (`note_state`). */
+/**
+ * Returns an entry of the change stream as JSON, with the notification that caused it. The script adds what only it knows (`note_state`),
+ * such as the previous state.
+ */
 export const toChange = (
   event: Pick<StoreEvent, 'id' | 'source' | 'transport' | 'sequence'>,
   { kind, ref, campaign_ref, state, call_ref }: Change,
@@ -77,19 +80,19 @@ export const toChange = (
     notification_id: event.id,
   })
 
-/** The source as stamps have it. */
+/** Returns the source in the form that stamps contain. */
 export const toSource = ({ source }: Pick<StoreEvent, 'source'>): string => plain(source.replaceAll('|', '_'))
 
-/** When it was received: ISO 8601 in UTC, whatever form a foreign event gives. */
+/** Returns the time of receipt as ISO 8601 in UTC, whatever format a foreign event uses. */
 export const toReceived = ({ timeMs }: Pick<StoreEvent, 'timeMs'>): string => new Date(timeMs).toISOString()
 
-/** Unix ms of a time, or of another where it cannot be read. */
+/** Parses a time into Unix ms. Returns the other value if the time cannot be read. */
 export function toMs(time: string, otherwise: number): number {
   const ms = Date.parse(time)
   return Number.isNaN(ms) ? otherwise : ms
 }
 
-/** Text or null. */
+/** Returns a value as text, or null if it is neither a number nor a text that is not empty. */
 export const textOr = (value: unknown): string | null =>
   typeof value === 'string' && value !== ''
     ? value
@@ -97,26 +100,29 @@ export const textOr = (value: unknown): string | null =>
       ? String(value)
       : null
 
-/** Finite number or null. */
+/** Returns a finite number, or null. */
 export const numberOr = (value: unknown): number | null =>
   typeof value === 'number' && Number.isFinite(value) ? value : null
 
 /**
- * A change of the read model: plain data, made by a handler and committed with all others of its batch. Applied twice it changes
- * nothing the second time; applied late it overwrites nothing newer.
+ * A change of the read model, as plain data. A handler creates it; it is committed together with the other effects of the batch. Applying
+ * an effect twice changes nothing the second time; applying it late overwrites nothing newer.
  */
 export type Effect = { readonly steps: readonly Step[] }
 
-/** A step goes in one request, of which Upstash takes 1 MB, the script and some numbers included. */
+/** Maximum bytes of a step. A step must fit into one request, of which Upstash accepts 1 MB, including the script and some numbers. */
 const MAX_BYTES = 850_000
 
-/** Redis takes so many arguments of one command in a script, and Lua no more than some 8,000 (`LUAI_MAXCSTACK`). */
+/**
+ * Maximum arguments of a step. Redis limits the arguments of a command in a script, and Lua accepts no more than some 8,000
+ * (`LUAI_MAXCSTACK`).
+ */
 const MAX_ARGUMENTS = 7_000
 
-/** A character takes no more bytes in JSON: `\u0000`. */
+/** Maximum bytes of a character in JSON: `\u0000`. */
 const MAX_BYTES_EACH = 6
 
-/** Steps as an effect. @throws EffectError as `checkEffect` does */
+/** Creates an effect from steps. @throws EffectError as `checkEffect` does */
 export function toEffect(steps: readonly Step[]): Effect {
   const effect = { steps }
   checkEffect(effect)
@@ -124,10 +130,10 @@ export function toEffect(steps: readonly Step[]): Effect {
 }
 
 /**
- * Rejects an effect that the script would not take, or that no request can carry: for its own notification, since in the commit it would hold up
- * all others of its batch. The compiler does so for effects that are made with `step`; this does for any.
+ * Checks that the script accepts an effect, and that it fits into a request. This rejects only the notification with the invalid effect; in
+ * the commit, it would fail its whole batch. The compiler checks effects that are created with `step`; this checks any value.
  *
- * @throws EffectError that names the step and what is wrong with it
+ * @throws EffectError that names the step and its fault
  */
 export function checkEffect(effect: unknown): asserts effect is Effect {
   const steps = isObject(effect) ? effect['steps'] : undefined
@@ -158,7 +164,7 @@ function checkSize(texts: readonly string[]): void {
   if (texts.length > MAX_ARGUMENTS)
     throw new EffectError('the notification has more fields than the read model accepts')
   const length = texts.reduce((sum, text) => sum + text.length, 0)
-  // Measured only where it may be too much.
+  // Measures the size only if it may exceed the limit.
   if (length * MAX_BYTES_EACH > MAX_BYTES && toBytes(JSON.stringify(texts)).length > MAX_BYTES)
     throw new EffectError('the notification is larger than the read model accepts')
 }

@@ -2,10 +2,10 @@ import { readLua } from './lua.ts'
 import { DAY_MS } from './document.ts'
 
 /**
- * The steps of the script that writes, and their arguments in order; the last may be `...rest`: any number of them. TypeScript checks the
- * arguments of a step by this table, and the script checks their count and names them by it: each is a function of this name in `lua/`.
- * `keys` names the documents that a step surely reads, so that all of a batch are read at once, and from the disk before the
- * database is locked.
+ * The steps of the script that writes, with their arguments in order. The last argument may be `...rest`, which stands for any number of
+ * values. TypeScript checks the arguments of a step against this table, and the script checks their number and names them by it. Each step
+ * is a function of the same name in `lua/`. `keys` names the documents that a step is certain to read, so that the documents of a batch are
+ * read at once, and from disk before the database is locked.
  */
 export const STEPS = {
   agent_status: {
@@ -50,7 +50,7 @@ export const STEPS = {
   part: { takes: ['of', 'id', 'index', 'text'], keys: () => [] },
   preview: { takes: ['ref', 'id', 'parts', 'stamp', 'at', 'change'], keys: ({ ref }) => [`preview:${ref}`] },
   cdr: {
-    // `id` is made of `key` and the database's secret when it is committed.
+    // At the commit, `id` is derived from `key` and the secret of the database.
     takes: [
       'id',
       'source',
@@ -120,10 +120,10 @@ export type StepName = keyof typeof STEPS
 
 type Takes<N extends StepName> = (typeof STEPS)[N]['takes'][number]
 
-/** The arguments of a step by their names. */
+/** The arguments of a step by name. */
 export type StepValues<N extends StepName> = { readonly [K in Exclude<Takes<N>, `...${string}`>]: string }
 
-/** One step of the script: plain data. */
+/** A step of the script, as plain data. */
 export type Step = {
   readonly name: StepName
   readonly values: Readonly<Record<string, string>>
@@ -131,7 +131,7 @@ export type Step = {
 }
 
 /**
- * A step of the script. The compiler checks its name and its arguments.
+ * Creates a step of the script. The compiler checks its name and arguments.
  *
  * @example step('alive', { relay, stamp, takes, json, change })
  */
@@ -146,16 +146,16 @@ export const namesOf = (name: StepName): string[] => STEPS[name].takes.filter((a
 export const restOf = (name: StepName): string | undefined =>
   STEPS[name].takes.find((argument) => argument.startsWith('...'))?.slice(3)
 
-/** The arguments of a step in their order. */
+/** Returns the arguments of a step in order. */
 export const argumentsOf = ({ name, values, rest }: Step): string[] => [
   ...namesOf(name).map((argument) => values[argument] as string),
   ...rest,
 ]
 
-/** Longest name (bytes) that is part of a key as it is; the script puts a digest in the place of a longer one. */
+/** Maximum length (bytes) of a name that goes unchanged into a key; the script uses a digest of a longer name. */
 const MAX_NAME = 512
 
-/** The keys of documents that this step reads, without their prefix: those that can be told without a digest. */
+/** Returns the keys, without their prefix, of the documents that this step reads, as far as they are known without a digest. */
 export function keysOf({ name, values }: Step): string[] {
   const isShort = Object.entries(values).every(
     ([argument, value]) => value.length * 3 <= MAX_NAME || !NAMES.has(argument),
@@ -163,10 +163,10 @@ export function keysOf({ name, values }: Step): string[] {
   return isShort ? STEPS[name].keys(values) : []
 }
 
-/** The arguments that go into keys. */
+/** The arguments that become part of a key. */
 const NAMES = new Set(['ref', 'source', 'call_ref', 'agent', 'campaign', 'kind', 'id', 'message', 'entry', 'job'])
 
-/** The steps' arguments as two tables in Lua. */
+/** Returns the arguments of the steps as two Lua tables. */
 function formatArguments(): string {
   const names = Object.keys(STEPS) as StepName[]
   const list = (texts: readonly string[]) => `{ ${texts.map((text) => `'${text}'`).join(', ')} }`
@@ -183,15 +183,15 @@ function formatArguments(): string {
 const FILES = ['shared', 'documents', 'missing', 'agents', 'states', 'cdrs', 'operator', 'parked', 'replays', 'main']
 
 /**
- * The one script that writes: it applies a list of steps. One command for a whole batch, and one step, since handlers of other queues run at
- * the same time.
+ * The script that writes. It applies a list of steps: one command for a whole batch, and atomic, since handlers of other queues run at the
+ * same time.
  *
- * A value may decide which other keys are touched (a CDR ends the call of whoever has it), so not every key can be declared. That is allowed
- * wherever the keys are not spread over a cluster; an Upstash database is not
- * (https://upstash.com/docs/redis/overall/rediscompatibility lists EVAL as supported; its databases are single-keyspace).
- * Values are opaque text: nothing in it parses or writes JSON, so no number can lose a digit. Works from Redis 6.
+ * A value may determine which other keys are written (a CDR ends the call of whichever agent has it), so not all keys can be declared.
+ * Redis requires that only for clusters, and an Upstash database is not one (https://upstash.com/docs/redis/overall/rediscompatibility
+ * lists EVAL as supported; its databases are single-keyspace). Values are opaque text: the script neither parses nor writes JSON, so no
+ * number loses a digit. Requires Redis 6 or newer.
  */
 export const APPLY = [formatArguments(), ...FILES.map(readLua)].join('\n')
 
-/** The script that reads what of the wall was written lately. */
+/** Returns the script that reads the wall's recently written documents. */
 export const readWallScript = (): string => readLua('wall')

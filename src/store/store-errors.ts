@@ -1,4 +1,4 @@
-/** Says what failed between this process and the database. The text never holds a command: commands hold personal data. */
+/** A failure between this process and the database. The message never contains a command, since commands contain personal data. */
 export class StoreError extends Error {
   override readonly name = 'StoreError'
   readonly code:
@@ -30,8 +30,8 @@ const RETRYABLE: ReadonlySet<StoreError['code']> = new Set([
 ])
 
 /**
- * An effect that the read model can never store: it is too large (413), or is not made of steps as they are described (422). Like Hono's own errors
- * it carries its answer, so that the adapter parks the notification when a handler lets the error pass.
+ * An effect that the read model can never store: it is too large (413), or it does not consist of valid steps (422). Like Hono's own
+ * errors, it carries its response. The adapter therefore parks the notification if a handler does not catch the error.
  */
 export class EffectError extends Error {
   override readonly name = 'EffectError'

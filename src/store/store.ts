@@ -9,39 +9,45 @@ import { createReads, type Reads } from './reads/reads.ts'
 import { createUpstash, type UpstashOptions } from './upstash.ts'
 
 export type StoreOptions = UpstashOptions & {
-  /** Before every key, so that several stacks can share a database. Default `enigma:`. */
+  /** Precedes every key, so that several stacks can share a database. Default `enigma:`. */
   readonly prefix?: string
   readonly expiries?: Partial<Expiries>
-  /** Bytes of one request. Default 900,000: Upstash takes 1 MB. */
+  /** Maximum bytes of a request. Default 900,000: Upstash accepts 1 MB. */
   readonly maxRequestBytes?: number
   readonly now?: () => number
-  /** How long (s) a call is shown as current at most, should nothing say that it ended. Default 7,200: two hours. */
+  /** How long (s) a call is shown as current if nothing reports its end. Default 7,200: two hours. */
   readonly callLimitSeconds?: number
-  /** Where the day of today's figures begins, as in the IANA database: `Africa/Johannesburg`. Default `UTC`. */
+  /** The time zone in which the day of today's figures begins, from the IANA database: `Africa/Johannesburg`. Default `UTC`. */
   readonly timeZone?: string
 }
 
 const CALL_LIMIT_SECONDS = 2 * 3600
 
-/** What handlers of a batch recorded, what came of its notifications, and what is to be remembered of messages that come again. */
+/**
+ * The effects that the handlers of a batch recorded, the outcomes of its notifications, and the finished ids to remember for redelivered
+ * messages.
+ */
 export type StoreBatch = Partial<Outcomes> & {
   readonly effects: readonly Effect[]
   readonly done: ReadonlyMap<string, readonly string[]>
 }
 
 export type Store = {
-  /** Writes a batch in one round trip; one that is over Upstash's limit of 1 MB, or would hold the database up for long, in several, in order. @throws StoreError */
+  /**
+   * Writes a batch in one round trip. A batch that exceeds Upstash's limit of 1 MB, or would block the database for long, is written in
+   * several requests, in order. @throws StoreError
+   */
   commit: (batch: StoreBatch) => Promise<void>
-  /** What `done` said of these SQS messages; one round trip. @throws StoreError */
+  /** Returns the finished ids (`done`) of these SQS messages, in one round trip. @throws StoreError */
   recall: (messageIds: readonly string[]) => Promise<Map<string, Set<string>>>
   readonly read: Reads
 }
 
-/** What a handler's batch needs of the read model. */
+/** The part of the store that a handler's batch needs. */
 export type StoreWriter = Pick<Store, 'commit' | 'recall'>
 
 /**
- * The read model, in Upstash Redis or anything that speaks its HTTP.
+ * Creates the read model in Upstash Redis, or in any database that supports its HTTP API.
  *
  * @example
  * const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
@@ -57,7 +63,10 @@ export function createStore(options: StoreOptions): Store {
   return { ...writerOf(settings), read: createReads({ upstash, prefix, now, expiries, callLimitSeconds, timeZone }) }
 }
 
-/** The same without the reads: a bundle that only writes is smaller by them. @throws StoreError `store.address.missing` */
+/**
+ * Creates the same without the reads, which makes the bundle of a function that only writes smaller. @throws StoreError
+ * `store.address.missing`
+ */
 export function createStoreWriter(options: StoreOptions): StoreWriter {
   return writerOf(withDefaults(options))
 }
@@ -88,7 +97,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
     if (typeof reply === 'string') return reply
     throw new StoreError('store.upstash.unexpected_reply', 'the read model did not store the secret for its CDR ids')
   }
-  /** The secret of this database, of which the ids of CDRs are made; asked for once. */
+  /** Returns the secret of this database, from which the ids of CDRs are derived. Reads it once. */
   const secretOf = (): Promise<string> => {
     secret ??= askForSecret().catch((error: unknown) => {
       secret = undefined
@@ -113,12 +122,12 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
     if ((await upstash.run(APPLY, keys, [...head, ...args], [applied, ANOTHER_SECRET])) === applied) return
     if (isAgain)
       throw new StoreError('store.upstash.unexpected_reply', 'the read model did not store the secret for its CDR ids')
-    // The database was emptied, or is another one.
+    // The database was emptied or replaced.
     secret = undefined
     await apply(steps, true)
   }
 
-  // No two commits of this process park at the same place, so that what they park keeps its order.
+  // No two commits of this process use the same place, so parked notifications keep their order.
   let nextPlaceMs = 0
   return {
     async commit(batch) {
@@ -128,7 +137,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
       if (parked.length > 0) nextPlaceMs = placeMs + Math.ceil(parked.length / 4_096)
       const outcomes = await toOutcomeEffects({ parked, failed, replayed }, nowMs, placeMs)
       const steps = [...batch.effects, ...outcomes].flatMap((effect) => effect.steps)
-      // In portions, so that a whole batch of finished ids fits as well.
+      // In portions, so that the finished ids of a whole batch fit.
       for (const [message, ids] of batch.done)
         for (let at = 0; at < ids.length; at += 1_000) steps.push(step('done', { message }, ids.slice(at, at + 1_000)))
       for (const portion of toPortions(steps, maxRequestBytes - overhead)) await apply(portion)
@@ -140,17 +149,17 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
   }
 }
 
-/** Bytes of these texts in the JSON of a request. */
+/** Returns the bytes of these texts in the JSON of a request. */
 function sizeOf(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + toBytes(JSON.stringify(text)).length + 1, 0)
 }
 
-/** The reply of the script when ids were made of a secret that the database does not have. */
+/** The reply of the script if ids were derived from a secret that the database does not have. */
 const ANOTHER_SECRET = 'another secret'
 
 /**
- * A CDR's key holds a phone number. Its id must neither show one nor tell whether a guess is right, so it is a digest of the key and of a
- * secret of this database.
+ * Replaces the key of a CDR by its id. The key contains a phone number. The id must neither reveal it nor confirm a guess, so it is a
+ * digest of the key and a secret of this database.
  */
 async function withId(one: Step, secret: string): Promise<Step> {
   if (one.name !== 'cdr') return one
@@ -159,14 +168,14 @@ async function withId(one: Step, secret: string): Promise<Step> {
 }
 
 /**
- * How long a script may hold the database up, in statuses of some 70 µs each: about two milliseconds, also with millions of CDRs and many earlier calls. Each
- * script more costs three commands and a round trip, so a portion is not smaller than it has to be.
+ * How long a script may block the database, in units of one status (some 70 µs): about two milliseconds, even with millions of CDRs and
+ * many earlier calls. Each further script costs three commands and a round trip, so portions are no smaller than necessary.
  */
 const MAX_WORK = 30
 
 const WORK: Partial<Record<Step['name'], number>> = { call: 6, cdr: 4 }
 
-/** Steps in portions of a script each, in order. */
+/** Splits steps into portions, in order. A script applies one portion. */
 function* toPortions(steps: readonly Step[], maxBytes: number): Generator<Step[]> {
   let portion: Step[] = []
   let [bytes, work] = [0, 0]
@@ -185,5 +194,5 @@ function* toPortions(steps: readonly Step[], maxBytes: number): Generator<Step[]
   if (portion.length > 0) yield portion
 }
 
-/** Bytes of a step's name and of the prefixes of its keys, at most. */
+/** Maximum bytes of a step's name and of the prefixes of its keys. */
 const KEYS_BYTES = 500

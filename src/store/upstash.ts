@@ -3,7 +3,7 @@ import { isObject, maskText } from '../protocol/index.ts'
 import { StoreError } from './store-errors.ts'
 import { sha1 } from './document.ts'
 
-/** Where the database is, and the right to it. */
+/** The address of the database and its token. */
 export type UpstashAddress = {
   /** `UPSTASH_REDIS_REST_URL` */
   readonly url: string
@@ -14,22 +14,25 @@ export type UpstashAddress = {
 export type UpstashOptions = (
   | UpstashAddress
   | {
-      /** Asked before each request, so it should remember. `refused`: this token is refused; if there is another by now, it is tried once. */
+      /**
+       * Returns the address. It is called before each request, so it should cache its result. `refused` is the token that the database
+       * rejected; if the function then returns another token, that one is tried once.
+       */
       readonly address: (refused?: string) => Promise<UpstashAddress>
     }
 ) & {
-  /** Longest wait (ms) for an answer; the client itself waits for ever. Default 5,000. */
+  /** Maximum wait (ms) for a reply; the Upstash client itself has no time limit. Default 5,000. */
   readonly timeoutMs?: number
-  /** Tries in all, for what may succeed later. Default 3. */
+  /** Maximum number of attempts if an error is retryable. Default 3. */
   readonly tries?: number
 }
 
-/** A command: all text. */
+/** A command and its arguments. */
 export type Command = readonly string[]
 
 /**
- * The one place that knows the client and its traps: it has no time limit; `retry: false` still tries twice; it guesses JSON in what
- * it reads; an error's text holds the whole command; and a missing address is only a warning.
+ * Wraps the Upstash client and works around its behaviour: it has no time limit; `retry: false` still tries twice; it guesses JSON in the
+ * values it reads; an error's message contains the whole command; and a missing address is only a warning. No other file uses the client.
  */
 export function createUpstash(options: UpstashOptions) {
   const { timeoutMs = 5_000, tries = 3 } = options
@@ -42,7 +45,7 @@ export function createUpstash(options: UpstashOptions) {
       last = { address, client: createClient(address, timeoutMs) }
     return last.client
   }
-  // A fixed address that is wrong is said at once, not at the first request.
+  // Reports an invalid fixed address at once, not at the first request.
   if (!('address' in options)) clientOf(options)
 
   const attempt = async <T>(send: (client: Redis) => Promise<T>): Promise<T> => {
@@ -80,7 +83,7 @@ export function createUpstash(options: UpstashOptions) {
       return await client.evalsha(digest, [...keys], [...args])
     } catch (error) {
       if (!(error instanceof Error) || !/^[^[]{0,40}\bNOSCRIPT\b/.test(error.message)) throw error
-      // Restarted, or another one in its place. One that forgets each time gets the script each time.
+      // The database was restarted or replaced. A database that forgets the script every time receives the script every time.
       forgotten++
       return client.eval(script, [...keys], [...args])
     }
@@ -89,7 +92,7 @@ export function createUpstash(options: UpstashOptions) {
     if (commands.length === 0) return []
     try {
       return await attempt(async (client) => {
-        // Its own pipeline has a method for each command; this takes any.
+        // The client's own pipeline has one method per command; this accepts any command.
         const replies: unknown = await client['client'].request({ path: ['pipeline'], body: commands })
         if (!isReplies(replies) || replies.length !== commands.length)
           throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
@@ -118,8 +121,9 @@ export function createUpstash(options: UpstashOptions) {
 
   return {
     /**
-     * Sends one script: one command, one round trip. The script goes along the first time, which makes the database know it, and then only
-     * its digest does: a script is larger than most of what it writes. Returns the one of the expected replies that came; any other is a failure.
+     * Runs a script in one command and one round trip. The first request contains the script, which makes the database cache it; later
+     * requests contain only its digest, since a script is larger than most batches. Returns the reply if it is one of the expected replies;
+     * any other reply is an error.
      */
     run: (
       script: string,
@@ -133,11 +137,11 @@ export function createUpstash(options: UpstashOptions) {
         throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
       }),
     /**
-     * Sends several reads in one request; a reply larger than the plan allows is asked for in halves. A hash comes as a flat list of
-     * names and values.
+     * Sends several reads in one request. If a reply exceeds the plan's limit, splits the request in halves. A hash is returned as a flat
+     * list of names and values.
      */
     readAll,
-    /** The texts under these keys, in their order; null where there is none. */
+    /** Returns the texts under these keys, in order; null if a key does not exist. */
     readTexts: async (keys: readonly string[]): Promise<(string | null)[]> =>
       keys.length === 0 ? [] : ((await readAll([['MGET', ...keys]])) as [(string | null)[]])[0],
   }
@@ -164,27 +168,27 @@ function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis 
     token: token.trim(),
     retry: { retries: 0 },
     automaticDeserialization: false,
-    // In base64 a text would lose a byte order mark at its beginning, and be longer.
+    // Base64 would drop a byte order mark at the beginning of a text, and is longer.
     responseEncoding: false,
     enableTelemetry: false,
-    // It would gather commands of one turn in a pipeline, and change the words of their errors.
+    // Auto-pipelining would collect the commands of one event-loop turn, and change the text of their errors.
     enableAutoPipelining: false,
-    // A function: then a request that takes too long throws, and does not look like an answer.
+    // As a function, so that a request that takes too long throws; with a signal, the client would return a value that looks like a reply.
     signal: () => AbortSignal.timeout(timeoutMs),
   })
 }
 
-/** A database that has forgotten a script so often is not asked whether it knows one. */
+/** After a database has forgotten a script this often, every request contains the script. */
 const MAX_FORGOTTEN = 3
 
 export type Upstash = ReturnType<typeof createUpstash>
 
-/** The longest part (characters) of the database's own words that an error repeats. */
+/** Maximum characters of the database's own message that an error repeats. */
 const MAX_WORDS = 200
 
 /**
- * The database's own words in an error of the client: without the command, which the client appends and a proxy may repeat, without the
- * arguments, which Redis quotes for a command that it does not know, and masked.
+ * Returns the database's own message from an error of the client: masked, without the command, which the client appends and a proxy may
+ * repeat, and without the arguments, which Redis quotes for an unknown command.
  */
 function wordsOf(text: string): string {
   const [words = ''] = text.split(/, (?:command was:|with args beginning with:)|[[{]/)
@@ -196,7 +200,7 @@ function toStoreError(error: unknown): StoreError {
   const name = error instanceof Error ? error.name : ''
   if (name === 'TimeoutError' || name === 'AbortError')
     return new StoreError('store.upstash.timeout', 'the read model did not answer in time')
-  // The client throws the second itself when the reply is JSON of another shape; a failed fetch is a TypeError too.
+  // The client throws the second error itself if the reply is JSON of another shape; a failed fetch is a TypeError too.
   if (name === 'UpstashJSONParseError' || (name === 'TypeError' && /\bresult\b/.test((error as Error).message)))
     return new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
   if (name !== 'UpstashError')
@@ -210,7 +214,7 @@ function toStoreError(error: unknown): StoreError {
   return toRefusal((error as Error).message)
 }
 
-/** The database's own error, by its words. */
+/** Converts an error message of the database. */
 function toRefusal(text: string): StoreError {
   const words = wordsOf(text)
   const [code, advice] = REFUSALS.find(([, , pattern]) => pattern.test(words)) ?? REFUSED
@@ -218,8 +222,8 @@ function toRefusal(text: string): StoreError {
 }
 
 /**
- * What the database's words mean. Its limits have a page each: https://upstash.com/docs/redis/troubleshooting. The size of a request
- * comes before the number of requests: their words are much alike.
+ * The meaning of the database's error messages. Each limit has its own page: https://upstash.com/docs/redis/troubleshooting. The size of a
+ * request comes before the number of requests, since their messages are similar.
  */
 const REFUSALS: readonly (readonly [code: StoreError['code'], advice: string, pattern: RegExp])[] = [
   [

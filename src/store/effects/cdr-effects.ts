@@ -8,21 +8,22 @@ import { step } from '../steps.ts'
 import type { MissingCdr } from '../../answers/index.ts'
 
 /**
- * What makes a CDR the same one when it comes again: its source, `call_ref`, `dialed_at` (unix s; null where it is unknown) and number. One CDR
- * is written for each number tried, and a number that fails at once is followed by the next within the same second. Without a `call_ref` it is
- * what it says; without a `dialed_at` as well, only the notification itself: two tries may say the same.
+ * Returns the key that identifies a CDR when it arrives again: its source, `call_ref`, `dialed_at` (Unix s; null if unknown) and number.
+ * The dialler writes one CDR for each number tried, and a number that fails at once is followed by the next within the same second. Without
+ * a `call_ref`, the content identifies it. Without a `dialed_at` as well, only the notification does, since two tries may have the same
+ * content.
  */
 const toKey = (...parts: readonly (string | number | null)[]): string => JSON.stringify(parts)
 
-/** Bytes of a CDR as it is kept: a few of them have to fit into a reply of Upstash, which takes 1 MB. */
+/** Maximum bytes of a stored CDR. Several CDRs must fit into a reply of Upstash, which is limited to 1 MB. */
 const MAX_CDR_BYTES = 400_000
 
-/** Longest end reason under which CDRs are counted. */
+/** Maximum characters of an end reason under which CDRs are counted. */
 const MAX_REASON = 200
 
 /**
- * campaigns/cdr: one record per (source, call_ref, dialed_at, number). The same again changes nothing; other content is a revision, kept
- * and flagged. Ends the agent's call when it is of that call.
+ * Creates the effect of campaigns/cdr: one record per (source, call_ref, dialed_at, number). A copy changes nothing; other content for the
+ * same key is stored as a revision. The CDR ends the agent's call if it belongs to that call.
  */
 export function cdr(event: StoreEvent<Cdr>): Effect {
   const read = toCdr(event, event.payload)
@@ -80,10 +81,13 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
   ])
 }
 
-/** Digits of a digest that are kept: CDRs of one key are compared with each other, and with nothing else. */
+/** Stored digits of a digest. They suffice, because only CDRs of one key are compared. */
 const DIGEST_LENGTH = 8
 
-/** Lists a call as one whose CDR is missing, unless its CDR has come meanwhile. The CDR takes it off the list, however late it comes. */
+/**
+ * Creates the effect that lists a call as one without a CDR, unless its CDR has arrived meanwhile. The CDR removes the call from the list,
+ * however late it arrives.
+ */
 export function missingCdr({ stamp, callRef, handedMs, record }: AwaitedCall, nowMs: number): Effect {
   const listed: MissingCdr = { ...record, listed_at: new Date(nowMs).toISOString() }
   const { source, agent, campaign_ref, left_at, notification_id } = listed
@@ -105,10 +109,10 @@ export function missingCdr({ stamp, callRef, handedMs, record }: AwaitedCall, no
   ])
 }
 
-/** In the order of their codes, so that entries sort as text. */
+/** In the order of their codes, so that entries sort as text. `DIGITS` of `lua/cdrs.lua` must be the same. */
 export const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~'
 
-/** The id of a CDR, of a digest in hexadecimal digits: 59 bits of it. */
+/** Returns the id of a CDR from a digest in hexadecimal digits. The id holds 59 bits of it. */
 export function toCdrId(digest: string): string {
   const letters = DIGITS.replace(/\W|_/g, '')
   const size = BigInt(letters.length)
@@ -117,17 +121,20 @@ export function toCdrId(digest: string): string {
   return id
 }
 
-/** The term of an agent, a contact or a number in an index: five digits of a hash. */
+/**
+ * Returns the term that finds the CDRs of an agent, a contact or a number in an index: five digits of a hash. `lua/cdrs.lua` writes the
+ * indexes.
+ */
 export function toTerm(of: 'agent' | 'contact' | 'number', value: string): string {
   const digits = of === 'number' ? value.replace(/\D/g, '') : ''
   return hash(`${of}:${digits.length >= LAST_DIGITS ? digits.slice(-LAST_DIGITS) : value}`)
 }
 
-/** FNV-1a, 30 bits of it. */
+/** Returns 30 bits of an FNV-1a hash, as five digits. */
 function hash(text: string): string {
   let state = 0x811c9dc5
   for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
-  // The low bits of FNV are the worst, and the first digits decide where an entry goes.
+  // The low bits of FNV are the weakest, and the first digits choose the field of an entry.
   state ^= state >>> 15
   let digits = ''
   for (let at = 0; at < 5; at++, state >>>= 6) digits += DIGITS[state & 63]
@@ -136,10 +143,10 @@ function hash(text: string): string {
 
 export const ID_LENGTH = 10
 
-/** Phone numbers of one line may be written with and without their prefix: their last digits tell them apart. */
+/** The same phone number may be written with and without its prefix, so only the last digits are compared. */
 const LAST_DIGITS = 7
 
-/** The numbers of a call or a CDR as the script compares them: digits, by commas; empty where there is none. */
+/** Returns the numbers of a call or CDR as the script compares them: their last digits, separated by commas; empty without a number. */
 export function toNumbers(...values: readonly unknown[]): string {
   const digits = values.map((value) => (textOr(value) ?? '').replace(/\D/g, '').slice(-LAST_DIGITS))
   return [...new Set(digits.filter((number) => number !== ''))].join(',')

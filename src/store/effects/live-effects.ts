@@ -7,8 +7,8 @@ import { EffectError } from '../store-errors.ts'
 import { toParts } from '../document.ts'
 
 /**
- * The states that may follow a state; what is not in the table may follow and be followed by anything. Source: the vendor's page
- * Agent Status; a login that fails goes straight to offline, and an agent may log out while available or in wrapup.
+ * The states that may follow each state. A state that is not listed may follow, and be followed by, any state. Source: the vendor's page
+ * Agent Status. A failed login goes straight to offline, and an agent may log out while available or in wrapup.
  */
 const MAY_FOLLOW: Readonly<Record<string, readonly string[]>> = {
   offline: ['logging_in'],
@@ -19,15 +19,15 @@ const MAY_FOLLOW: Readonly<Record<string, readonly string[]>> = {
   logging_out: ['offline'],
 }
 
-/** The states that the given one may follow; empty when anything may come before it. */
+/** Returns the states that may precede this one; empty if any state may. */
 function mayComeBefore(status: string): string[] {
   if (!Object.hasOwn(MAY_FOLLOW, status)) return []
   return Object.keys(MAY_FOLLOW).filter((former) => MAY_FOLLOW[former]?.includes(status))
 }
 
 /**
- * What a state says of the call that the agent had: it has one, or had one until now, or has none. Any other word says nothing.
- * `available` is among those that end a call, since the `wrapup` before it may have been lost.
+ * What a state implies for the agent's call: `busy` (has one), `wrapup` (had one until now) or `none`. Other states imply nothing.
+ * `available` ends a call too, since the `wrapup` before it may have been lost.
  */
 const SAYS_OF_CALL: Readonly<Record<string, 'busy' | 'wrapup' | 'none'>> = {
   busy: 'busy',
@@ -38,11 +38,14 @@ const SAYS_OF_CALL: Readonly<Record<string, 'busy' | 'wrapup' | 'none'>> = {
   offline: 'none',
 }
 
-/** agents/status: the state per (ref, campaign), since when; one that cannot follow the former is flagged. */
+/**
+ * Creates the effect of agents/status: the state per agent and campaign, and since when. A state that cannot follow the previous one is
+ * flagged.
+ */
 export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
   const { status, campaign_ref, ref } = event.payload
   const isKnown = Object.hasOwn(MAY_FOLLOW, status)
-  // Behind a gap any state may follow any.
+  // After a gap, any state may follow any other.
   const isJudged = isKnown && event.transport !== 'resync'
   const agent = event.reference || ref || ''
   const campaign = plain(campaign_ref ?? '')
@@ -62,15 +65,15 @@ export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
   ])
 }
 
-/** agents/call: the agent's current call, for the screen pop; a stale one is only recorded. */
+/** Creates the effect of agents/call: the agent's current call, for the screen pop. A stale call is only recorded. */
 export const agentCall = (event: StoreEvent<AgentCall>): Effect => toCall(event, 'outbound')
 
-/** inbound/call: the same for a call that came in. */
+/** Creates the effect of inbound/call: the same for an inbound call. */
 export const inboundCall = (event: StoreEvent<InboundCall>): Effect => toCall(event, 'inbound')
 
 function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['direction']): Effect {
   const p = event.payload
-  // Before 3.0.0, inbound calls say so in place of a campaign.
+  // Diallers before 3.0.0 send `inbound` in place of the campaign.
   const isInbound = direction === 'inbound' || p['call_dir'] === 'inbound' || p.campaign_ref === 'inbound'
   const campaign = p.campaign_ref === 'inbound' ? null : textOr(p.campaign_ref)
   const call: Omit<Call, 'stale'> = {
@@ -105,13 +108,13 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
   ])
 }
 
-/** Of two copies of a call the greater one is shown. */
+/** Of two copies of a call, the one with the greater rank is shown. */
 const [STALE, OUTBOUND, INBOUND] = ['0', '1', '2']
 
-/** campaigns/status: the state and its history. */
+/** Creates the effect of campaigns/status: the state and its history. */
 export const campaignStatus = (event: StoreEvent<CampaignStatus>): Effect => toEffectOn(event, 'campaign')
 
-/** dialers/status: the same for a dialler; one that names no reference is called after its source. */
+/** Creates the effect of dialers/status: the same for a dialler. A dialler without a reference is named after its source. */
 export const dialerStatus = (event: StoreEvent<DialerStatus>): Effect => toEffectOn(event, 'dialer')
 
 function toEffectOn(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campaign' | 'dialer'): Effect {
@@ -135,13 +138,13 @@ function toEffectOn(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campa
   ])
 }
 
-/** Values that go up and down; all others are counters, and a decrease of one means that the dialler began to count anew. */
+/** Gauges, which rise and fall. All other values are counters: a decrease means that the dialler has reset them. */
 const GAUGE = /^callees_(remaining|queued)$/
 
-/** agents/stats: the latest values and a short series, for each source and campaign. */
+/** Creates the effect of agents/stats: the latest values and a short time series, per source and campaign. */
 export const agentStats = (event: StoreEvent<AgentStats>): Effect => toStats(event, 'agent')
 
-/** campaigns/stats */
+/** Creates the effect of campaigns/stats: the same per source. */
 export const campaignStats = (event: StoreEvent<CampaignStats>): Effect => toStats(event, 'campaign')
 
 function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'campaign'): Effect {
@@ -174,14 +177,17 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
   ])
 }
 
-/** Upstash sends values in base64, a third larger, and no reply over 1 MB: a larger value could be written and never read. */
+/**
+ * Upstash encodes values in base64, which is a third larger, and limits a reply to 1 MB. A larger value could be written, but never read.
+ */
 const MOST_VALUE_BYTES = 512 * 1024
 
 /**
- * Any kind: the latest payload of a reference, and those before it. A payload is kept as JSON, integers beyond what a number holds as text.
+ * Creates the effect that records the latest payload of a reference, of any kind, and keeps earlier ones. The payload is stored as JSON;
+ * integers that a number cannot hold are stored as text.
  *
  * @example record(c, latest(await event(c, route)))
- * @throws EffectError when it is larger than the read model accepts
+ * @throws EffectError if the payload is larger than the read model accepts
  */
 export function latest(event: StoreEvent): Effect {
   const value: Omit<KindValue, 'stale'> = {
@@ -209,12 +215,12 @@ export function latest(event: StoreEvent): Effect {
 }
 
 /**
- * campaigns/dial_preview: who will be dialled next. The list is written in parts under the notification's own key and then put in
- * the place of the former one in one step, so that nobody reads half of it.
+ * Creates the effect of campaigns/dial_preview: the contacts that will be dialled next. The list is written in parts under the
+ * notification's own key. One step then replaces the previous list, so no reader sees half of it.
  */
 export function dialPreview(event: StoreEvent<DialPreview>): Effect {
   const reference = event.reference ?? event.payload.ref ?? ''
-  // A callee without one of the two has null there, as everywhere in the read model.
+  // A missing number or contact_ref becomes null, as everywhere in the read model.
   const callees = event.payload.callees.map((callee) => ({
     ...callee,
     number: textOr(callee.number),

@@ -14,10 +14,10 @@ import { toParts } from '../document.ts'
 import type { GapRecord, OtherRecord, RelayRecord, AuditRecord, Replay } from '../../answers/index.ts'
 import { step, type Step } from '../steps.ts'
 
-/** Longest type (characters) under which notifications are counted. */
+/** Maximum characters of a type under which notifications are counted. */
 const MAX_TYPE = 200
 
-/** other: the last thousand notifications without a route of their own, with their bytes, and a count per type. */
+/** Creates the effect of a notification without a route: the last thousand are kept with their bytes, and counted per type. */
 export function other(event: StoreEvent): Effect {
   const isText = typeof event.data === 'string'
   const parts = toParts(typeof event.data === 'string' ? event.data : toBase64(event.data))
@@ -45,7 +45,7 @@ export function other(event: StoreEvent): Effect {
   ])
 }
 
-/** relay/gap: a span in which PubSub was not heard. States from before it are unsure until they are heard again. */
+/** Creates the effect of relay/gap: a time span in which Pub/Sub could not be heard. Older states are unsure until they are heard again. */
 export function relayGap(event: StoreEvent<RelayGap>): Effect {
   const p = event.payload
   const toMsUnix = toMs(p.to, event.timeMs)
@@ -56,7 +56,7 @@ export function relayGap(event: StoreEvent<RelayGap>): Effect {
     from: new Date(toMs(p.from, toMsUnix)).toISOString(),
     to: new Date(toMsUnix).toISOString(),
     cause: p.cause,
-    // A pattern of a source's own configuration may name anything.
+    // The patterns in a source's configuration may contain anything.
     patterns: p.patterns.map(maskText),
     route: textOr(p.route),
     lost: numberOr(p.lost),
@@ -74,7 +74,7 @@ export function relayGap(event: StoreEvent<RelayGap>): Effect {
   ])
 }
 
-/** relay/alive: a relay was ready then. */
+/** Creates the effect of relay/alive: a relay was ready at that time. */
 export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
   const p = event.payload
   const record: RelayRecord = {
@@ -99,7 +99,7 @@ export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
 }
 
 /**
- * relay/parked: what the relay put aside, and that it was sent again or dropped since. Of one notification the last that was said
+ * Creates the effect of relay/parked: the relay parked a notification, or has since sent or dropped it. The latest notice of a notification
  * counts.
  */
 export function relayParked(event: StoreEvent<RelayParked>): Effect {
@@ -113,7 +113,7 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
     type: p.type,
     subject: null,
     reason: p.reason,
-    // The relay has masked it; an older or a foreign one may not have.
+    // The relay has masked the detail; an older or foreign relay may not have.
     detail: isTooLarge(p.detail) ? p.detail : maskText(p.detail),
     status: null,
     handler: null,
@@ -137,23 +137,25 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
   ])
 }
 
-/** What operators do: replays, the bin, and the audit log of both. */
+/** The following effects are operations of operators: replays, the bin, and the audit log of both. */
 
 /** The place of a replay that has found all of its entries. */
 export const FOUND_ALL = 'end'
 
-/** The part of a replay that never changes; `filter.untilMs` is when it was asked for, at the latest. */
+/** The part of a replay that never changes. `filter.untilMs` is at the latest the time of the request. */
 export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & {
   readonly filter: ParkedQuery | null
-  /** How many entries of the relay it is to send again, by a command. */
+  /** How many entries of the relay a command asks the relay to send again. */
   readonly relay?: number
-  /** A relay drives it: it asks the API for each step. Absent: its steps are messages of a queue. */
+  /** A relay drives the replay and asks the API for each step. Absent: the steps are messages of a queue. */
   readonly by?: 'relay'
-  /** CDRs that the read model keeps, in the place of parked entries, and the route of the function that gets them. */
+  /** The CDRs to send instead of parked entries, and the route of the function that receives them. */
   readonly cdrs?: CdrQuery & { readonly route: string }
 }
 
-/** A new replay of the entries with these ids, or of those that its filter or its CDRs find (`ids` is absent). */
+/**
+ * Creates the effect that starts a replay of the entries with these ids, or without ids, of the entries or CDRs that its filter matches.
+ */
 export function startReplay(job: string, replay: StoredReplay, ids?: readonly string[]): Effect {
   return toEffect([
     step('replay', {
@@ -167,33 +169,36 @@ export function startReplay(job: string, replay: StoredReplay, ids?: readonly st
   ])
 }
 
-/** Entries that were found from one place on, up to another (null: all are found). */
+/** Creates the effect that adds the entries found between two places to a replay (`to` is null: all are found). */
 export const selectEntries = (job: string, from: string, to: string | null, ids: readonly string[]): Effect =>
   toEffect([select(job, from, to, ids, false)])
 
 const select = (job: string, from: string, to: string | null, ids: readonly string[], isChosen: boolean): Step =>
   step('select', { job, from, to: to ?? FOUND_ALL, is_chosen: isChosen ? '1' : '' }, ids)
 
-/** Takes the next entries, so that no other replay can, unless some are still to be sent. */
+/**
+ * Creates the effect that takes the next entries, so that no other replay can take them. It does nothing while taken entries are still to
+ * be sent.
+ */
 export const claimEntries = (job: string, count: number): Effect =>
   toEffect([step('claim', { job, count: String(count) })])
 
-/** The entries of a round were all sent. */
+/** Creates the effect that records that all entries of a round were sent. */
 export const noteSent = (job: string, round: string): Effect => toEffect([step('sent', { job, round })])
 
-/** Has this relay drive a replay for so long (ms), unless another one does. */
+/** Creates the effect that lets this relay drive a replay for `forMs`, unless another relay drives it. */
 export const driveReplay = (job: string, relay: string, forMs: number): Effect =>
   toEffect([step('drive', { job, relay: plain(relay), for_ms: String(forMs) })])
 
-/** Takes a replay that has come to its end from those that relays are to drive. */
+/** Creates the effect that removes a finished replay from the replays that relays drive. */
 export const leaveReplay = (job: string): Effect => toEffect([step('leave', { job })])
 
-/** Leaves the entries that were not taken where they are. */
+/** Creates the effect that stops a replay. Entries that it has not taken stay parked. */
 export const stopReplay = (job: string): Effect => toEffect([step('stop', { job })])
 
 const toParkedChange = (entry: string, state: string) => JSON.stringify({ kind: 'parked', ref: entry, state })
 
-/** Puts parked entries of functions in the bin; one that a replay is about to send stays. */
+/** Creates the effect that moves parked entries of functions to the bin. An entry that a replay is about to send stays. */
 export const deleteEntries = (ids: readonly string[], operator: string, nowMs: number): Effect =>
   toEffect(
     ids.map((entry) =>
@@ -201,10 +206,10 @@ export const deleteEntries = (ids: readonly string[], operator: string, nowMs: n
     ),
   )
 
-/** Takes entries out of the bin, back to their places. */
+/** Creates the effect that moves entries from the bin back to their places. */
 export const restoreEntries = (ids: readonly string[]): Effect =>
   toEffect(ids.map((entry) => step('restore', { entry, change: toParkedChange(entry, 'parked') })))
 
-/** Notes who wrote or revealed what. */
+/** Creates the effect that adds a line to the audit log: who changed or revealed what. */
 export const audit = (record: AuditRecord): Effect =>
   toEffect([step('audit', { id: record.id, ms: String(Date.parse(record.at)), json: plain(JSON.stringify(record)) })])

@@ -14,12 +14,12 @@ import { sha1, toParts } from '../document.ts'
 import type { ParkedRecord } from '../../answers/index.ts'
 import { step } from '../steps.ts'
 
-/** Which parked entries are meant. */
+/** A filter of parked entries. */
 export type ParkedQuery = {
   readonly from?: 'relay' | 'functions' | undefined
   readonly source?: string | undefined
   readonly route?: string | undefined
-  /** Words in it, in upper or lower case. */
+  /** A part of the reason. Ignores case. */
   readonly reason?: string | undefined
   /** The cause of a group. */
   readonly cause?: string | undefined
@@ -28,15 +28,15 @@ export type ParkedQuery = {
   readonly reference?: string | undefined
   /** The id of a notification. */
   readonly notification?: string | undefined
-  /** `parked_at`, unix ms, both included. */
+  /** `parked_at`, Unix ms, both inclusive. */
   readonly sinceMs?: number | undefined
   readonly untilMs?: number | undefined
 }
 
-/** The record of an entry as it is kept, with the attributes of the message that sends it again. */
+/** The stored record of an entry, with the attributes of the message that a replay sends. */
 export type StoredParked = Omit<ParkedRecord, 'id' | 'replay' | 'replays' | 'expires_at'> & {
   readonly message?: {
-    /** Absent: it came by HTTP. */
+    /** Absent: the notification arrived by HTTP. */
     readonly queue?: string | undefined
     readonly group?: string | undefined
     readonly encoding?: string | undefined
@@ -44,9 +44,9 @@ export type StoredParked = Omit<ParkedRecord, 'id' | 'replay' | 'replays' | 'exp
 }
 
 /**
- * Returns parked notifications, failed attempts and the outcomes of replays as effects, in the order in which the script needs them.
+ * Creates the effects of parked notifications, failed attempts and outcomes of replays, in the order that the script needs.
  *
- * @param placeMs the place in the list of the first parked notification: later than those of former commits
+ * @param placeMs the place of the first parked notification in the list: later than the places of earlier commits
  */
 export async function toOutcomeEffects(
   { parked, failed, replayed }: Outcomes,
@@ -71,14 +71,14 @@ export async function toOutcomeEffects(
     ),
   )
   const ids = new Set<string>()
-  // One after the other: each that is compressed takes a third of a megabyte meanwhile.
+  // Sequentially, because compressing a notification takes a third of a megabyte.
   for (const [at, one] of parked.entries()) {
     const id = await toId(one)
     ids.add(id)
     effects.push(await park(id, one, nowMs, toPlace(placeMs, at)))
   }
   for (const { job, entry, hasFailed, messageId } of replayed) {
-    // A message that can be read by now is parked as the notifications that are in it.
+    // If a message has become readable, its notifications are parked instead of the message.
     const outcome = hasFailed ? (ids.has(entry) ? 'failed' : 'moved') : 'handled'
     const why = parked.find(({ replay }) => replay?.job === job && replay.entry === entry)?.reason ?? ''
     effects.push(settleEntry({ job, entry, outcome, messageId, why }, nowMs))
@@ -90,11 +90,11 @@ export async function toOutcomeEffects(
 export type Settled = {
   readonly job: string
   readonly entry: string
-  /** `failed`: it stays; `moved`: it failed, and its notifications are parked under other ids. */
+  /** `failed`: the entry stays. `moved`: it failed, and its notifications are parked under other ids. */
   readonly outcome: 'handled' | 'failed' | 'moved'
   /** The SQS message that the replay sent. */
   readonly messageId?: string
-  /** Why it could not be sent at all. */
+  /** Why the entry could not be sent at all. */
   readonly reason?: string
   /** Why it failed again. */
   readonly why?: string
@@ -114,7 +114,7 @@ export const settleEntry = (
       reason: toShort(reason),
       why: toShort(why),
       change: JSON.stringify({ kind: 'parked', ref: entry, state: outcome === 'handled' ? 'handled' : 'parked' }),
-      // A CDR that was sent again is what it was: only the replay has changed.
+      // A CDR that was sent again is unchanged; only the replay has changed.
       change_of_job: JSON.stringify({
         kind: 'replays',
         ref: job,
@@ -123,29 +123,38 @@ export const settleEntry = (
     }),
   ])
 
-/** Keys of one step, each of 500 characters at most: a request takes 850 kB. */
+/** Maximum keys of one step. A key has at most 500 characters, and a request 850 kB. */
 const MAX_KEYS = 250
 const toPortions = (keys: readonly string[]): (readonly string[])[] =>
   Array.from({ length: Math.ceil(keys.length / MAX_KEYS) }, (_, at) => keys.slice(at * MAX_KEYS, (at + 1) * MAX_KEYS))
 
-/** Where an entry stands in the list: unix ms, and a fraction that keeps the order of those of one commit. A number has room for 4,096 of them. */
+/**
+ * Returns the place of an entry in the list: Unix ms, and a fraction that keeps the order within a commit. A number has room for 4,096
+ * fractions.
+ */
 const toPlace = (ms: number, at: number): string => String(ms + Math.floor(at / 4_096) + (at % 4_096) / 4_096)
 
-/** Longest reason (characters) of each attempt: an entry keeps fifty of them. */
+/** Maximum characters of the reason of each attempt. An entry keeps fifty of them. */
 const MAX_REASON = 200
 const toShort = (reason: string): string => plain(reason).slice(0, MAX_REASON)
 
-/** Digits of an entry's id: 80 bits, so that no two entries share one. */
+/** Digits of an entry's id: 80 bits, so that no two entries share an id. */
 const ID_DIGITS = 20
 const IS_ID = /^[0-9a-f]{20}$/
 
-/** The same notification is the same entry, however often it is parked; a message that could not be read keeps the entry it was sent from. */
+/**
+ * Returns the id of an entry. The same notification has the same id, however often it is parked. An unreadable message keeps the id of the
+ * entry from which it was sent.
+ */
 async function toId({ route, key, messageId, replay }: Parked): Promise<string> {
   if (key === undefined && replay !== undefined && IS_ID.test(replay.entry)) return replay.entry
   return (await sha1(`${route} ${key ?? `message ${messageId}`}`)).slice(0, ID_DIGITS)
 }
 
-/** Longest text (characters) that the list shows of an attribute, which a foreign event may make endless. The message has it whole. */
+/**
+ * Maximum characters that the list shows of an attribute. A foreign event may have attributes of any length; the message contains them in
+ * full.
+ */
 const MAX_SHOWN = 500
 const toShown = (text: string | undefined): string | null => text?.slice(0, MAX_SHOWN) ?? null
 
@@ -197,11 +206,14 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
   ])
 }
 
-/** A message group of a queue, or a lane of a route without one, as lists of lanes are named. */
+/** Returns the name of a lane's list: for a message group of a queue, or for a lane of a route without a queue. */
 const toLane = async (queue: string, group: string): Promise<string> =>
   (await sha1(`${queue} ${group}`)).slice(0, ID_DIGITS)
 
-/** From when on it comes too late, counted as its handler counts it: by its route, or as a call. Null for what never does. */
+/**
+ * Returns the time from which the notification is stale, computed as its handler does: from its route, or as a call. Returns null if it
+ * never is.
+ */
 function toStaleAt({ notification, maxAgeMs }: Parked): string | null {
   if (notification === undefined) return null
   const usual = parseEventType(notification.type)?.subType === 'call' ? CALL_LIMITS.maxAgeMs : undefined
@@ -209,7 +221,7 @@ function toStaleAt({ notification, maxAgeMs }: Parked): string | null {
   return limitMs === undefined ? null : toTime(limitMs - ageMs(notification, 0))
 }
 
-/** The message as SQS takes it again; one that could not be read as it came. */
+/** Returns the message in the form that SQS accepts. An unreadable message is returned as it was received. */
 async function toBody({ notification, body = '', contentEncoding }: Parked) {
   if (notification === undefined) return { body, contentEncoding, bytes: toBytes(body).length }
   return {
@@ -219,7 +231,7 @@ async function toBody({ notification, body = '', contentEncoding }: Parked) {
   }
 }
 
-/** ISO 8601 in UTC; null for what is no time. */
+/** Returns a time as ISO 8601 in UTC, or null for an invalid time. */
 function toTime(time: string | number | undefined): string | null {
   const ms = typeof time === 'number' ? time : Date.parse(time ?? '')
   return Number.isNaN(ms) ? null : new Date(ms).toISOString()
