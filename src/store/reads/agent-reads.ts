@@ -3,20 +3,20 @@ import { sourceOf, isNewer, msOf, parseDocument, parseEntries, SEPARATOR, toName
 import type { Agent, AgentDetail, AgentsPage, AgentState, Call } from '../../answers/index.ts'
 import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './latest-reads.ts'
 
-/** Which agents are asked for. An agent fits by one of its states. */
+/** A filter of agents. An agent matches if one of its states does. */
 export type AgentFilter = PageRequest & {
   readonly campaign?: string | undefined
   readonly status?: string | undefined
-  /** Whether the state, or the call, may have changed unheard. */
+  /** Only agents whose state or call may have changed unheard; false: only other agents. */
   readonly unsure?: boolean | undefined
-  /** Counts also where nothing is filtered. */
+  /** Return counts even without a filter. */
   readonly counts?: boolean | undefined
 }
 
-/** The rank of a stale call, as its effect has it. */
+/** The rank of a stale call, as in its effect. */
 const STALE = '0'
 
-/** A page of agents by reference, each with its states and its current call. Where something is filtered or counted, all are read. */
+/** Reads a page of agents by reference, each with its states and its current call. With a filter or counts, reads all agents. */
 export async function readAgents(options: ReadOptions, filter: AgentFilter = {}): Promise<AgentsPage> {
   const { upstash, prefix } = options
   const { cursor, limit: asked, campaign, status, unsure, counts: isCounted = false } = filter
@@ -49,13 +49,13 @@ export async function readAgents(options: ReadOptions, filter: AgentFilter = {})
   }
 }
 
-/** The references of all agents, in the order of their names in keys. */
+/** Reads the references of all agents, in the order of their names in keys. */
 export async function readAllNames(options: ReadOptions): Promise<Named[]> {
   const [all] = await options.upstash.readAll([['ZRANGE', `${options.prefix}agents`, '0', '-1']])
   return readReferences(options, toTexts(all))
 }
 
-/** All agents, in the order of their names in keys. */
+/** Reads all agents, in the order of their names in keys. */
 export async function readAllAgents(options: ReadOptions): Promise<{ names: Named[]; agents: Agent[] }> {
   const names = await readAllNames(options)
   return { names, agents: await readNamed(options, names) }
@@ -71,7 +71,7 @@ async function readNamed(options: ReadOptions, names: readonly Named[]): Promise
   return names.map(({ ref }, index) => toAgent(options, ref, parseDocument(texts[index]), marks))
 }
 
-/** One agent with its latest calls and stats; null when nothing is known of it. */
+/** Reads an agent with its latest calls and stats. Returns null for an unknown agent. */
 export async function readAgent(options: ReadOptions, ref: string): Promise<AgentDetail | null> {
   const { upstash, prefix } = options
   const name = await toName(ref)
@@ -96,7 +96,7 @@ function toCall(entry: string): Call {
   return { ...call, stale: rank === STALE }
 }
 
-/** The states in an agent's document. `own`: the name of each there. */
+/** Returns the states in an agent's document. `own` is the name of each state there. */
 export const toStates = (fields: ReadonlyMap<string, string>) =>
   [...fields]
     .filter(([field]) => field.startsWith('s:'))
@@ -133,10 +133,10 @@ export function toAgent(
   return { ref, states, call, call_unsure: judged === 'doubt' || gaps.coverCall(fields.get('call_stamp') ?? '') }
 }
 
-/** A state of the agent in one campaign. */
+/** The state of an agent in one campaign. */
 export type HeldState = { readonly stamp: string; readonly status: string; readonly campaign: string }
 
-/** The last call in an agent's document. */
+/** The last call in an agent's document, and the facts that decide whether it has ended. */
 export type CallFacts = {
   readonly fields: ReadonlyMap<string, string>
   readonly states: readonly HeldState[]
@@ -146,13 +146,13 @@ export type CallFacts = {
 
 type Turn = { readonly kind: 'busy' | 'wrapup' | 'none'; readonly campaign: string; readonly stamp: string }
 
-/** As in the script: so many turns are kept. */
+/** The number of turns that the script keeps (`MAX_TURNS` in `lua/agents.lua`). */
 const MAX_TURNS = 24
 
-/** A `busy` so close (ms) to a call, before it or after it, accompanies it: they may come by different transports. */
+/** A `busy` this close (ms) before or after a call belongs to it: the two may arrive by different transports. */
 const ACCOMPANIES_MS = 10_000
 
-/** Two transports do not keep one order; what is as close (ms) as this after a call of another one may be from before it. */
+/** Two transports have no common order. A status this close (ms) after a call of another transport may be older than the call. */
 const CROSSING_MS = 500
 
 const NOT_LOGGED_IN = new Set(['offline', 'logging_out', 'logging_in'])
@@ -160,10 +160,10 @@ const NOT_LOGGED_IN = new Set(['offline', 'logging_out', 'logging_in'])
 const ENDS = new Set(['available', 'wrapup', ...NOT_LOGGED_IN])
 
 /**
- * Tells whether the agent still has the last call: `over`, `doubt` (something may have ended it: the call stays, flagged) or `open`.
+ * Decides whether the agent still has the last call: `over`, `doubt` (something may have ended it: the call stays, flagged) or `open`.
  *
- * A call names no campaign, and an agent may be in several: the call's is the one in which the agent became `busy` with it, and only
- * a state of that one ends it. Pure, so that the order in which the facts were written does not matter.
+ * A call does not name its campaign, and an agent may be in several. The call belongs to the campaign in which the agent became `busy` with
+ * it, and only a state of that campaign ends it. The function is pure, so the order in which the facts were written does not matter.
  */
 export function judgeCall(facts: CallFacts): 'over' | 'doubt' | 'open' {
   const { fields, nowMs, limitMs } = facts
@@ -174,20 +174,20 @@ export function judgeCall(facts: CallFacts): 'over' | 'doubt' | 'open' {
   return typeof end === 'object' ? 'over' : by === 'doubt' ? 'doubt' : end
 }
 
-/** When the agent left the last call (unix ms; undefined where it is only known that it has), and the call's campaign where that is known. */
+/** When the agent left the last call (Unix ms; undefined if only the fact is known), and the campaign of the call if it is known. */
 export type CallEnd = { readonly leftMs: number | undefined; readonly campaign: string | undefined }
 
-/** What the states of an agent tell of its last call, which need not be one that is shown. */
+/** Derives from the states of an agent whether, and when, its last call ended. The call may be one that is not shown. */
 export function findEnd({ fields, states }: Pick<CallFacts, 'fields' | 'states'>): CallEnd | 'doubt' | 'open' {
   const call = fields.get('call_stamp') ?? ''
   const isOwn = ({ stamp }: { readonly stamp: string }) => sourceOf(stamp) === sourceOf(call)
   const turns = toTurns(fields.get('turns') ?? '').filter(isOwn)
   const after = turns.filter(({ stamp }) => isAfter(stamp, call))
   const ends = after.filter(({ kind }) => kind !== 'busy')
-  // More turns than are kept since the call: its end is among those that were dropped.
+  // There have been more turns since the call than are kept: its end is among the dropped turns.
   if (after.length >= MAX_TURNS) return { leftMs: undefined, campaign: undefined }
   const campaign = fields.get('call_campaign') || inferCampaign(turns, states.filter(isOwn), call)
-  // A dialler before 1.3.0 names no campaign in a status either.
+  // Diallers before 1.3.0 name no campaign in a status either.
   const own = ends.find((end) => end.campaign === '' || end.campaign === campaign)
   if (own !== undefined) return { leftMs: msOf(own.stamp), campaign: own.campaign }
   if (campaign !== undefined || ends.length === 0) return 'open'
@@ -195,12 +195,12 @@ export function findEnd({ fields, states }: Pick<CallFacts, 'fields' | 'states'>
   return { leftMs: Math.max(...ends.map(({ stamp }) => msOf(stamp))), campaign }
 }
 
-/** Whether the agent may have the call in the campaign of this state. */
+/** Returns whether the agent may have the call in the campaign of this state. */
 function mayHold({ stamp, status }: HeldState, call: string): boolean {
   return isAfter(stamp, call) ? !ENDS.has(status) : !NOT_LOGGED_IN.has(status)
 }
 
-/** The campaign in which the agent became busy with the call; undefined when nothing tells. */
+/** Infers the campaign in which the agent became busy with the call. Returns undefined if it cannot be inferred. */
 function inferCampaign(turns: readonly Turn[], states: readonly HeldState[], call: string): string | undefined {
   const callMs = msOf(call)
   const distance = ({ stamp }: Turn) => Math.abs(msOf(stamp) - callMs)
@@ -213,9 +213,9 @@ function inferCampaign(turns: readonly Turn[], states: readonly HeldState[], cal
   const [nearest] = busy
     .filter((one) => distance(one) <= ACCOMPANIES_MS && (isAfter(one.stamp, call) || !isOverBefore(one)))
     .toSorted((a, b) => distance(a) - distance(b))
-  // Else the first that was heard after it; a `wrapup` comes after a call only, so its `busy` was lost.
+  // Otherwise the first turn after the call. A `wrapup` always follows a call, so its `busy` was lost.
   const later = nearest ?? turns.find(({ kind, stamp }) => kind !== 'none' && isAfter(stamp, call))
-  // Else the one in which the agent was busy already, and still is: a call that was transferred, or one that nobody waited for.
+  // Otherwise the campaign in which the agent was already busy, and still is: the call was transferred, or nobody waited for it.
   return (later ?? states.find(({ status, stamp }) => status === 'busy' && !isAfter(stamp, call)))?.campaign
 }
 

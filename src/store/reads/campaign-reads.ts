@@ -15,7 +15,7 @@ export const toCampaign = (of: Of, ref: string, fields: ReadonlyMap<string, stri
   unsure: gaps.coverState(fields.get('stamp') ?? '', `${of}s-status`),
 })
 
-/** A page of campaigns by reference, with what happens in them today. */
+/** Reads a page of campaigns by reference, with their figures of today. */
 export async function readCampaigns(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<CampaignsPage> {
   const { upstash, prefix, timeZone, now } = options
   const names = await readNames(options, `${prefix}campaigns`, cursor, clampLimit(limit))
@@ -42,7 +42,7 @@ export async function readCampaigns(options: ReadOptions, { cursor, limit }: Pag
   return { items, next: names.next }
 }
 
-/** All diallers. */
+/** Reads all diallers. */
 export async function readDialers(options: ReadOptions): Promise<Campaign[]> {
   const { upstash, prefix } = options
   const [reply] = await upstash.readAll([['ZRANGE', `${prefix}dialers`, '0', '-1']])
@@ -58,7 +58,7 @@ async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readon
   return refs.map(({ ref }, index) => toCampaign(of, ref, parseDocument(texts[index]), marks))
 }
 
-/** One campaign with history, stats, today's figures and counters; null when nothing is known of it. */
+/** Reads a campaign with its history, stats, today's figures and counts. Returns null for an unknown campaign. */
 export async function readCampaign(options: ReadOptions, ref: string): Promise<CampaignDetail | null> {
   const { upstash, prefix } = options
   const name = await toName(ref)
@@ -87,19 +87,19 @@ export async function readCampaign(options: ReadOptions, ref: string): Promise<C
   }
 }
 
-/** Who will be dialled next in a campaign; null when the dialler has sent nothing lately. */
+/** Reads the contacts that will be dialled next in a campaign. Returns null if the dialler has sent no list recently. */
 export async function readPreview(options: ReadOptions, ref: string): Promise<Preview | null> {
   const { upstash, prefix } = options
   const [document] = await upstash.readTexts([`${prefix}preview:${await toName(ref)}`])
   const fields = parseDocument(document)
   const id = fields.get('id')
   if (id === undefined) return null
-  // Its parts are gone when a newer one has just come, or when it has run out.
+  // The parts are missing if a newer list has just arrived, or if the list has expired.
   const [text = null] = await readParts(options, 'preview', [{ id, parts: Number(fields.get('parts')) }])
   return text === null ? null : { at: fields.get('at') ?? '', callees: JSON.parse(text) as Callee[] }
 }
 
-/** The states of an agent in its campaigns, or the one of a campaign; none that was not heard. */
+/** Reads the states of an agent in its campaigns, or the state of a campaign. Returns none if no state was heard. */
 export async function readPresentStates(
   options: ReadOptions,
   of: 'agents' | 'campaigns',
@@ -118,13 +118,13 @@ export async function readPresentStates(
   return [{ source, campaign_ref: null, status, since, unsure }]
 }
 
-/** A state that an agent or a campaign has now. */
+/** The current state of an agent or a campaign. */
 export type PresentState = {
   readonly source: string
-  /** Of an agent; null of a campaign. */
+  /** The campaign of an agent's state; null for a campaign's own state. */
   readonly campaign_ref: string | null
   readonly status: string
-  /** When it was first heard. ISO 8601. */
+  /** When this state was first heard. ISO 8601. */
   readonly since: string
   readonly unsure: boolean
 }

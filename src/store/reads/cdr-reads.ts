@@ -7,29 +7,29 @@ import { parseCdrEntry } from '../cdr-record.ts'
 import type { CdrDetail, CdrRecord, CdrsPage } from '../../answers/index.ts'
 
 export type CdrQuery = {
-  /** `dialed_at`, unix ms, both included. */
+  /** `dialed_at`, Unix ms, both inclusive. */
   readonly fromMs?: number | undefined
   readonly toMs?: number | undefined
   readonly campaign?: string | undefined
   readonly agent?: string | undefined
   readonly contact?: string | undefined
-  /** The subscriber's or the dialled number. */
+  /** The subscriber's number or the dialled number. */
   readonly number?: string | undefined
   readonly endReason?: string | undefined
-  /** Only those that were written until then (unix ms): later ones are not meant. */
+  /** Only CDRs written up to this time (Unix ms). */
   readonly keptUntilMs?: number | undefined
 }
 
 export type CdrFilter = PageRequest & CdrQuery
 
-/** CDRs by filter, newest first by `dialed_at`. */
+/** Reads a page of CDRs that match a filter, newest first by `dialed_at`. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<CdrsPage> {
   const places = readPlaces(options, filter, toPlace(filter.cursor))
   const readRecords = (found: readonly Place[]) => readCdrRecords(options, found)
   return readPage<CdrRecord>(places, { limit: filter.limit, readRecords, fits: toPredicate(filter) })
 }
 
-/** One CDR with its revisions; null when there is none, or it has run out. */
+/** Reads a CDR with its revisions. Returns null if it does not exist or has expired. */
 export async function readCdr(options: ReadOptions, id: string): Promise<CdrDetail | null> {
   const { upstash, prefix } = options
   const [text] = await upstash.readTexts([`${prefix}cdr:${await toName(id)}`])
@@ -45,7 +45,7 @@ export async function readCdr(options: ReadOptions, id: string): Promise<CdrDeta
   }
 }
 
-/** A CDR and its revisions, unless it has run out. */
+/** Parses a CDR and its revisions. Returns undefined if it has expired. */
 function toKept(options: ReadOptions, text: unknown) {
   const [first, ...revisions] = parseEntries(text)
   if (first === undefined) return undefined
@@ -59,7 +59,7 @@ async function readCdrRecords(options: ReadOptions, places: readonly Place[]): P
   return (await readListed(options, places)).map((listed) => listed?.record)
 }
 
-/** The records at these places, each with the event that brought it, and when it was written. */
+/** Reads the records at these places, each with its event and the time at which it was written. */
 async function readListed(options: ReadOptions, places: readonly Place[]) {
   const { upstash, prefix } = options
   const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}cdr:${id}`))
@@ -67,20 +67,20 @@ async function readListed(options: ReadOptions, places: readonly Place[]) {
     const kept = toKept(options, texts[index])
     if (kept === undefined) return undefined
     const [{ record, event, keptMs }, ...revisions] = kept
-    // A revision may be listed elsewhere. One from the future, by a clock that is wrong, is listed under when it was written.
+    // A revision may be listed elsewhere. A CDR from the future, due to a wrong clock, is listed under the time at which it was written.
     const listedMs = Date.parse(record.dialed_at)
     if (listedMs !== ms && listedMs < ms + DAY_MS / 2) return undefined
     return { ms, event, keptMs, record: { id, ...record, revised: revisions.length > 0 } }
   })
 }
 
-/** CDRs that are looked at for a replay at once: those of one moment together, of which one step takes no more than so many. */
+/** CDRs that a replay finds in one step. CDRs of the same moment stay together; one step takes at most MAX_AT_ONCE of them. */
 const FOUND_AT_ONCE = 500
 const MOST_AT_ONCE = 5_000
 
 /**
- * The ids of the next CDRs that fit, oldest first, behind a place; '' is the beginning, null the end. A dialler tells the second in which it dialled:
- * those of one second are in the order in which they came.
+ * Finds the ids of the next CDRs that match, oldest first, after a place; '' is the beginning, null the end. A dialler reports the second
+ * in which it dialled, so CDRs of one second are returned in order of arrival.
  */
 export async function findCdrs(
   options: ReadOptions,
@@ -106,10 +106,10 @@ export async function findCdrs(
   return { ids, place: next }
 }
 
-/** CDRs that are looked at for a plan. */
+/** Maximum number of CDRs that a plan examines. */
 const MAX_SCANNED = 20_000
 
-/** How many CDRs fit, as `findCdrs` finds them. `complete`: false when there are more than were looked at. */
+/** Counts the CDRs that match, as `findCdrs` finds them. `complete` is false if there are more than it has examined. */
 export async function countCdrs(
   options: ReadOptions,
   query: CdrQuery,
@@ -134,11 +134,11 @@ export async function countCdrs(
   return { total, complete: true }
 }
 
-/** When an event came, and which it was of those that came then. */
+/** Returns a text that orders events by time of receipt, then by sequence. */
 const orderOf = (listed: { readonly event: Notification } | undefined): string =>
   listed === undefined ? '' : `${listed.event.time} ${listed.event.sequence}`
 
-/** CDRs as the relay sent them: their bytes and ids, in lanes of their route. Those that are kept no longer are left out. */
+/** Returns CDRs as the relay sent them, with their bytes and ids, in lanes of their route. Leaves out expired CDRs. */
 export async function readCdrMessages(
   options: ReadOptions,
   ids: readonly string[],
@@ -155,7 +155,7 @@ export async function readCdrMessages(
   return (await Promise.all(messages)).flat()
 }
 
-/** Also of what an index was read by: a revision may have another campaign than the record had. */
+/** Includes the filters that selected the index entries, since a revision may have another campaign than the record had. */
 function toPredicate({ campaign, agent, contact, number, endReason }: CdrQuery): (record: CdrRecord) => boolean {
   return (record) =>
     (campaign === undefined || record.campaign_ref === campaign) &&
@@ -165,12 +165,12 @@ function toPredicate({ campaign, agent, contact, number, endReason }: CdrQuery):
     (endReason === undefined || record.end_reason === endReason)
 }
 
-/** Quarters of an hour whose indexes are asked for in one request. */
+/** Quarters of an hour whose indexes are read in one request. */
 const AT_ONCE = 48
 
 /**
- * The places of CDRs, newest first or oldest first, behind a place where one is given: by the term of the filter that few CDRs have, else by time. What a
- * revision no longer says may still be found: the rest of the filter is applied to the records.
+ * Yields the places of CDRs, newest or oldest first, after a place if one is given. Uses the most selective term of the filter, otherwise
+ * the time. It may yield a CDR whose latest revision no longer matches; the filter is applied to the records afterwards.
  */
 async function* readPlaces(
   options: ReadOptions,
@@ -190,7 +190,7 @@ async function* readPlaces(
     .filter((quarter) => quarter * QUARTER_MS <= toMs && (quarter + 1) * QUARTER_MS > fromMs)
     .toSorted((a, b) => (isOldestFirst ? a - b : b - a))
   for (let from = 0; from < quarters.length;) {
-    // The first of them is often enough.
+    // The first request reads few, because the first quarter is often enough.
     const some = quarters.slice(from, from + (from === 0 ? 2 : AT_ONCE))
     from += some.length
     const replies = await upstash.readAll(some.map((quarter) => ['HMGET', `${prefix}cdrs:${quarter}`, ...fields]))
@@ -218,10 +218,10 @@ async function fieldsOf({ number, contact, agent, campaign }: CdrQuery) {
   return { fields: fieldsOfTime(campaign === undefined ? undefined : await toName(campaign)), term: undefined }
 }
 
-/** The fields of an index that may hold entries of a term, the coarsest first. */
+/** Returns the fields of an index that may hold entries of a term, the coarsest first. */
 export const fieldsOfTerm = (term: string): string[] => [1, 2, 3].map((length) => `h${term.slice(0, length)}`)
 
-/** The fields of an index that hold all its entries, or all of a campaign, by its name in keys. */
+/** Returns the fields of an index that hold all its entries, or all entries of a campaign (by its name in keys). */
 export function fieldsOfTime(campaign?: string): string[] {
   const [kind, of] = campaign === undefined ? ['t', ''] : ['c', `|${campaign}`]
   const minutes = Array.from({ length: QUARTER_MS / 60_000 }, (_, minute) => `${kind}${minute}`)
@@ -233,7 +233,7 @@ const OFFSET_LENGTH = 4
 
 const CHECK_LENGTH = 2
 
-/** The CDRs in a field of an index, by when they were dialled; those of one term where it is given. */
+/** Parses a field of an index and yields the places of CDRs by `dialed_at`; only CDRs of the term, if one is given. */
 export function* parsePlaces(text: string, quarter: number, term?: string): Generator<Place> {
   const check = term?.slice(-CHECK_LENGTH)
   const length = ID_LENGTH + OFFSET_LENGTH + (check === undefined ? 0 : CHECK_LENGTH)

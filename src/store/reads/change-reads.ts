@@ -3,17 +3,17 @@ import { StoreError } from '../store-errors.ts'
 import { toMap, type ReadOptions } from './list-pages.ts'
 
 export type ChangesFilter = {
-  /** The `cursor` of a former answer. Absent: only the present cursor is asked for. */
+  /** The `cursor` of an earlier answer. Absent: only the current cursor is returned. */
   readonly after?: string | undefined
   /** `agents` or `agents/status`. */
   readonly type?: string | undefined
   readonly reference?: string | undefined
 }
 
-/** The changes that one commit made, in order. Its cursor is the place behind it. */
+/** The changes of one commit, in order. Its cursor is the place after it. */
 export type Commit = { readonly cursor: string; readonly changes: readonly Change[] }
 
-/** Commits behind a cursor. As in `ChangesPage`, `more` says that there are more, and `reset` that there is no telling what changed. */
+/** Commits after a cursor. As in `ChangesPage`, `more` means that there are more, and `reset` that the changes cannot be determined. */
 export type CommitsPage = {
   readonly commits: readonly Commit[]
   readonly cursor: string
@@ -21,7 +21,7 @@ export type CommitsPage = {
   readonly reset: boolean
 }
 
-/** Commits that are read at once, each with up to 16 kB of changes; fewer where the reply would be too large. */
+/** Commits read in one request, each with up to 16 kB of changes; fewer if the reply would be too large. */
 const COMMITS = 100
 /** The cursor of a stream without entries. */
 const BEGINNING = '0-0'
@@ -29,8 +29,8 @@ const BEGINNING = '0-0'
 type Entry = readonly [id: string, fields: readonly string[]]
 
 /**
- * The commits behind a cursor, in order. A cursor is the id of an entry of the stream, and is read with those behind it: where it is gone, entries
- * behind it may be gone as well.
+ * Reads the commits after a cursor, in order. A cursor is the id of an entry of the stream, and is read together with the entries after it.
+ * If it no longer exists, entries after it may be missing as well.
  */
 export async function readCommits(options: ReadOptions, after: string): Promise<CommitsPage> {
   if (!/^\d{1,15}-\d{1,19}$/.test(after))
@@ -46,7 +46,7 @@ export async function readCommits(options: ReadOptions, after: string): Promise<
   return { commits, cursor: commits.at(-1)?.cursor ?? after, more: isCut, reset: false }
 }
 
-/** What changed behind a cursor, in order; without one, the present end. */
+/** Reads the changes after a cursor, in order. Without a cursor, returns the current end of the stream. */
 export async function readChanges(
   options: ReadOptions,
   { after, type, reference }: ChangesFilter = {},
@@ -65,7 +65,7 @@ async function readEnd({ upstash, prefix }: ReadOptions): Promise<string> {
   return end?.[0] ?? BEGINNING
 }
 
-/** `agents` is each of its kinds. */
+/** Returns whether a kind matches. A type, such as `agents`, matches each of its kinds. */
 const isOf = (kind: string, type: string): boolean => kind === type || kind.startsWith(`${type}/`)
 
 async function readEntries(
@@ -86,7 +86,7 @@ async function readEntries(
 
 type KeptChange = { readonly kind: string; readonly ref: string; readonly late?: boolean } & Partial<Change>
 
-/** The changes of a commit; undefined where there were too many to be listed. */
+/** Returns the changes of a commit, or undefined if there were too many to list. */
 function toCommit([id, fields]: Entry): Commit | undefined {
   const json = toMap(fields).get('changes')
   if (json === undefined) return undefined

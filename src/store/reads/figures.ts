@@ -1,40 +1,40 @@
 import { DAY_MS, QUARTER_MS, parseEntries, SEPARATOR } from '../document.ts'
 import type { Figures, HourCount, Today } from '../../answers/index.ts'
 
-/** Which calls count as abandoned, and of how many. */
+/** The rule by which calls count as abandoned. */
 export type AbandonRule = {
-  /** The end reasons of CDRs without an extension. */
+  /** The end reasons that count, in CDRs without an extension. */
   readonly reasons: readonly string[]
-  /** `answered`: of those and the answered ones. `cdrs`: of all. */
+  /** The denominator of the rate. `answered`: abandoned and answered calls. `cdrs`: all CDRs. */
   readonly of: 'answered' | 'cdrs'
-  /** A rate above it is too high: 0.03. */
+  /** The highest acceptable rate, such as 0.03. */
   readonly threshold: number
 }
 
-/** Counts and sums of a campaign's CDRs in a quarter of an hour of `dialed_at`, as `lua/cdrs.lua` keeps them. */
+/** Counts and sums of a campaign's CDRs in one quarter of an hour of `dialed_at`. `lua/cdrs.lua` writes them. */
 export type Quarter = {
-  /** Its beginning, unix ms. */
+  /** The beginning of the quarter, Unix ms. */
   readonly startMs: number
-  /** How many had an agent and a `call_time` above 0, and their times in all, s. */
+  /** The number of CDRs with an agent and a `call_time` above 0, and the sums of their times in seconds. */
   readonly answered: number
   readonly talk: number
   readonly hold: number
-  /** End reason → how many. */
+  /** The number of CDRs by end reason. */
   readonly reasons: ReadonlyMap<string, number>
-  /** The same of those that name no agent. */
+  /** The number of CDRs without an agent by end reason. */
   readonly withoutAgent: ReadonlyMap<string, number>
 }
 
-/** The document of a campaign, by its name in keys, and a day (UTC, counted from 1970). */
+/** Returns the key of the document of a campaign (by its name in keys) and a day (UTC, counted from 1970). */
 export const figuresKey = (prefix: string, name: string, day: number): string => `${prefix}figures:${name}:${day}`
 
-/** The days (UTC, counted from 1970) from that moment until a day from now: a dialler's clock may be ahead. */
+/** Returns the days (UTC, counted from 1970) from a moment until tomorrow, since a dialler's clock may be ahead. */
 export function daysSince(fromMs: number, nowMs: number): number[] {
   const first = Math.floor(fromMs / DAY_MS)
   return Array.from({ length: Math.floor(nowMs / DAY_MS) + 2 - first }, (_, index) => first + index)
 }
 
-/** The quarters in the documents of these days. */
+/** Reads the quarters in the documents of these days. */
 export function readQuarters(days: readonly number[], documents: readonly unknown[]): Quarter[] {
   return days.flatMap((day, index) =>
     [...parseDocument(documents[index])].flatMap(([field, value]) => {
@@ -61,7 +61,7 @@ function toCounts(list: string | undefined): Map<string, number> {
   return new Map(texts.flatMap((text, at) => (at % 2 === 0 ? [[text, Number(texts[at + 1])] as const] : [])))
 }
 
-/** How many CDRs there were of each end reason in each hour from that of `sinceMs` on. */
+/** Counts the CDRs of each hour by end reason, from the hour of `sinceMs` on. */
 export function toHourCounts(quarters: readonly Quarter[], sinceMs: number): HourCount[] {
   const counts = new Map<string, HourCount>()
   const first = toHour(sinceMs)
@@ -78,10 +78,10 @@ export function toHourCounts(quarters: readonly Quarter[], sinceMs: number): Hou
 
 const toHour = (ms: number): string => `${new Date(ms).toISOString().slice(0, 13)}:00:00Z`
 
-/** From when until when, unix ms. */
+/** A time span in Unix ms; `toMs` is exclusive. */
 export type Span = { readonly fromMs: number; readonly toMs: number }
 
-/** The day that it is in a time zone. @param timeZone as in the IANA database. @throws RangeError when it is not known */
+/** Returns the current day in a time zone. @param timeZone from the IANA database. @throws RangeError for an unknown time zone */
 export function dayOf(timeZone: string, nowMs: number): Span {
   const format = new Intl.DateTimeFormat('en', {
     timeZone,
@@ -100,7 +100,7 @@ export function dayOf(timeZone: string, nowMs: number): Span {
     )
     return { day: Date.UTC(year, month - 1, rest[0]), ms: Date.UTC(year, month - 1, ...rest) }
   }
-  // The offset from UTC changes where clocks are put forward or back, so it is looked up again at the moment found.
+  // The offset from UTC changes at a clock change, so the offset is computed again at the moment found.
   const toMoment = (local: number) => {
     const guess = local - (localOf(local).ms - local)
     return local - (localOf(guess).ms - guess)
@@ -112,7 +112,7 @@ export function dayOf(timeZone: string, nowMs: number): Span {
 const within = (quarters: readonly Quarter[], { fromMs, toMs }: Span): Quarter[] =>
   quarters.filter(({ startMs }) => startMs >= fromMs && startMs < toMs)
 
-/** End reason → how many, in all these quarters. */
+/** Sums the number of CDRs by end reason over these quarters. */
 function addUp(quarters: readonly Quarter[], of: 'reasons' | 'withoutAgent'): Map<string, number> {
   const counts = new Map<string, number>()
   for (const quarter of quarters)
@@ -120,7 +120,7 @@ function addUp(quarters: readonly Quarter[], of: 'reasons' | 'withoutAgent'): Ma
   return counts
 }
 
-/** Counts and averages of the quarters within a span. */
+/** Computes counts and averages of the quarters within a span. */
 export function toToday(quarters: readonly Quarter[], span: Span): Today {
   const own = within(quarters, span)
   const reasons = addUp(own, 'reasons')
@@ -137,7 +137,7 @@ export function toToday(quarters: readonly Quarter[], span: Span): Today {
   }
 }
 
-/** The same with the abandon rate. */
+/** Computes the same with the abandon rate. */
 export function toFigures(quarters: readonly Quarter[], span: Span, { reasons, of }: AbandonRule): Figures {
   const figures = toToday(quarters, span)
   const withoutAgent = addUp(within(quarters, span), 'withoutAgent')

@@ -2,19 +2,25 @@ import type { OtherRecord, OtherPage, Kind, KindValue, Stats, StatsPoint } from 
 import { readParts, toPlace, readPage, readByTime, type Place, type PageRequest, afterSeparator, type ReadOptions, toTexts } from './list-pages.ts'
 import { isNewer, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 
-/** Tells which state is from before a gap of PubSub, and so may have changed unheard. */
+/** Decides which states are older than a Pub/Sub gap, and may therefore have changed unheard. */
 export type GapMarks = {
-  /** A state with this stamp, which the given route feeds. A state that came by a list is never unsure: a list loses nothing. */
+  /**
+   * Returns whether a gap covers a state with this stamp, which arrived through this route. A state that came by a list is never unsure,
+   * because lists lose nothing.
+   */
   coverState: (stamp: string, route: string) => boolean
-  /** A current call with this stamp. That it ended is told by PubSub too, however it came itself. */
+  /** Returns whether a gap covers a current call with this stamp. Pub/Sub reports the end of a call, whichever way the call itself came. */
   coverCall: (stamp: string) => boolean
 }
 
-/** The document of the greatest gap of each source: its key without the prefix. */
+/** The key, without its prefix, of the document with the latest gap of each source. */
 export const GAPS = 'gap_latest'
 export const gapsKey = (prefix: string): string => prefix + GAPS
 
-/** Of the document under `gapsKey`: by source, or by source and route where only that was given up: `sequence|unix ms`. */
+/**
+ * Parses the document under `gapsKey`. Its fields are sources, or source and route if only that route lost notifications; its values are
+ * `sequence|unix ms`.
+ */
 export function toGapMarks(text: unknown): GapMarks {
   const latest = parseDocument(text)
   const isBefore = (stamp: string, fields: (source: string) => string[]) => {
@@ -31,14 +37,18 @@ export function toGapMarks(text: unknown): GapMarks {
   }
 }
 
-/** As many points as a series has at most; the list of them may be twice as long before it is cut. */
+/** Maximum number of points in a series. The stored list may be twice as long before it is trimmed. */
 const MAX_POINTS = 120
 
-/** The document of the latest values of each series. */
+/** Returns the key of the document with the latest values of each series. */
 export const statsKey = (prefix: string, of: 'agent' | 'campaign', name: string): string =>
   `${prefix}${of}_stats:${name}`
 
-/** The stats of each source and campaign, with their series: one request more where there are any. @param text of the document under `statsKey` */
+/**
+ * Reads the stats of each source and campaign, with their series. Sends one more request if there are any.
+ *
+ * @param text of the document under `statsKey`
+ */
 export async function readStats(
   { upstash, prefix }: ReadOptions,
   of: 'agent' | 'campaign',
@@ -71,7 +81,7 @@ function toPoint(text: string): StatsPoint {
   return { at, values: JSON.parse(values) as Record<string, number>, reset: reset === '1' }
 }
 
-/** The latest values of a reference of any kind; null when there is none. */
+/** Reads the latest values of a reference, of any kind. Returns null if there are none. */
 export async function readKind(
   { upstash, prefix }: ReadOptions,
   type: string,
@@ -99,7 +109,7 @@ export async function readKind(
 
 type StoredOther = Omit<OtherRecord, 'text' | 'base64'> & { readonly parts: number; readonly form: 'text' | 'base64' }
 
-/** The latest notifications without a route of their own, newest first, and how many there were of each type. */
+/** Reads a page of notifications without a route, newest first, and their number by type. */
 export async function readOther(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<OtherPage> {
   const { upstash, prefix } = options
   const readRecords = (found: readonly Place[]) => readStored(options, found)
@@ -124,7 +134,7 @@ export async function readOther(options: ReadOptions, { cursor, limit }: PageReq
 
 async function readStored({ upstash, prefix }: ReadOptions, places: readonly Place[]): Promise<(StoredOther | undefined)[]> {
   const values = await upstash.readTexts(places.map(({ id }) => `${prefix}other_record:${id}`))
-  // Before the separator is how many parts there are.
+  // The value begins with the number of its parts, before the separator.
   return values.map((value) =>
     value === null
       ? undefined

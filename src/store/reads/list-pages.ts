@@ -3,7 +3,7 @@ import { fromBase64, toBase64, toText } from '../../protocol/index.ts'
 import { StoreError } from '../store-errors.ts'
 import type { Upstash } from '../upstash.ts'
 
-/** A page of a list. `next` is an opaque cursor for the page behind it, or null at the end. */
+/** A page of a list. `next` is an opaque cursor for the next page, or null on the last page. */
 export type Page<T> = { items: T[]; next: string | null }
 
 export type PageRequest = {
@@ -12,25 +12,25 @@ export type PageRequest = {
   readonly limit?: number | undefined
 }
 
-/** What every read needs. */
+/** The options that every read needs. */
 export type ReadOptions = {
   readonly upstash: Upstash
   readonly prefix: string
   readonly now: () => number
   readonly expiries: Expiries
-  /** How long (s) a call is shown as current at most. */
+  /** How long (s) a call is shown as current if nothing reports its end. */
   readonly callLimitSeconds: number
-  /** Where a day begins: `Africa/Johannesburg`. */
+  /** The time zone in which a day begins, such as `Africa/Johannesburg`. */
   readonly timeZone: string
 }
 
-/** From when on (unix ms) something is kept. */
+/** Returns the time (Unix ms) since when a part of the read model is kept. */
 export const keptSince = ({ now, expiries }: ReadOptions, of: keyof Expiries): number => now() - expiries[of] * 1000
 
-/** The JSON in a value, behind what orders or names it. */
+/** Returns the JSON at the end of a value, after the parts that order or name it. */
 export const afterSeparator = (value: string): string => value.slice(value.lastIndexOf(SEPARATOR) + 1)
 
-/** A hash's reply, a flat list, as a map. */
+/** Converts the reply for a hash, a flat list, into a map. */
 export function toMap(reply: unknown): Map<string, string> {
   const flat = (reply ?? []) as string[]
   const map = new Map<string, string>()
@@ -41,7 +41,7 @@ export function toMap(reply: unknown): Map<string, string> {
 export const toTexts = (reply: unknown): string[] =>
   ((reply ?? []) as (string | null)[]).filter((text) => text !== null)
 
-/** Entries that begin with their time (unix ms), the newest first. */
+/** Sorts entries that begin with their time (Unix ms), newest first. */
 export function newestFirst(entries: readonly string[]): string[] {
   return entries.toSorted((a, b) => Number.parseInt(b, 10) - Number.parseInt(a, 10))
 }
@@ -52,14 +52,14 @@ const MAX_LIMIT = 500
 export const clampLimit = (limit: number | undefined): number =>
   Math.min(MAX_LIMIT, Math.max(1, Math.floor(limit ?? DEFAULT_LIMIT)))
 
-/** A cursor for the outside: opaque, but only text that tells where the page ended. */
+/** Formats a cursor for clients. It is opaque, but only says where the page ended. */
 export function formatCursor(parts: readonly (string | number)[]): string {
   return toBase64(JSON.stringify(parts)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
 }
 
 const NOT_OURS = 'the cursor was not returned by this API'
 
-/** @throws StoreError `store.cursor.invalid` */
+/** Parses a cursor. @throws StoreError `store.cursor.invalid` */
 export function parseCursor(cursor: string, length: number): (string | number)[] {
   try {
     const parts: unknown = JSON.parse(toText(fromBase64(cursor.replaceAll('-', '+').replaceAll('_', '/'))) ?? '')
@@ -69,32 +69,32 @@ export function parseCursor(cursor: string, length: number): (string | number)[]
       parts.every((part) => typeof part === 'string' || typeof part === 'number')
     if (fits) return parts
   } catch {
-    // Said below.
+    // An unreadable cursor is rejected below.
   }
   throw new StoreError('store.cursor.invalid', NOT_OURS)
 }
 
-/** A cursor of a list by time: unix ms and the id of the last one. @throws StoreError `store.cursor.invalid` */
+/** Parses the cursor of a list by time: Unix ms and id of the last item. @throws StoreError `store.cursor.invalid` */
 export function parsePlace(cursor: string): { readonly ms: number; readonly id: string } {
   const [ms, id] = parseCursor(cursor, 2)
   if (typeof ms === 'number' && Number.isFinite(ms) && typeof id === 'string') return { ms, id }
   throw new StoreError('store.cursor.invalid', NOT_OURS)
 }
 
-/** A cursor of a list by name: the name of the last one. @throws StoreError `store.cursor.invalid` */
+/** Parses the cursor of a list by name: the name of the last item. @throws StoreError `store.cursor.invalid` */
 export const parseName = (cursor: string): string => String(parseCursor(cursor, 1)[0])
 
-/** A reference, and what stands for it in keys. */
+/** A reference, and the name that stands for it in keys. */
 export type Named = { readonly ref: string; readonly name: string }
 
-/** How often each word is there. Words of a dialler may be anything, and so the name of what every object has. */
+/** Counts how often each word occurs. It uses a map, because a dialler may send any word, including names that every object has. */
 export function countBy(words: readonly string[]): Record<string, number> {
   const counts = new Map<string, number>()
   for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1)
   return Object.fromEntries(counts)
 }
 
-/** The references that these names stand for. */
+/** Reads the references for which these names stand. */
 export async function readReferences({ upstash, prefix }: ReadOptions, names: readonly string[]): Promise<Named[]> {
   const long = names.filter(isDigest)
   if (long.length === 0) return names.map((name) => ({ name, ref: name }))
@@ -103,7 +103,7 @@ export async function readReferences({ upstash, prefix }: ReadOptions, names: re
   return names.map((name) => ({ name, ref: known.get(name) ?? name }))
 }
 
-/** A page of the references in a registry, in the order of their names. */
+/** Reads a page of the references in a registry, in the order of their names. */
 export async function readNames(
   options: ReadOptions,
   key: string,
@@ -119,10 +119,10 @@ export async function readNames(
   return { items: await readReferences(options, items), next }
 }
 
-/** A value that was written in parts. */
+/** A value that is stored in parts. */
 export type PartsOf = { readonly id: string; readonly parts: number }
 
-/** Values that were written in parts, all in one round trip; null for one of which a part is gone. */
+/** Reads values that are stored in parts, all in one round trip. A value of which a part is missing is null. */
 export async function readParts(
   { upstash, prefix }: ReadOptions,
   of: 'preview' | 'other' | 'parked',
@@ -140,10 +140,10 @@ export async function readParts(
   })
 }
 
-/** How many candidates are looked at for one page, in pages: a filter on what has no index may leave few of them. */
+/** How many pages of candidates are examined for one page: few of them may match a filter that has no index. */
 const SCAN_PAGES = 10
 
-/** Where something is in a list by time. */
+/** The place of an item in a list by time. */
 export type Place = {
   /** Unix ms. */
   readonly ms: number
@@ -153,19 +153,19 @@ export type Place = {
 export type PageOf<T> = {
   /** 1 to 500. Default 100. */
   readonly limit?: number | undefined
-  /** The records at these places; undefined where there is none any more. */
+  /** Reads the records at these places. A record that no longer exists is undefined. */
   readonly readRecords: (places: readonly Place[]) => Promise<(T | undefined)[]>
-  /** Default: all do. */
+  /** Whether a record matches. Default: all do. */
   readonly fits?: (record: T) => boolean
 }
 
-/** The place behind which a page begins; undefined at the beginning. @throws StoreError `store.cursor.invalid` */
+/** Returns the place after which a page begins; undefined at the beginning. @throws StoreError `store.cursor.invalid` */
 export const toPlace = (cursor: string | undefined): Place | undefined =>
   cursor === undefined ? undefined : parsePlace(cursor)
 
 /**
- * A page of what fits, of places that come newest first. The cursor names the last place that was looked at, so that it holds while
- * new ones come in. @throws StoreError
+ * Reads a page of the records that match, from places that are sorted newest first. The cursor names the last place that was examined, so
+ * it stays valid when new items arrive. @throws StoreError
  */
 export async function readPage<T>(
   places: AsyncIterable<Place>,
@@ -174,7 +174,7 @@ export async function readPage<T>(
   const limit = clampLimit(asked)
   const items: T[] = []
   let waiting: Place[] = []
-  /** Reads the records at the places that wait; returns the place at which the page is full. */
+  /** Reads the records at the waiting places. Returns the place at which the page is full. */
   const settle = async (): Promise<Place | undefined> => {
     const found = waiting
     waiting = []
@@ -196,22 +196,19 @@ export async function readPage<T>(
 }
 
 export type Range = {
-  /** A sorted set of ids by unix ms. */
+  /** A sorted set of ids by Unix ms. */
   readonly key: string
-  /** Unix ms, both included. */
+  /** Unix ms, both inclusive. */
   readonly fromMs?: number | undefined
   readonly toMs?: number | undefined
   readonly behind?: Place | undefined
-  /** Default: the latest first. */
+  /** Default: newest first. */
   readonly isOldestFirst?: boolean
-  /** How many are asked for at once. */
+  /** How many members are read in one request. */
   readonly limit?: number | undefined
 }
 
-/**
- * The members of a sorted set, the latest first, or the oldest first. Those of the same moment are in the order of their ids, as Redis has
- * them.
- */
+/** Yields the members of a sorted set, newest or oldest first. Members of the same moment are in the order of their ids, as in Redis. */
 export async function* readByTime(upstash: Upstash, range: Range): AsyncGenerator<Place> {
   const { key, isOldestFirst = false } = range
   const limit = clampLimit(range.limit)
@@ -229,7 +226,7 @@ export async function* readByTime(upstash: Upstash, range: Range): AsyncGenerato
     yield* left
     if (entries.length < count) return
     behind = left.at(-1) ?? behind
-    // More of one moment than were asked for: all that came before were returned already, so look further.
+    // One moment has more members than were requested, and all of them were yielded already: request more.
     count = left.length === 0 ? count * 2 : limit
   }
 }

@@ -6,7 +6,7 @@ import { readAllNames, toStates, findEnd } from './agent-reads.ts'
 
 export type GapFilter = PageRequest & {
   readonly source?: string | undefined
-  /** `to`, unix ms, included. */
+  /** `to`, Unix ms, inclusive. */
   readonly sinceMs?: number | undefined
 }
 
@@ -16,18 +16,18 @@ export type MissingFilter = PageRequest & {
   readonly campaign?: string | undefined
 }
 
-/** A call whose CDR is due and has not come. */
+/** A call whose CDR is due, but has not arrived. */
 export type AwaitedCall = {
-  /** What orders its notification. */
+  /** The stamp of its notification. */
   readonly stamp: string
-  /** Its reference as it is in keys. */
+  /** Its reference in the form used in keys. */
   readonly callRef: string
-  /** Unix ms. */
+  /** When the dialler assigned the call to the agent (Unix ms). */
   readonly handedMs: number
   readonly record: Omit<MissingCdr, 'listed_at'>
 }
 
-/** The spans in which PubSub was not heard, newest first. */
+/** Reads a page of gaps, newest first. */
 export async function readGaps(
   options: ReadOptions,
   { source, sinceMs, cursor, limit }: GapFilter = {},
@@ -48,17 +48,17 @@ export async function readGaps(
   })
 }
 
-/** The relays that were ready within the last days, by their ids. There are few. */
+/** Reads the relays that were ready within the last days, sorted by id. There are few. */
 export async function readRelays({ upstash, prefix }: ReadOptions): Promise<RelayRecord[]> {
   const [text] = await upstash.readTexts([`${prefix}relays`])
   const records = [...parseDocument(text).values()].map(
-    // One of before relays said so names no lists.
+    // Notices of older relays contain no lists.
     (value): RelayRecord => ({ lists: [], ...(JSON.parse(afterSeparator(value)) as Omit<RelayRecord, 'lists'>) }),
   )
   return records.toSorted((a, b) => (a.relay < b.relay ? -1 : 1))
 }
 
-/** Calls whose CDR is missing, the latest handed over first. */
+/** Reads a page of calls without a CDR, the latest call first. */
 export async function readMissing(
   options: ReadOptions,
   { source, agent, campaign, cursor, limit }: MissingFilter = {},
@@ -83,25 +83,28 @@ export async function readMissing(
   })
 }
 
-/** How many calls are listed whose CDR is missing. */
+/** Counts the listed calls without a CDR. */
 export async function countMissing(options: ReadOptions): Promise<number> {
   const key = `${options.prefix}missing`
   const [count] = await options.upstash.readAll([['ZCOUNT', key, String(keptSince(options, 'missing')), '+inf']])
   return Number(count)
 }
 
-/** A relay says once a minute that it is ready; while none that takes a list is (ms), its CDRs wait there. */
+/**
+ * A relay reports once a minute that it is ready. If no relay that consumes a list has reported for this long (ms), the CDRs wait in the
+ * list.
+ */
 const READY_MS = 5 * 60_000
 
-/** Agents whose documents are asked for at once: they have up to 10 kB each. */
+/** Agents whose documents are read in one request. A document has up to 10 kB. */
 const AT_ONCE = 100
 
-/** Calls that one look returns at most; the next look goes on. */
+/** Maximum number of calls that one search returns; the next search finds the rest. */
 const MOST = 1_000
 
 /**
- * The calls that their agents left at least so long (ms) ago, and whose CDR has not come, though a relay takes the list of the CDRs. Reads the
- * document of every agent, unless no relay takes such a list.
+ * Finds the calls that their agents left at least `waitMs` ago and whose CDR has not arrived, although a relay consumes the list of CDRs.
+ * Reads the document of every agent, unless no relay consumes such a list.
  */
 export async function findAwaited(options: ReadOptions, waitMs: number): Promise<AwaitedCall[]> {
   const { upstash, prefix, now } = options
@@ -125,7 +128,7 @@ export async function findAwaited(options: ReadOptions, waitMs: number): Promise
           found.push({ ...one, agent })
   }
   const due = found.slice(0, MOST)
-  // What is known of the call besides is among the agent's latest calls, as a rule.
+  // The other fields of the call are usually among the agent's latest calls.
   const calls = await upstash.readTexts(due.map(({ agent }) => `${prefix}agent_calls:${agent.name}`))
   return due.map((one, index): AwaitedCall => {
     const entry = parseEntries(calls[index]).find((text) => text.split(SEPARATOR, 2)[1] === idOf(one.stamp))
@@ -157,24 +160,24 @@ type Found = {
   readonly kind: HandedBy
   readonly notedMs: number
   readonly leftMs: number | undefined
-  /** From when on (unix ms) its CDR is due. */
+  /** When its CDR is due (Unix ms). */
   readonly dueMs: number
 }
 
 const idOf = (stamp: string): string => stamp.split('|').slice(4).join('|')
 
-/** The calls of an agent that it has left, and whose CDR has not come; as `lua/missing.lua` keeps them. */
+/** Parses the calls that an agent has left and whose CDR has not arrived. `lua/missing.lua` writes them. */
 function toFound(options: ReadOptions, fields: ReadonlyMap<string, string>): Found[] {
   return parseEntries(fields.get('awaited')).flatMap((entry): Found[] => {
     const [stamp = '', callRef = '', , campaign = '', noted, left = '', , kind] = entry.split(SEPARATOR)
     const one = { stamp, callRef, campaign, kind: kind as HandedBy, notedMs: Number(noted) }
     if (left !== '') return [{ ...one, leftMs: Number(left), dueMs: Number(left) }]
-    // The call that the agent has now, or had last.
+    // The agent's current or last call.
     const facts = new Map([...fields, ['call_stamp', stamp], ['call_campaign', campaign]])
     const end = findEnd({ fields: facts, states: toStates(fields) })
     if (typeof end === 'object' && end.leftMs !== undefined)
       return [{ ...one, campaign: campaign || (end.campaign ?? ''), leftMs: end.leftMs, dueMs: end.leftMs }]
-    // No state says when it ended: it is not shown for longer than that.
+    // No state reports when the call ended. It is not shown for longer than this.
     return [{ ...one, leftMs: undefined, dueMs: msOf(stamp) + options.callLimitSeconds * 1_000 }]
   })
 }

@@ -6,15 +6,15 @@ import { parseDocument, SEPARATOR, toName } from '../document.ts'
 import { readByTime, type Place, type ReadOptions } from './list-pages.ts'
 import { readReplay } from './replay-reads.ts'
 
-/** A parked entry of the relay, and the source on whose list it is. */
+/** A parked entry of the relay, and the source whose list contains it. */
 export type OfRelay = { readonly id: string; readonly source: string }
 
-/** What is parked as a whole: its causes, and what a replay of it would do. */
+/** Reads over all parked entries: their causes, and what a replay of them would do. */
 
-/** Entries that are looked at for groups and plans: the newest, or the oldest. */
+/** Maximum number of entries that groups and plans examine. */
 const MAX_SCANNED = 20_000
 
-/** All entries that fit, in portions, until too many were looked at. */
+/** Yields all entries that match, in portions. Returns false if it stopped because there are too many. */
 export async function* scanParked(options: ReadOptions, query: ParkedQuery): AsyncGenerator<ParkedRecord[], boolean> {
   const range = { key: `${options.prefix}parked`, ...rangeOf(options, query), limit: 500 }
   let waiting: Place[] = []
@@ -35,7 +35,7 @@ export async function* scanParked(options: ReadOptions, query: ParkedQuery): Asy
   return true
 }
 
-/** Parked entries by cause and by route. */
+/** Groups parked entries by cause and by route. */
 export async function readParkedGroups(options: ReadOptions, query: ParkedQuery = {}): Promise<ParkedGroups> {
   const groups = new Map<string, ParkedGroup>()
   const queues = new Map<string, ParkedGroups['queues'][number]>()
@@ -57,7 +57,7 @@ export async function readParkedGroups(options: ReadOptions, query: ParkedQuery 
       const cause = toCause(reason)
       const key = JSON.stringify([from, route, cause, status])
       const group = groups.get(key)
-      // The newest come first.
+      // The newest entries come first.
       if (group === undefined)
         groups.set(key, { from, route, cause, status, count: 1, first: at, last: at, example: id })
       else groups.set(key, { ...group, count: group.count + 1, first: at < group.first ? at : group.first })
@@ -74,7 +74,10 @@ export async function readParkedGroups(options: ReadOptions, query: ParkedQuery 
 
 const MAX_GROUPS = 200
 
-/** Which of these entries, or of those that fit, are the relay's, oldest first. `complete`: false when there are more than can be looked at. */
+/**
+ * Finds the entries of the relay among these ids, or among the entries that match, oldest first. `complete` is false if there are more than
+ * can be examined.
+ */
 export async function findOfRelay(
   options: ReadOptions,
   asked: { readonly ids: readonly string[] } | { readonly filter: ParkedQuery },
@@ -99,14 +102,14 @@ export async function findOfRelay(
   }
 }
 
-/** The routes whose entries are states, and the document that holds the present one. */
+/** The routes whose notifications are states, and the document that holds the current state. */
 const STATES: ReadonlyMap<string, string> = new Map([
   ['agents-status', 'agent'],
   ['campaigns-status', 'campaign'],
   ['dialers-status', 'dialer'],
 ])
 
-/** What a replay of these entries, of those that fit, or of CDRs would do. */
+/** Plans a replay of these entries, of the entries that match, or of CDRs: a dry run. */
 export async function planReplay(
   options: ReadOptions,
   asked:
@@ -156,7 +159,7 @@ export async function planReplay(
   }
 }
 
-/** How many of these are states from before the one that the read model has. */
+/** Counts the entries whose state is older than the state in the read model. */
 async function countOutdated({ upstash, prefix }: ReadOptions, records: readonly ParkedRecord[]): Promise<number> {
   const states = records.flatMap(({ route, subject, source, received_at: at }) => {
     const of = STATES.get(route)

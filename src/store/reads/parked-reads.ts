@@ -5,7 +5,7 @@ import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from 
 
 export type ParkedFilter = ParkedQuery & PageRequest
 
-/** Parked entries of the relay and of functions that nobody has sent again or dropped, newest first. */
+/** Reads a page of the entries that functions and relays have parked, newest first. Handled and dropped entries are not among them. */
 export async function readParked(options: ReadOptions, filter: ParkedFilter = {}): Promise<ParkedPage> {
   const { upstash, prefix } = options
   const { cursor, limit } = filter
@@ -36,13 +36,13 @@ async function countParked(options: ReadOptions, fromMs: number) {
   return { relay: { total: Number(relay) }, functions: { total: Number(all) - Number(relay) } }
 }
 
-/** How many entries are parked by functions and relays, and how many of functions are removed within so many ms unless they are sent again. */
+/** Counts the parked entries of functions and relays, and the entries of functions that expire within `withinMs`. */
 export async function readParkedCounts(
   options: ReadOptions,
   withinMs: number,
 ): Promise<{ readonly parked: number; readonly expiring: number }> {
   const since = keptSince(options, 'parked')
-  // Where entries are kept for days only, those of the first half are not about to be removed.
+  // If entries are kept for a few days only, entries in the first half of that time do not count as expiring.
   const until = since + Math.min(withinMs, options.expiries.parked * 500)
   const [parked, all, relay] = await options.upstash.readAll([
     countOf(options, 'parked', since, '+inf'),
@@ -52,7 +52,10 @@ export async function readParkedCounts(
   return { parked: Number(parked), expiring: Number(all) - Number(relay) }
 }
 
-/** The ids of entries that fit, oldest first, behind a place (`''`: from the oldest on), and the place to go on from: null when there are no more. */
+/**
+ * Finds the ids of entries that match, oldest first, after a place ('' is the beginning). Also returns the place from which to continue;
+ * null at the end.
+ */
 export async function findParked(
   options: ReadOptions,
   filter: ParkedQuery,
@@ -72,7 +75,7 @@ export async function findParked(
   }
 }
 
-/** All that is known of an entry, but its content: `readParkedMessages` has that. */
+/** Reads an entry without its content, which `readParkedMessages` returns. */
 export async function readParkedEntry(options: ReadOptions, id: string): Promise<Omit<ParkedDetail, 'content'> | null> {
   const { upstash, prefix } = options
   const [text] = await upstash.readTexts([`${prefix}parked:${id}`])
@@ -93,12 +96,15 @@ export async function readParkedEntry(options: ReadOptions, id: string): Promise
   return { ...record, failed_attempts: attempts, lane: { ids: ids as string[], total: Number(total) } }
 }
 
-/** Entries of a lane that are named. */
+/** Maximum number of entries of a lane that an answer names. */
 const MAX_OF_LANE = 100
 
 const toStatus = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
 
-/** Entries of functions as their functions take them again, in the given order; those that are gone, or that this replay has not, are left out. */
+/**
+ * Returns entries of functions in the form that their functions accept, in the given order. Leaves out entries that no longer exist, or
+ * that do not belong to this replay.
+ */
 export async function readParkedMessages(
   options: ReadOptions,
   ids: readonly string[],
@@ -142,7 +148,7 @@ export function fits(record: ParkedRecord, query: ParkedQuery): boolean {
   )
 }
 
-/** A reason without what differs from one notification to the next. */
+/** Returns the cause of a reason: the reason without the parts that differ between notifications. */
 export function toCause(reason: string): string {
   const [, status = '', words = ''] = /^(\d{3}: )?(.*)$/s.exec(reason) ?? []
   const general = words
@@ -163,7 +169,7 @@ export async function readRecords(
 function toRecord({ expiries }: ReadOptions, id: string, text: unknown): ParkedRecord | undefined {
   const fields = parseDocument(text)
   const json = fields.get('json')
-  // One that was sent again or dropped leaves a mark without a record, and one in the bin is parked no longer.
+  // A handled or dropped entry leaves a mark without a record, and an entry in the bin is no longer parked.
   if (json === undefined || fields.has('place')) return undefined
   return {
     id,
@@ -178,14 +184,14 @@ function toOwn(fields: ReadonlyMap<string, string>, json: string) {
   const { message: _, ...record } = JSON.parse(json) as StoredParked
   return {
     ...record,
-    // Entries from before it was kept have none.
+    // Older entries do not have this field.
     stale_at: record.stale_at ?? null,
     replay: fields.get('replay') ?? null,
     replays: Number(fields.get('replays') ?? 0),
   }
 }
 
-/** Whether these entries are parked, in the bin, or neither. */
+/** Returns whether each of these entries is parked, in the bin, or neither. */
 export async function readPlacesOf(
   { upstash, prefix }: ReadOptions,
   ids: readonly string[],
@@ -197,7 +203,7 @@ export async function readPlacesOf(
   })
 }
 
-/** What was deleted, the latest first. */
+/** Reads a page of deleted entries, the latest first. */
 export async function readBin(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<BinPage> {
   const { upstash, prefix, expiries } = options
   const places = readByTime(upstash, {
@@ -228,15 +234,15 @@ export async function readBin(options: ReadOptions, { cursor, limit }: PageReque
   })
 }
 
-/** A parked entry, or a CDR, as its function takes it again. */
+/** A parked entry or a CDR, in the form that its function accepts. */
 export type ParkedMessage = {
   readonly id: string
-  /** `agents-call` */
+  /** Such as `agents-call`. */
   readonly route: string
-  /** The name of its queue: `enigma-agents-call.fifo`. Absent: it came by HTTP. */
+  /** The name of its queue, such as `enigma-agents-call.fifo`. Absent: it arrived by HTTP. */
   readonly queue?: string
   readonly body: string
   readonly contentEncoding?: string
-  /** The lane in which it keeps its order. */
+  /** The lane that keeps its order. */
   readonly messageGroupId: string
 }

@@ -20,68 +20,71 @@ export function createReads(options: ReadOptions) {
     agent: (ref: string) => readAgent(options, ref),
     campaigns: (page?: PageRequest) => readCampaigns(options, page),
     campaign: (ref: string) => readCampaign(options, ref),
-    /** Who will be dialled next; null when the dialler has sent nothing lately. */
+    /** The contacts that will be dialled next; null if the dialler has sent no list recently. */
     preview: (ref: string) => readPreview(options, ref),
     /** Newest first by `dialed_at`. */
     cdrs: (filter?: CdrFilter) => readCdrs(options, filter),
     cdr: (id: string) => readCdr(options, id),
-    /** The ids of the next CDRs that fit, oldest first, behind a place; '' is the beginning, null the end. */
+    /** The ids of the next CDRs that match, oldest first, after a place; '' is the beginning, null the end. */
     findCdrs: (query: CdrQuery, place: string) => findCdrs(options, query, place),
-    /** CDRs as the relay sent them; those that are kept no longer are left out. */
+    /** CDRs as the relay sent them, without expired CDRs. */
     cdrMessages: (ids: readonly string[], to: Parameters<typeof readCdrMessages>[2]) =>
       readCdrMessages(options, ids, to),
     dialers: () => readDialers(options),
-    /** What a function recorded with `latest` for a reference; null when there is nothing. */
+    /** The values that a function recorded with `latest` for a reference; null if there are none. */
     kind: (type: string, subType: string, ref: string) => readKind(options, type, subType, ref),
-    /** What had no route of its own, newest first. */
+    /** Notifications without a route, newest first. */
     other: (page?: PageRequest) => readOther(options, page),
-    /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
+    /** Newest first by `parked_at`. A cursor consists of that (Unix ms) and the id. */
     parked: (filter?: ParkedFilter) => readParked(options, filter),
     parkedEntry: (id: string) => readParkedEntry(options, id),
-    /** Entries of functions as these take them again, in the given order; those that are gone, or that this replay has not, are left out. */
+    /**
+     * Entries of functions in the form that these accept, in the given order, without those that no longer exist or do not belong to this
+     * replay.
+     */
     parkedMessages: (ids: readonly string[], job?: string) => readParkedMessages(options, ids, job),
-    /** The ids of the next entries that fit, oldest first, behind a place; '' is the beginning, null the end. */
+    /** The ids of the next entries that match, oldest first, after a place; '' is the beginning, null the end. */
     findParked: (filter: ParkedQuery, place: string) => findParked(options, filter, place),
-    /** Which of these entries, or of those that fit, are the relay's, oldest first, each with its source. */
+    /** The entries of the relay among these, or among the entries that match, oldest first, each with its source. */
     ofRelay: (asked: Parameters<typeof findOfRelay>[1]) => findOfRelay(options, asked),
     /** Newest first. */
     replays: (page?: PageRequest) => readReplays(options, page),
     replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,
     /** With the outcome of each of its messages. */
     replayDetail: (id: string, page?: ReplayMessagesRequest) => readReplayDetail(options, id, page),
-    /** What a replay would do. */
+    /** A dry run: what a replay would do. */
     replayPlan: (asked: Parameters<typeof planReplay>[1]) => planReplay(options, asked),
-    /** By cause and by route, of the newest 20,000. */
+    /** By cause and by route, of the newest 20,000 entries. */
     parkedGroups: (filter?: ParkedQuery) => readParkedGroups(options, filter),
-    /** How many entries there are, and how many of functions are removed within so many ms. */
+    /** The number of entries, and the number of entries of functions that expire within `withinMs`. */
     parkedCounts: (withinMs: number) => readParkedCounts(options, withinMs),
-    /** Whether these entries are parked, in the bin, or neither. */
+    /** Whether each of these entries is parked, in the bin, or neither. */
     placesOf: (ids: readonly string[]) => readPlacesOf(options, ids),
-    /** What was deleted, the latest first. */
+    /** Deleted entries, the latest first. */
     bin: (page?: PageRequest) => readBin(options, page),
-    /** Who wrote or revealed what, the latest first. */
+    /** The audit log, the latest first. */
     audit: (page?: PageRequest) => readAudit(options, page),
-    /** A replay with the state that its steps go on from. */
+    /** A replay with the state from which its steps continue. */
     replayProgress: (id: string) => readReplay(options, id),
-    /** Replays for relays to drive, oldest first. */
+    /** Replays that relays drive, oldest first. */
     replaysOfRelays: () => readReplaysOfRelays(options),
-    /** Which of these entries of a replay have no outcome. */
+    /** The entries of a replay, among these, that have no outcome. */
     openEntries: (job: string, ids: readonly string[]) => readOpenEntries(options, job, ids),
-    /** What changed behind a cursor, in order. */
+    /** The changes after a cursor, in order. */
     changes: (filter?: ChangesFilter) => readChanges(options, filter),
-    /** The same commit by commit, each with its own cursor. */
+    /** The same by commit, each with its own cursor. */
     commits: (after: string) => readCommits(options, after),
-    /** The states of an agent in its campaigns, or the one of a campaign, by one command. */
+    /** The states of an agent in its campaigns, or the state of a campaign, in one command. */
     presentStates: (of: 'agents' | 'campaigns', ref: string) => readPresentStates(options, of, ref),
     /** Newest first by `to`. */
     gaps: (filter?: GapFilter) => readGaps(options, filter),
     relays: () => readRelays(options),
-    /** Calls whose CDR is missing, the latest handed over first. */
+    /** Calls without a CDR, the latest call first. */
     missing: (filter?: MissingFilter) => readMissing(options, filter),
     missingCount: () => countMissing(options),
-    /** Calls that their agents left so long (ms) ago, and whose CDR has not come. */
+    /** Calls that their agents left at least `waitMs` ago and whose CDR has not arrived. */
     awaitedCalls: (waitMs: number) => findAwaited(options, waitMs),
-    /** The call centre now: one round trip, the first time two. */
+    /** The current state of the call centre: one round trip, two the first time. */
     wall: createWall(options),
     /** Resolves when the database answers. */
     ping: async (): Promise<void> => {

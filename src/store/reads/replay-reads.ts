@@ -28,10 +28,10 @@ export async function readReplay({ upstash, prefix, now }: ReadOptions, id: stri
   return toProgress(id, text, now()) ?? null
 }
 
-/** Replays that a relay looks at in one request. */
+/** Maximum number of replays that a relay examines in one request. */
 const MOST_DRIVEN = 100
 
-/** Replays for relays to drive, oldest first, and those that have come to their end or have expired (null), and were not taken out yet. */
+/** Reads the replays that relays drive, oldest first. Finished replays and expired ones (null) are included until they are removed. */
 export async function readReplaysOfRelays({
   upstash,
   prefix,
@@ -43,7 +43,7 @@ export async function readReplaysOfRelays({
   return ids.map((id, at) => ({ id, progress: toProgress(id, texts[at], now()) ?? null }))
 }
 
-/** Which of these entries of a replay have no outcome. */
+/** Returns the entries of a replay, among these, that have no outcome. */
 export async function readOpenEntries(
   { upstash, prefix }: ReadOptions,
   job: string,
@@ -55,7 +55,7 @@ export async function readOpenEntries(
 
 const toTime = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
 
-/** A filter as it was asked for. */
+/** Converts a filter into the form of the request. */
 const toShown = ({ sinceMs, untilMs, ...filter }: ParkedQuery): Replay['filter'] => ({
   ...filter,
   since: toTime(sinceMs),
@@ -73,27 +73,27 @@ const toShownCdrs = ({ route, fromMs, toMs, campaign, agent, endReason }: CdrsOf
 
 type CdrsOfReplay = NonNullable<StoredReplay['cdrs']>
 
-/** A replay with the state that its steps go on from. */
+/** A replay with the state from which its steps continue. */
 export type ReplayProgress = {
   readonly replay: Replay
-  /** Which entries; null where their ids were given. */
+  /** The filter of its entries; null if the request contained ids. */
   readonly filter: ParkedQuery | null
-  /** Which CDRs, in the place of parked entries. */
+  /** The CDRs to send instead of parked entries. */
   readonly cdrs: CdrsOfReplay | null
-  /** How many entries were found, and how many of them were taken, in their order. */
+  /** The number of entries found, and how many of them were taken, in order. */
   readonly queued: { readonly selected: number; readonly taken: number }
-  /** Where the search for entries goes on; null when all are found. */
+  /** The place from which the search for entries continues; null when all are found. */
   readonly place: string | null
-  /** The entries that are being sent, and in which round. */
+  /** The entries that are being sent, and the number of their round. */
   readonly sending: readonly string[]
   readonly round: string
-  /** Whether it has something to send, or may find something. */
+  /** Whether it has, or may still find, entries to send. */
   readonly isOpen: boolean
-  /** Whether relays drive it; the one that does, and until when no other one may (unix ms). */
+  /** Whether relays drive it; the relay that does, and until when no other relay may (Unix ms). */
   readonly isOfRelays: boolean
   readonly driver: string | undefined
   readonly drivenUntilMs: number
-  /** How often it went on, and when it last did (unix ms). */
+  /** How many steps it has taken, and the time of the last one (Unix ms). */
   readonly steps: number
   readonly atMs: number
 }
@@ -113,7 +113,7 @@ function toProgress(id: string, text: unknown, nowMs: number): ReplayProgress | 
   const isWaiting = by === 'relay' && isOpen && !isStopped && count('driven_until') <= nowMs
   const replay: Replay = {
     id,
-    // One that was stopped before it had anything to do is not done.
+    // A replay that was stopped before it found an entry is not done.
     state: isDone && !(isStopped && count('selected') === 0) ? 'done' : isStopped ? 'stopped' : 'running',
     waits_for: isWaiting ? 'relay' : null,
     ...stored,
@@ -145,10 +145,10 @@ function toProgress(id: string, text: unknown, nowMs: number): ReplayProgress | 
   }
 }
 
-/** Messages that are looked at for one page, in pages: few of them may have the outcome. */
+/** How many pages of messages are examined for one page: few of them may have the outcome. */
 const SCAN_PAGES = 10
 
-/** A replay with the outcome of each of its messages, in their order; null when there is none. */
+/** Reads a replay with the outcomes of its messages, in order. Returns null for an unknown replay. */
 export async function readReplayDetail(
   options: ReadOptions,
   id: string,
@@ -160,7 +160,7 @@ export async function readReplayDetail(
   const { selected } = progress.queued
   const items: ReplayMessage[] = []
   let at = from
-  // The list may hold more than the replay knows of, where a step was broken off.
+  // After an interrupted step, the list may hold more entries than the replay counts.
   for (const end = from + SCAN_PAGES * limit; at < Math.min(selected, end) && items.length < limit;) {
     const found = await readMessages(options, id, progress, at, Math.min(at + limit, selected))
     const left = limit - items.length
@@ -173,7 +173,7 @@ export async function readReplayDetail(
   return { ...progress.replay, messages: { items, next: at < selected ? formatCursor([at]) : null } }
 }
 
-/** The messages from one place of a replay up to another, which is not included. */
+/** Reads the messages of a replay from one place to another (exclusive). */
 async function readMessages(
   { upstash, prefix }: ReadOptions,
   id: string,
@@ -201,7 +201,7 @@ function parseIndex(cursor: string): number {
   throw new StoreError('store.cursor.invalid', 'the cursor was not returned by this API')
 }
 
-/** Who wrote or revealed what, the latest first. */
+/** Reads a page of the audit log, the latest line first. */
 export async function readAudit(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<AuditPage> {
   const places = readByTime(options.upstash, {
     key: `${options.prefix}audit`,
@@ -209,7 +209,7 @@ export async function readAudit(options: ReadOptions, { cursor, limit }: PageReq
     behind: toPlace(cursor),
     limit,
   })
-  // The members are the records.
+  // The members of the sorted set are the records.
   return readPage<AuditRecord>(places, {
     limit,
     readRecords: (found) => Promise.resolve(found.map(({ id }) => JSON.parse(afterSeparator(id)) as AuditRecord)),

@@ -8,13 +8,13 @@ import { countBy, type ReadOptions, readReferences, toTexts, type Named } from '
 import { GAPS, toGapMarks, type GapMarks } from './latest-reads.ts'
 import { StoreError } from '../store-errors.ts'
 
-/** An agent as the wall shows it, and until when (unix ms) its document says so: the longest that a call is shown. */
+/** An agent on the wall. `untilMs` (Unix ms) is when its call stops being shown, if its document does not change before. */
 type Shown = { readonly agent: Agent; readonly row: WallAgent; readonly untilMs: number }
 
-/** CDRs that name no campaign count in the totals only. */
+/** The name of no campaign: CDRs without a campaign count only in the totals. */
 const NOBODY = ''
 
-/** The call centre now. What follows from one document is kept for as long as the document is the same. */
+/** Creates the read of the whole call centre. A result that is derived from one document is cached until the document changes. */
 export function createWall(options: ReadOptions) {
   const { timeZone } = options
   const spansOf = (nowMs: number) => {
@@ -105,7 +105,7 @@ export function createWall(options: ReadOptions) {
   }
 }
 
-/** An agent in a line: an agent has a state in each campaign, and the latest in which it is not offline tells most. */
+/** Returns an agent's row. An agent has a state in each campaign; the row shows the latest state that is not offline. */
 function toRow({ ref, states, call, call_unsure: isCallUnsure }: Agent): WallAgent {
   const latest = states.toSorted(
     (a, b) => Number(a.status === 'offline') - Number(b.status === 'offline') || (a.since < b.since ? 1 : -1),
@@ -132,40 +132,43 @@ function toRow({ ref, states, call, call_unsure: isCallUnsure }: Agent): WallAge
 const formulaOf = ({ reasons, of }: AbandonRule): string =>
   `abandoned / ${of === 'answered' ? '(answered + abandoned)' : 'CDRs'}; abandoned: CDRs without an extension that ended with ${reasons.join(' or ')}`
 
-/** There are thousands of these in an answer. */
+/** An answer contains thousands of these, so the milliseconds are left out. */
 const toSecond = (time: string): string => time.replace(/\.\d+Z$/, 'Z')
 
-/** A document as it was last read. The object is another one once its text is, so what follows from a document can be kept by it. */
+/** A document as last read. A changed text gets a new object, so results can be cached by the object. */
 export type Held = {
   readonly text: string | null
   readonly fields: ReadonlyMap<string, string>
-  /** Until then (unix ms) it cannot expire; from then on it is read each time. */
+  /** The document cannot expire before this time (Unix ms). After it, the document is read every time. */
   readonly dueMs: number
 }
 
-/** Which agents and campaigns there are. */
+/** The names of all agents and campaigns. */
 export type Names = { readonly agents: readonly Named[]; readonly campaigns: readonly Named[] }
 
-/** What was read, as it was at `atMs` (unix) or later. Good until something else is waited for: the next read changes it. */
+/** The documents as they were at `atMs` (Unix ms) or later. Use them before the next `await`, because the next read changes them. */
 export type WallDocuments = { readonly atMs: number; readonly names: Names; readonly held: (name: string) => Held }
 
-/** Reads that are not of documents: what else writes to the database, or evicts from it, is noticed after so long. */
+/** How often (ms) everything is read again, to notice evictions and writes by other programs. */
 const WHOLE_MS = 5 * 60_000
-/** Commits that are looked at for one read: with more of them it costs less to read all anew. */
+/** Maximum commits examined in one read. Beyond them, reading everything again costs less. */
 const MOST_COMMITS = 1_000
-/** Bytes of documents that the script answers with; the rest is asked for. In JSON a control character takes six. */
+/**
+ * Maximum bytes of documents in the script's reply; the remaining documents are requested separately. In JSON, a control character takes
+ * six bytes.
+ */
 const MOST_BYTES = 400_000
-/** Documents that are asked for in one request: those of agents have up to 4 kB, and a reply may have 1 MB. */
+/** Documents read in one request: an agent's document has up to 4 kB, and a reply is limited to 1 MB. */
 const AT_ONCE = 250
-/** The clock of the function that wrote a document may be ahead of this one. */
+/** The clock of the function that wrote a document may be this far ahead (ms). */
 const CLOCKS_MS = 60_000
 
 /**
- * The documents of which the wall is made, kept from one read to the next. The stream of changes names those that were written since, and only
- * these are moved, in one round trip. Two where all is read: at first, every five minutes, and after a pause so long that the
- * stream has forgotten where this one was.
+ * Creates the cache of the wall's documents. The change stream names the documents written since the last read, so one round trip reads
+ * only these. Reading everything takes two: at first, every five minutes, and after a pause so long that the stream no longer contains the
+ * cursor.
  *
- * @param wantedOf the names of the documents, which are keys without their prefix
+ * @param wantedOf returns the names of the documents, which are keys without their prefix
  */
 export function createWallDocuments(
   options: ReadOptions,
@@ -176,7 +179,7 @@ export function createWallDocuments(
   const registries = ['agents', 'campaigns'].map((name) => ['ZRANGE', prefix + name, '0', '-1'])
   let documents = new Map<string, Held>()
   let names: Names = { agents: [], campaigns: [] }
-  /** Where in the stream the documents were read, at the earliest, and when all of them were. */
+  /** The place in the stream at or before which the documents were read, and the time at which all of them were read. */
   let cursor: string | undefined
   let wholeMs = 0
 
@@ -189,9 +192,9 @@ export function createWallDocuments(
     const before = documents.get(name)
     if (before?.text === text) return before
     const fields = parseDocument(text)
-    // What is noted there once an hour is no later than when it was last written.
+    // The script updates this field once an hour, so it is never later than the last write.
     const dueMs = Number(fields.get('registered')) + (keptMs[name.split(':', 1)[0] ?? ''] ?? 0) - CLOCKS_MS
-    // A gap is noted without being named in the stream.
+    // A gap is written without being named in the stream.
     const isAlwaysDue = name === GAPS || (text !== null && Number.isNaN(dueMs))
     return { text, fields, dueMs: isAlwaysDue ? 0 : text === null ? Infinity : dueMs }
   }
@@ -208,7 +211,7 @@ export function createWallDocuments(
   }
 
   const readWhole = async (nowMs: number): Promise<void> => {
-    // The end of the stream first: documents that are written meanwhile are read again.
+    // Read the end of the stream first, so that documents written meanwhile are read again.
     const [last, ...lists] = await upstash.readAll([
       ['XREVRANGE', `${prefix}changes`, '+', '-', 'COUNT', '1'],
       ...registries,
@@ -221,9 +224,9 @@ export function createWallDocuments(
     wholeMs = nowMs
   }
 
-  /** Whether what was written since could be told. */
+  /** Reads the documents written since. Returns false if the stream does not name them. */
   const readChanged = async (from: string, nowMs: number): Promise<boolean> => {
-    // Also those of a day that has begun since.
+    // Includes the documents of a day that has begun since.
     const due = wantedOf(names, nowMs).filter((name) => (documents.get(name)?.dueMs ?? 0) <= nowMs)
     if (due.length > AT_ONCE) return false
     const [agents, campaigns, texts, reply] = await upstash.readAll([
@@ -252,13 +255,13 @@ export function createWallDocuments(
   })
 }
 
-/** A reply that is too large, or a token that may run no script: then all is read. @throws any other error */
+/** Returns false, so that everything is read, if a reply is too large or the token may not run scripts. @throws any other error */
 function toFalse(error: unknown): boolean {
   if (error instanceof StoreError && /refused|too_large/.test(error.code)) return false
   throw error
 }
 
-/** Runs one at a time; those who ask meanwhile share the next run, which begins after they asked. */
+/** Runs one call at a time. Callers that arrive meanwhile share the next run, which begins after they called. */
 function inTurn<T>(run: () => Promise<T>): () => Promise<T> {
   let running: Promise<unknown> = Promise.resolve()
   let next: Promise<T> | undefined
