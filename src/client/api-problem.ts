@@ -1,8 +1,8 @@
 import type { Problem } from '../answers/index.ts'
 
 /**
- * What went wrong. From the API: the code at the end of a problem's URN (docs/read-api.md lists them; newer APIs may have more).
- * `network`: no answer arrived. `timeout`: none arrived in time. `unexpected`: something answered that is not this API.
+ * The code of a failure. From the API: the code at the end of a problem's URN (docs/read-api.md lists them; newer APIs may have more).
+ * `network`: no response arrived. `timeout`: no response arrived in time. `unexpected`: the response is not from this API.
  */
 export type ProblemCode =
   | 'bad-parameter'
@@ -27,7 +27,7 @@ export type ProblemMore = {
 }
 
 /**
- * A request failed. It holds neither the token nor the address, which may have a reference in it.
+ * A failed request. It contains neither the token nor the address, which may contain a reference.
  *
  * @example
  * try {
@@ -38,16 +38,16 @@ export type ProblemMore = {
  */
 export class ApiProblem extends Error {
   override readonly name = 'ApiProblem'
-  /** The HTTP status; 0 where no answer arrived. */
+  /** The HTTP status; 0 if no response arrived. */
   readonly status: number
   readonly code: ProblemCode
-  /** The cause of this occurrence, and what to do. */
+  /** The cause of this failure, and how to fix it. */
   readonly detail: string
-  /** The parameter with the error. */
+  /** The name of the invalid parameter. */
   readonly parameter: string | undefined
-  /** The known parameters, where one is not known. */
+  /** The known parameters, if the request contains an unknown one. */
   readonly known: readonly string[] | undefined
-  /** When (ms from now) to try again, if the API says so. */
+  /** When to retry (ms from now), if the API says so. */
   readonly retryAfterMs: number | undefined
 
   constructor(status: number, code: ProblemCode, detail: string, more: ProblemMore = {}) {
@@ -63,7 +63,7 @@ export class ApiProblem extends Error {
 
 const URN = 'urn:enigma-relay:problem:'
 
-/** Reads the answer to a request that failed. */
+/** Converts the response to a failed request. */
 export async function toProblem(response: Response): Promise<ApiProblem> {
   const { status } = response
   const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now())
@@ -74,7 +74,7 @@ export async function toProblem(response: Response): Promise<ApiProblem> {
       known: body.known,
       retryAfterMs,
     })
-  // A browser shows nothing of a redirect but that it is one.
+  // Browsers hide everything about a redirect except that it is one.
   const isRedirect = response.type === 'opaqueredirect' || (status >= 300 && status < 400)
   const detail = isRedirect
     ? 'The address redirects, and the client sends the token to no other address. Set `url` to the target of the redirect.'
@@ -92,7 +92,7 @@ function parseProblem(text: string): Problem | undefined {
   }
 }
 
-/** Milliseconds of a `Retry-After`: seconds, or a date. Source: RFC 9110, section 10.2.3. */
+/** Parses a `Retry-After` header, which is a number of seconds or a date, into milliseconds. Source: RFC 9110, section 10.2.3. */
 export function parseRetryAfter(text: string | null, nowMs: number): number | undefined {
   if (text === null) return undefined
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000

@@ -1,27 +1,27 @@
 import { ApiProblem, toProblem } from './api-problem.ts'
 
-/** How one call is made. */
+/** The options of one call. */
 export type CallOptions = {
-  /** Ends the call: it rejects with the signal's reason. */
+  /** Aborts the call: it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-  /** How long (ms) to wait for each answer. Default: the client's. */
+  /** How long (ms) to wait for each response. Default: the client's setting. */
   readonly timeoutMs?: number | undefined
 }
 
 export type RequestOptions = {
-  /** Where the API is: `https://api.example.com`, or a path on the page's own origin; '' is its root. */
+  /** The address of the API: `https://api.example.com`, or a path on the page's own origin; '' is its root. */
   readonly url: string
-  /** A bearer token of the API, or what returns one, which is asked before each request. Absent: only `health` is answered. */
+  /** A bearer token of the API, or a function that returns one, which is called before each request. Absent: only `health` works. */
   readonly token?: string | (() => string | Promise<string>) | undefined
-  /** Sends requests; it has to end them when their signal aborts. Default: `fetch` of the runtime. */
+  /** Sends requests. It must abort them when their signal aborts. Default: `fetch` of the runtime. */
   readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
-  /** Have the API mask personal data in every answer, as for a screen on a wall. Default: the role of the token decides. */
+  /** Ask the API to mask personal data in every answer, for example for a wallboard. Default: the role of the token decides. */
   readonly masked?: boolean | undefined
-  /** How long (ms) to wait for each answer. Default 30,000: longer than the API takes for any. */
+  /** How long (ms) to wait for each response. Default 30,000, which is longer than the API ever takes. */
   readonly timeoutMs?: number | undefined
-  /** How often a read is tried again after a network failure, 429, 502, 503 or 504. Default 3. Writes never are. */
+  /** How often a read is retried after a network failure, 429, 502, 503 or 504. Default 3. Writes are never retried. */
   readonly retries?: number | undefined
-  /** How long (ms) to wait after so many failures in a row: 1, 2, 3 … Default: random, up to 250, 500, 1,000 … 10,000. */
+  /** Returns how long (ms) to wait after 1, 2, 3 … consecutive failures. Default: random, up to 250, 500, 1,000 … 10,000. */
   readonly backoffMs?: ((failures: number) => number) | undefined
 }
 
@@ -30,35 +30,35 @@ export type Query = Readonly<Record<string, Value>>
 
 export type Call = {
   readonly path: string
-  /** An absolute URL in place of the path. The token goes there: only for one that the API itself has named. */
+  /** An absolute URL that replaces the path. It receives the token, so it must be one that the API itself has named. */
   readonly at?: string | undefined
   readonly query?: Query | undefined
   readonly headers?: Readonly<Record<string, string>>
   /** Sent as JSON. */
   readonly body?: object
   readonly method?: 'POST'
-  /** Whether a POST only reads: its answer is masked as that of a GET. */
+  /** Whether a POST only reads: then `masked` applies to it as to a GET. */
   readonly isRead?: boolean
 }
 
-/** What a bearer token may be made of; whatever else is in it would appear in the error of `fetch`. Source: RFC 6750, section 2.1. */
+/** The characters that a bearer token may contain; any other would appear in the error of `fetch`. Source: RFC 6750, section 2.1. */
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 
-/** An API that wants a client to wait longer (ms) gets no second request from the same call. */
+/** If the API asks for a longer wait (ms) than this, the call fails without a retry. */
 const LONGEST_WAIT_MS = 10_000
 
 const TEMPORARY = new Set([429, 502, 503, 504])
 
-/** How requests reach the API. */
+/** Sends requests to the API. */
 export type Requests = {
-  /** Sends one request. Resolves with an answer of status 2xx, as soon as it begins. @throws ApiProblem, or the signal's reason */
+  /** Sends one request. Resolves when a response with status 2xx begins. @throws ApiProblem, or the signal's reason */
   readonly open: (call: Call, limit: TimeLimit) => Promise<Response>
-  /** Sends one request, and reads the answer. @throws ApiProblem, or the signal's reason */
+  /** Sends one request, and reads the response. @throws ApiProblem, or the signal's reason */
   readonly askOnce: <Answer>(call: Call, options?: CallOptions) => Promise<Answer>
-  /** The same, and tries again while the API is away. */
+  /** Sends a request, and retries it while the API is unavailable. */
   readonly ask: <Answer>(call: Call, options?: CallOptions) => Promise<Answer>
   readonly backoffMs: (failures: number) => number
-  /** Where the API is: without a slash at its end. */
+  /** The address of the API, without a slash at its end. */
   readonly address: string
 }
 
@@ -93,7 +93,7 @@ export function createRequests(options: RequestOptions): Requests {
           ...headers,
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        // A redirected POST would become a GET, and the token is for this address.
+        // A redirected POST would become a GET, and the token is only for this address.
         redirect: 'manual',
         signal: limit.signal,
       }),
@@ -136,7 +136,7 @@ export function createRequests(options: RequestOptions): Requests {
   return { open, askOnce, ask, backoffMs, address }
 }
 
-/** Exponential, with full jitter. Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/ */
+/** Exponential back-off with full jitter. Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/ */
 const defaultBackoffMs = (failures: number): number =>
   Math.max(50, Math.random() * Math.min(10_000, 250 * 2 ** Math.min(failures - 1, 10)))
 
@@ -150,9 +150,9 @@ function formatQuery(query: Query = {}): string {
 }
 
 /**
- * A path of words and references.
+ * Formats a path from words and references.
  *
- * @throws ApiProblem for a reference that no path can hold: the URL standard takes `.` and `..` out of it, however they are written
+ * @throws ApiProblem for a reference that no path can contain: the URL standard removes `.` and `..`, however they are written
  */
 export function formatPath(parts: readonly string[]): string {
   const bad = parts.find((part) => part === '' || part === '.' || part === '..')
@@ -160,7 +160,7 @@ export function formatPath(parts: readonly string[]): string {
   return parts.map((part) => `/${encodeURIComponent(part)}`).join('')
 }
 
-/** Waits `ms`, or less when the signal aborts; resolves either way. */
+/** Waits `ms`, or until the signal aborts. Resolves in both cases. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (ms <= 0 || signal?.aborted === true) return resolve()
@@ -174,20 +174,23 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
-/** A signal that aborts with the caller's, or when a time is over. */
+/** A signal that aborts with the caller's signal, or when a time limit expires. */
 export type TimeLimit = {
   readonly signal: AbortSignal
-  /** The time is over so many ms from now. */
+  /** Sets the time limit to this many ms from now. */
   readonly restart: (ms: number) => void
-  /** No time passes until it is started again. */
+  /** Stops the clock until the next `restart`. */
   readonly stop: () => void
-  /** Ends what still uses the signal, and lets go of the caller's. */
+  /** Aborts what still uses the signal, and releases the caller's signal. */
   readonly end: () => void
-  /** Does something with the network. @throws ApiProblem `network` or `timeout`, or the caller's reason */
+  /** Runs a network operation. @throws ApiProblem `network` or `timeout`, or the caller's reason */
   readonly guard: <T>(work: () => Promise<T>) => Promise<T>
 }
 
-/** `AbortSignal.any` would do, but keeps what it made for as long as the caller's signal lives: https://github.com/nodejs/node/issues/54614 */
+/**
+ * Creates a time limit. `AbortSignal.any` is not used, because it keeps its result in memory as long as the caller's signal lives:
+ * https://github.com/nodejs/node/issues/54614
+ */
 export function limitTime(caller?: AbortSignal): TimeLimit {
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined

@@ -1,26 +1,29 @@
 import type { ReplayMessage } from '../answers/index.ts'
 import type { CallOptions } from './api-requests.ts'
 
-/** The parameters of the client's methods; src/answers has their answers. A filter matches the whole text, unless its comment says otherwise. */
+/**
+ * The parameters of the client's methods; their answers are in src/answers. A filter matches the whole text, unless its comment says
+ * otherwise.
+ */
 
-/** ISO 8601 with a zone, a date (midnight UTC), unix seconds, or a date object. */
+/** ISO 8601 with a zone, a date (midnight UTC), Unix seconds, or a Date. */
 export type Moment = string | Date
 
 export type ListQuery = PageQuery & CallOptions
 
 export type AgentsQuery = ListQuery & {
-  /** Only agents of which one state fits all of these. */
+  /** Only agents of which one state matches all filters. */
   readonly campaign?: string | undefined
   readonly status?: string | undefined
-  /** Only agents whose state or call may have changed unheard; false: only others. */
+  /** Only agents whose state or call may have changed unheard; false: only other agents. */
   readonly unsure?: boolean | undefined
-  /** Have `counts` also where nothing is filtered. */
+  /** Return `counts` even without a filter. */
   readonly counts?: boolean | undefined
 }
 
-/** Which CDRs a replay sends. */
+/** A filter of CDRs, for a replay. */
 export type CdrFilter = {
-  /** `dialed_at`, both included. */
+  /** `dialed_at`, both inclusive. */
   readonly from?: Moment | undefined
   readonly to?: Moment | undefined
   readonly campaign?: string | undefined
@@ -38,7 +41,7 @@ export type CdrsQuery = ListQuery &
 
 export type GapsQuery = ListQuery & {
   readonly source?: string | undefined
-  /** Only gaps that ended at or after this. */
+  /** Only gaps that ended at or after this time. */
   readonly since?: Moment | undefined
 }
 
@@ -49,14 +52,14 @@ export type MissingQuery = ListQuery & {
   readonly source?: string | undefined
 }
 
-/** Which parked entries are meant. In a write, {} is all entries of functions, and those of the relay need `from: 'relay'`. */
+/** A filter of parked entries. In a write, {} selects all entries of functions; entries of the relay need `from: 'relay'`. */
 export type ParkedFilter = {
   /** Who parked them. */
   readonly from?: 'relay' | 'functions' | undefined
   readonly source?: string | undefined
-  /** `agents-call`. */
+  /** Such as `agents-call`. */
   readonly route?: string | undefined
-  /** A part of the reason, in any case. */
+  /** A part of the reason. Ignores case. */
   readonly reason?: string | undefined
   /** The `cause` of a group. */
   readonly cause?: string | undefined
@@ -65,7 +68,7 @@ export type ParkedFilter = {
   readonly reference?: string | undefined
   /** The id of a notification. */
   readonly notification?: string | undefined
-  /** `parked_at`, both included. */
+  /** `parked_at`, both inclusive. */
   readonly since?: Moment | undefined
   readonly until?: Moment | undefined
 }
@@ -74,33 +77,33 @@ export type ParkedGroupsQuery = CallOptions & ParkedFilter
 
 export type ParkedQuery = PageQuery &
   ParkedGroupsQuery & {
-    /** Have `counts`: how many entries of each route fit. */
+    /** Return `counts`: the number of matching entries by route. */
     readonly counts?: boolean | undefined
   }
 
 export type ParkedEntryOptions = CallOptions & {
-  /** Show the content with its personal data: needs the role `operate`, and is noted in the audit log. */
+  /** Show the content with its personal data. Needs the role `operate`, and is recorded in the audit log. */
   readonly reveal?: boolean | undefined
 }
 
 /** At most 1,000 ids, or a filter. */
 export type ParkedSelection = { readonly ids: readonly string[] } | { readonly filter: ParkedFilter }
 
-/** What is deleted. */
+/** The entries to delete. */
 export type DeleteRequest = ParkedSelection & {
-  /** Needed for entries of the relay: they have no bin, and are deleted for ever. Entries of functions go to the bin all the same. */
+  /** Required for entries of the relay: they have no bin, and are deleted permanently. Entries of functions go to the bin in any case. */
   readonly forever?: true | undefined
 }
 
-/** What a replay sends: parked entries, or CDRs that the read model keeps. */
+/** The messages that a replay sends: parked entries, or CDRs in the read model. */
 export type ReplaySelection = ParkedSelection | { readonly cdrs: CdrFilter; readonly route: 'campaigns-cdr' }
 
 export type ReplayRequest = ReplaySelection & {
-  /** Sent in a second at most: 1 to 1,000. Default 50. */
+  /** Maximum number of messages per second: 1 to 1,000. Default 50. */
   readonly rate?: number | undefined
 }
 
-/** What a relay reports of the round that it was given, and that it wants the next. */
+/** A relay's report on its round, and its request for the next one. */
 export type NextRoundRequest = {
   /** The id of the relay. */
   readonly relay: string
@@ -108,9 +111,9 @@ export type NextRoundRequest = {
     | {
         readonly job: string
         readonly round: string
-        /** Entries that need not be sent again; with a reason, because their target will never take them. */
+        /** Entries that need not be sent again. `reason` says why the target will never accept an entry. */
         readonly settled: readonly { readonly entry: string; readonly reason?: string }[]
-        /** false: the relay is still at work, and only says so. */
+        /** true: the relay has sent the whole round. false: it is still sending. */
         readonly done: boolean
       }
     | undefined
@@ -127,19 +130,19 @@ export type ChangesQuery = CallOptions & {
   readonly reference?: string | undefined
 }
 
-/** What every list understands. */
+/** The parameters of every list. */
 export type PageQuery = {
-  /** The `next` of the page before. */
+  /** The `next` of the previous page. */
   readonly cursor?: string | undefined
-  /** Items in a page: 1 to 500. Default 100. */
+  /** Items per page: 1 to 500. Default 100. */
   readonly limit?: number | undefined
 }
 
-/** The largest page: fewer requests for the same items. */
+/** The largest page, which needs the fewest requests. */
 const LIMIT = 500
 
 /**
- * Yields the items of a list one by one, and asks for a page when it comes to it.
+ * Yields the items of a list one by one, and requests each page when it is needed.
  *
  * @example
  * for await (const cdr of allItems(client.cdrs, { campaign: '7', from: '2026-01-31' })) console.log(cdr.end_reason)

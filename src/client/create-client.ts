@@ -24,8 +24,8 @@ export type ClientOptions = RequestOptions
 export type Client = ReturnType<typeof createClient>
 
 /**
- * Makes a client of the API: a method for each of its addresses (docs/read-api.md). They reject with `ApiProblem`, or with the reason of their signal.
- * Lists answer a page; `allItems` goes through all of them.
+ * Creates a client of the API, with a method for each endpoint (docs/read-api.md). Methods reject with `ApiProblem`, or with the reason of
+ * their signal. Lists return a page; `allItems` goes through all pages.
  *
  * @example
  * const client = createClient({ url: 'https://api.example.com', token: 'c0ffee…' })
@@ -35,25 +35,25 @@ export function createClient(options: ClientOptions) {
   const requests = createRequests(options)
   const { ask, askOnce } = requests
 
-  /** Reads, and tries again while the API is away. */
+  /** Reads, and retries while the API is unavailable. */
   const read = async <Answer>(path: readonly string[], { signal, timeoutMs, ...query }: CallOptions = {}) =>
     ask<Answer>({ path: formatPath(path), query }, { signal, timeoutMs })
-  /** Writes once: nobody knows whether a write whose answer was lost has been done. */
+  /** Writes once. If the response is lost, nobody knows whether the write was done, so it is not retried. */
   const write = async <Answer>(path: readonly string[], body: object | undefined, own: CallOptions = {}) =>
     askOnce<Answer>({ path: formatPath(path), method: 'POST', ...(body === undefined ? {} : { body }) }, own)
 
   return {
-    /** Agents, each with its states and its current call. */
+    /** Lists agents, each with its states and its current call. */
     agents: (query?: AgentsQuery) => read<AgentsPage>(['agents'], query),
-    /** An agent with its latest calls and its counters. */
+    /** Returns an agent with its latest calls and its counters. */
     agent: (ref: string, own?: CallOptions) => read<AgentDetail>(['agents', ref], own),
-    /** Campaigns, each with its agents by status and what its CDRs of today come to. */
+    /** Lists campaigns, each with its agents by status and figures of its CDRs of today. */
     campaigns: (query?: ListQuery) => read<CampaignsPage>(['campaigns'], query),
-    /** A campaign with its history and its counters. */
+    /** Returns a campaign with its history and its counters. */
     campaign: (ref: string, own?: CallOptions) => read<CampaignDetail>(['campaigns', ref], own),
-    /** Who will be dialled next. */
+    /** Returns the contacts that will be dialled next. */
     preview: (ref: string, own?: CallOptions) => read<Preview>(['campaigns', ref, 'preview'], own),
-    /** CDRs, newest first. A number or a contact is sent in the body, never in an address. */
+    /** Lists CDRs, newest first. A number or a contact is sent in the body, never in an address. */
     cdrs: ({ signal, timeoutMs, ...query }: CdrsQuery = {}) => {
       const path = formatPath(['cdrs'])
       const call: Call =
@@ -62,37 +62,38 @@ export function createClient(options: ClientOptions) {
           : { path: `${path}/search`, method: 'POST', isRead: true, body: query }
       return ask<CdrsPage>(call, { signal, timeoutMs })
     },
-    /** A CDR with every field that the dialler sent, and its revisions. */
+    /** Returns a CDR with every field that the dialler sent, and its revisions. */
     cdr: (id: string, own?: CallOptions) => read<CdrDetail>(['cdrs', id], own),
     dialers: (own?: CallOptions) => read<Dialers>(['dialers'], own),
-    /** Time spans in which Pub/Sub could not be heard, newest first. */
+    /** Lists time spans in which Pub/Sub could not be heard, newest first. */
     gaps: (query?: GapsQuery) => read<GapsPage>(['gaps'], query),
-    /** Calls that their agents have left, and whose CDR has not come, newest first. */
+    /** Lists calls that their agents have left and whose CDR has not arrived, newest first. */
     missing: (query?: MissingQuery) => read<MissingPage>(['missing'], query),
     relays: (own?: CallOptions) => read<Relays>(['relays'], own),
-    /** How many messages each queue of the stack holds. */
+    /** Returns the number of messages in each queue of the stack. */
     queues: (own?: CallOptions) => read<Queues>(['queues'], own),
-    /** The latest value of a kind of your own, and those before it. */
+    /** Returns the latest value of your own kind, and earlier values. */
     kind: (type: string, subType: string, ref: string, own?: CallOptions) =>
       read<Kind>(['kinds', type, subType, ref], own),
-    /** Notifications without a route, newest first. */
+    /** Lists notifications without a route, newest first. */
     other: (query?: ListQuery) => read<OtherPage>(['other'], query),
-    /** The call centre now, in one answer. */
+    /** Returns the current state of the call centre in one answer. */
     wall: (own?: CallOptions) => read<Wall>(['wall'], own),
-    /** What this API offers, and what the token may do. */
+    /** Returns what this API offers, and what the token may do. */
     config: (own?: CallOptions) => read<Config>(['config'], own),
-    /** Whether the API and the read model work: an answer, or a problem. */
+    /** Resolves if the API and the read model work; rejects with a problem otherwise. */
     health: (own?: CallOptions) => read<Health>(['health'], own),
-    /** The OpenAPI document. */
+    /** Returns the OpenAPI document. */
     openApi: (own?: CallOptions) => read<Record<string, unknown>>(['openapi.json'], own),
 
-    /** Changes as they happen, whichever way this API has for it. Ends with its signal, or when the loop is left. */
+    /** Follows changes as they happen, by stream or by polling, as the API supports it. Ends with its signal, or when the loop is left. */
     changes: (own: ChangesOptions = {}): AsyncGenerator<Changes, void, undefined> => followChanges(requests, own),
-    /** One page of what `changes` follows. */
+    /** Returns one page of the changes that `changes` follows. */
     changesPage: (query?: ChangesQuery) => read<ChangesPage>(['changes'], query),
 
     /**
-     * Call it before you send a request to the dialler, which answers before the work is done; then wait for the confirmation (docs/confirmations.md).
+     * Prepares for a confirmation. Call it before you send a request to the dialler, which answers before the work is done; then wait for
+     * the confirmation (docs/confirmations.md).
      *
      * @example
      * const confirmed = await client.expect('campaigns/7', 'started')
@@ -105,72 +106,72 @@ export function createClient(options: ClientOptions) {
       own?: ExpectOptions<Kind>,
     ): Promise<Expectation> => createExpectation(requests, resource, expected, own),
 
-    /** Parked notifications, newest first. */
+    /** Lists parked notifications, newest first. */
     parked: (query?: ParkedQuery) => read<ParkedPage>(['parked'], query),
-    /** How many there are of each cause and of each route. */
+    /** Counts parked notifications by cause and by route. */
     parkedGroups: (query?: ParkedGroupsQuery) => read<ParkedGroups>(['parked', 'groups'], query),
-    /** A parked notification with its failed attempts and its content. To reveal is a write: it is tried once. */
+    /** Returns a parked notification with its failed attempts and its content. Revealing the content is a write, so it is tried once. */
     parkedEntry: async (id: string, { signal, timeoutMs, reveal }: ParkedEntryOptions = {}) =>
       (reveal === true ? askOnce : ask)<ParkedDetail>(
         { path: formatPath(['parked', id]), query: { reveal } },
         { signal, timeoutMs },
       ),
-    /** What a replay would do. Nothing is sent. */
+    /** Returns what a replay would do: a dry run. Nothing is sent. */
     planReplay: (selection: ReplaySelection, own?: CallOptions) =>
       write<ReplayPlan>(['replays'], { ...selection, plan: true }, own),
-    /** Sends notifications through their functions again. */
+    /** Starts a replay, which sends notifications through their functions again. */
     startReplay: (request: ReplayRequest, own?: CallOptions) => write<Replay>(['replays'], request, own),
-    /** The replays of the last 30 days, newest first. */
+    /** Lists the replays of the last 30 days, newest first. */
     replays: (query?: ListQuery) => read<ReplaysPage>(['replays'], query),
-    /** A replay with a page of its messages, each with its outcome. */
+    /** Returns a replay with a page of its messages and their outcomes. */
     replayDetail: (id: string, query?: ReplayMessagesQuery) => read<ReplayDetail>(['replays', id], query),
-    /** What was not sent stays parked. */
+    /** Stops a replay. Entries that were not sent stay parked. */
     stopReplay: (id: string, own?: CallOptions) => write<Replay>(['replays', id, 'stop'], undefined, own),
-    /** For a relay that drives replays: reports on its round, and takes the next. May be repeated, but is tried once. */
+    /** Reports on a relay's round, and returns the next one, for a relay that drives replays. It may be repeated, but is tried once. */
     nextRound: (request: NextRoundRequest, own?: CallOptions) => write<NextRound>(['replays', 'next'], request, own),
-    /** Moves entries of functions to the bin. Where `more` is true, ask again, with the `until` of the first request. */
+    /** Moves entries of functions to the bin. If `more` is true, repeat the call with the `until` of the first answer. */
     deleteParked: (request: DeleteRequest, own?: CallOptions) => write<Deleted>(['parked', 'delete'], request, own),
-    /** Deleted entries, newest first. */
+    /** Lists deleted entries, newest first. */
     bin: (query?: ListQuery) => read<BinPage>(['bin'], query),
-    /** Takes deleted entries back to their places in the list. */
+    /** Moves deleted entries back to their places in the list. */
     restore: (ids: readonly string[], own?: CallOptions) => write<Moved>(['bin', 'restore'], { ids }, own),
-    /** Has the dead-letter queues drained now; answers before it is done. */
+    /** Starts draining the dead-letter queues. The answer arrives before the work is done. */
     drain: (own?: CallOptions) => write<Asked>(['parked', 'drain'], undefined, own),
-    /** Who wrote or revealed what, newest first. */
+    /** Lists the audit log, newest first: who changed or revealed what. */
     audit: (query?: ListQuery) => read<AuditPage>(['audit'], query),
   }
 }
 
 export type ExpectOptions<Kind extends keyof Expected = keyof Expected> = CallOptions & {
-  /** Only in this campaign. An agent has a state in each of its campaigns; without this, the first one that decides does. */
+  /** Only in this campaign. An agent has a state in each of its campaigns. Without this, the first campaign that decides wins. */
   readonly campaign?: Kind extends 'agents' ? string | undefined : undefined
-  /** Only of this source, where two diallers number alike. */
+  /** Only notifications of this source, if two diallers use the same references. */
   readonly source?: string | undefined
 }
 
-/** A request to the dialler that is about to be sent, or was. */
+/** A request to the dialler that is about to be sent, or was sent. */
 export type Expectation = {
-  /** The place in the stream of changes behind which a notification counts. It moves on while nothing decides. */
+  /** The place in the change stream after which a notification counts. It advances while no notification decides. */
   readonly cursor: string
   /**
-   * Waits up to so many ms for the notification that confirms or refutes the request. When the time is over, the outcome is `pending`, with the present
-   * state; wait again if you like, since nothing is missed in between. Once it is `confirmed` or `failed`, it stays so.
+   * Waits up to `ms` for the notification that confirms or refutes the request. When the time is over, the outcome is `pending`, with the
+   * current state. You may wait again, since nothing is missed in between. The outcomes `confirmed` and `failed` are final.
    *
-   * @throws ApiProblem when the API was away until the end, at once when it refuses; or the signal's reason
+   * @throws ApiProblem if the API was unavailable until the end, or at once if it rejects the request; or the signal's reason
    */
   readonly within: (ms: number, options?: Pick<CallOptions, 'signal'>) => Promise<Confirmation>
 }
 
-/** The longest wait (s) that one request asks for. An API may answer `pending` before. */
+/** The longest wait (s) of one request. An API may answer `pending` earlier. */
 const LONGEST_WAIT_S = 25
 
-/** How much longer (ms) the answer may take. */
+/** How much longer (ms) than the wait the response may take. */
 const ANSWER_MS = 5_000
 
-/** The least time (ms) between two requests, where the API does not wait. */
+/** The minimum time (ms) between two requests, if the API does not wait. */
 const LEAST_MS = 1_000
 
-/** Takes a cursor: what is heard from now on counts. @throws ApiProblem */
+/** Takes a cursor, so that notifications from now on count. @throws ApiProblem */
 export async function createExpectation(
   { ask, askOnce, backoffMs }: Requests,
   resource: string,
@@ -181,7 +182,7 @@ export async function createExpectation(
   let decided: Confirmation | undefined
   let [seen, isReset]: [readonly string[], boolean] = [[], false]
 
-  /** Asks once, and notes what the answer says. */
+  /** Sends one request, and records its answer. */
   const askFor = async (waitMs: number, own: CallOptions['signal']): Promise<Confirmation> => {
     const timeout = Math.min(waitMs / 1000, LONGEST_WAIT_S)
     const query = { resource, expect, after: cursor, timeout, campaign, source }
@@ -211,10 +212,10 @@ export async function createExpectation(
           if (answer.outcome !== 'pending' || Date.now() >= endMs) return answer
           failures = 0
         } catch (error) {
-          // The last request, which does not wait, is sent when the time is over.
+          // When the time is over, a last request is sent, which does not wait.
           if (!(error instanceof ApiProblem) || !isTemporary(error) || leftMs === 0) throw error
           waitMs = Math.max(backoffMs(++failures), error.retryAfterMs ?? 0)
-          // From now on.
+          // The wait begins now.
           waitMs += Date.now() - startMs
         }
         await pause(Math.min(startMs + waitMs, endMs) - Date.now(), own)

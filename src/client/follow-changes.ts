@@ -2,54 +2,55 @@ import type { Change, ChangesPage, Config } from '../answers/index.ts'
 import { ApiProblem } from './api-problem.ts'
 import { limitTime, pause, type Requests } from './api-requests.ts'
 
-/** What has changed. */
+/** Changes of the read model. */
 export type Changes = {
   /** In the order in which they were made. */
   readonly changes: readonly Change[]
-  /** To go on from here later: `after` of another iteration. */
+  /** The place from which to continue later: the `after` of another iteration. */
   readonly cursor: string
-  /** Read everything that you show, now: there is no telling what has changed. So it is at the beginning, if there is no `after`. */
+  /** Read everything that you show again, because the changes cannot be determined. It is true at the beginning, if there is no `after`. */
   readonly reset: boolean
 }
 
 export type ChangesOptions = {
-  /** Only changes of this kind: `agents/status`, or all kinds of `agents`. */
+  /** Only changes of this kind, such as `agents/status`, or of all kinds of a type, such as `agents`. */
   readonly type?: string | undefined
-  /** Only changes of what has this reference. */
+  /** Only changes of entries with this reference. */
   readonly reference?: string | undefined
   /** The `cursor` of an earlier iteration. Default: changes from now on. */
   readonly after?: string | undefined
   /** Ends the iteration at once, without an error. */
   readonly signal?: AbortSignal | undefined
-  /** How long (ms) to wait between two requests where changes are polled, give or take a third. Default 1,500. */
+  /** How long (ms) to wait between two polls, give or take a third. Default 1,500. */
   readonly pollMs?: number | undefined
   /** How long (ms) a stream may be silent before the connection counts as lost. Default 35,000: the API sends something every 15 s. */
   readonly silenceMs?: number | undefined
-  /** Is told when the connection is lost, with the cause, and when it is there again. The iteration goes on by itself. */
+  /** Called when the connection is lost, with the cause, and when it is restored. The iteration continues by itself. */
   readonly onConnection?: ((isConnected: boolean, problem?: ApiProblem) => void) | undefined
 }
 
-/** How long (ms) changes may take to begin: both the answer to a poll, and the first event, which the API sends at once. */
+/** Maximum wait (ms) for the response to a poll, and for the first event of a stream, which the API sends at once. */
 const ANSWER_MS = 10_000
 
-/** How long (ms) to poll before another stream is tried, where something between does not let one through. */
+/** How long (ms) to poll before the next stream is tried, if a proxy lets none through. */
 const WITHOUT_STREAM_MS = 60_000
 
-/** The longest (ms) that the API's wish to be left alone is followed. */
+/** The longest `Retry-After` (ms) that is obeyed. */
 const LONGEST_WAIT_MS = 60_000
 
-/** What no second try mends: of a stream, and of anything. */
+/** Statuses after which a stream, or any request, is not retried. */
 const REFUSED = new Set([400, 401, 403])
 const PERMANENT = new Set([...REFUSED, 404, 405])
 
-/** Where a stream is: a path of the API, or another address (`at`). */
+/** The address of a stream: a path of the API, or another address (`at`). */
 type Place = { readonly path: string; readonly at?: string }
 
 /**
- * Follows changes: by Server-Sent Events where the API offers them, by itself or at another address, else by `GET /changes`. After a cut, and whenever the API ends a stream, it goes on
- * behind the last change that it has given, so that none comes twice and none is left out. While the API is away it tries again, ever more rarely.
+ * Follows changes by Server-Sent Events, from this API or another address, if the API offers them; otherwise by `GET /changes`. After a
+ * lost connection, and whenever the API ends a stream, it continues after the last change, so no change is repeated or missed. While the
+ * API is unavailable, it retries with back-off.
  *
- * @throws ApiProblem when it makes no sense to go on: the token or `after` is not valid, or `url` is not the API
+ * @throws ApiProblem if retrying is useless: the token or `after` is not valid, or `url` is not the API
  */
 export async function* followChanges(
   { open, askOnce, backoffMs, address }: Requests,
@@ -59,19 +60,21 @@ export async function* followChanges(
   let cursor = options.after
   let isConnected: boolean | undefined
   let wasConnected = false
-  /** Null: there is no stream. Undefined: nobody has asked yet. */
+  /** Null: there is no stream. Undefined: not known yet. */
   let place: Place | null | undefined
-  /** No stream is tried before this (unix ms). */
+  /** No stream is tried before this time (Unix ms). */
   let streamAtMs = 0
   let [failures, failedStreams] = [0, 0]
 
-  /** Whether to give up. An answer that is not from the API may be a proxy's error page: if the API answered before, the client tries again. */
+  /**
+   * Whether to give up. A response that is not from the API may be a proxy's error page: if the API answered before, the client retries.
+   */
   const isPermanent = ({ code, status }: ApiProblem) =>
     code === 'unexpected' ? !wasConnected && status < 500 && status !== 429 : PERMANENT.has(status)
   const tell = (is: boolean, problem?: ApiProblem) => {
     if (isConnected !== is) onConnection?.((isConnected = is), problem)
   }
-  /** Notes what arrived; undefined where it is nothing that the caller has to know. */
+  /** Records a page. Returns undefined if the caller need not know about it. */
   const take = (page: ChangesPage): Changes | undefined => {
     const reset = page.reset || cursor === undefined
     cursor = page.cursor
@@ -101,7 +104,7 @@ export async function* followChanges(
       const { body } = await open({ path, at, query: { type, reference }, headers }, limit)
       if (body === null) throw new ApiProblem(200, 'unexpected', 'This runtime cannot read a response as a stream.')
       const reader = body.getReader()
-      // For a `fetch` that does not end the answer with its signal.
+      // For a `fetch` that does not end the response with its signal.
       limit.signal.addEventListener('abort', () => void reader.cancel().catch(() => undefined))
       const [decoder, parse] = [new TextDecoder(), createEventParser()]
       for (;;) {
@@ -111,7 +114,7 @@ export async function* followChanges(
           return read
         })
         if (done) break
-        // The time that the caller takes for what it is given is no silence.
+        // The time that the caller takes to process changes does not count as silence.
         limit.stop()
         for (const { event, data, id } of parse(decoder.decode(value, { stream: true }))) {
           if (event === 'changes' && data !== null) {
@@ -128,12 +131,12 @@ export async function* followChanges(
     } catch (error) {
       if (!(error instanceof ApiProblem)) throw error
       const isOwn = at === undefined
-      // Another address may learn of a changed token later than the API, which has the last word.
+      // Another address may learn of a changed token later than the API, so the API decides.
       if (isOwn && error.code !== 'unexpected' && REFUSED.has(error.status)) throw error
       if (!isHeard) {
-        // Polling goes on with what a stream cannot.
+        // If a stream fails, polling continues.
         if (error.code === 'not-found') place = null
-        // A page cannot read it when Lambda refuses one stream too many: to the page, the network has failed.
+        // If Lambda rejects one stream too many, a page cannot read the response: for the page, the network has failed.
         const waitMs = error.code === 'network' && isOwn ? backoffMs(++failedStreams) : WITHOUT_STREAM_MS
         streamAtMs = Date.now() + (error.retryAfterMs ?? waitMs)
         return
@@ -142,7 +145,7 @@ export async function* followChanges(
     } finally {
       limit.end()
     }
-    // Not at once where an API ends each stream at its beginning.
+    // Avoids a busy loop if an API ends each stream at its beginning.
     await pause(startMs + pollMs - Date.now(), signal)
   }
 
@@ -166,12 +169,12 @@ export async function* followChanges(
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
 
 /**
- * Where the API says that the stream is. The token goes there, since the API itself has named it, but by https only, or to the API's own origin;
- * null for anything else.
+ * Returns the address of the stream that the API has named. The address receives the token, so it must use https or be on the API's own
+ * origin; otherwise returns null.
  */
 function toPlace(events: Config['events'], address: string): Place | null {
   if (typeof events !== 'string') return null
-  // A path is one of the API, wherever that is mounted. A browser takes `//` and `/\` for another host.
+  // A path is relative to the API, wherever that is mounted. Browsers treat `//` and `/\` as another host.
   if (/^\/(?![/\\])/.test(events)) return { path: events }
   try {
     const { protocol, origin, pathname } = new URL(events)
@@ -182,7 +185,7 @@ function toPlace(events: Config['events'], address: string): Place | null {
   }
 }
 
-/** Of a path, the origin of the page. @throws where there is no page */
+/** Returns the origin of an address; of a path, the origin of the page. @throws if there is no page */
 const originOf = (address: string): string => {
   const { location } = globalThis as { readonly location?: { readonly href: string } }
   return new URL(`${address}/`, location?.href).origin
@@ -198,18 +201,18 @@ function parsePage(data: string): ChangesPage {
 
 /** A block of an event stream: an event, or only an id. */
 export type StreamBlock = {
-  /** `message` where the block names no event. */
+  /** `message` if the block names no event. */
   readonly event: string
-  /** Null in a block without data: that is no event. */
+  /** Null in a block without data, which is not an event. */
   readonly data: string | null
-  /** The last id so far; '' where there was none. */
+  /** The latest id so far; '' if there was none. */
   readonly id: string
 }
 
 /**
- * Returns a function that takes the text of an event stream, cut anywhere, and returns the blocks that are complete by then. A block counts when
- * the blank line behind it has arrived, and so does its id: a client that goes on behind an id has had everything before.
- * `retry` is not read. Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+ * Creates a parser. It takes text of an event stream, cut anywhere, and returns the completed blocks. A block and its id count when the
+ * blank line after it has arrived, so a client that continues after an id has received everything before it. `retry` is ignored. Source:
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 export function createEventParser(): (text: string) => StreamBlock[] {
   /** A line whose end has not arrived. */
@@ -226,7 +229,7 @@ export function createEventParser(): (text: string) => StreamBlock[] {
     if (name === 'event') event = value
     else if (name === 'data') data.push(value)
     else if (name === 'id' && !value.includes('\0')) [id, hasId] = [value, true]
-    // Any other is a comment, or of a later version.
+    // Other lines are comments, or belong to a later version.
   }
   const endBlock = (): StreamBlock | undefined => {
     const block = { event: event || 'message', data: data.length === 0 ? null : data.join('\n'), id }

@@ -1,4 +1,4 @@
-/** A client of the API: `fetch` and nothing else, for browsers, Node and the edge. */
+/** A client of the API that needs only `fetch`: for browsers, Node and edge runtimes. */
 export type * from '../answers/index.ts'
 export type { Changes, ChangesOptions } from './follow-changes.ts'
 export { createClient, type Client, type ClientOptions } from './create-client.ts'

@@ -1,7 +1,7 @@
--- The states of agents in each campaign, and the calls that they have.
+-- The states of agents in each campaign, and their calls.
 
--- A campaign in which the agent was not heard of for as long as an agent is kept, and the oldest of too many.
--- Looked for once an hour, or when there are too many: somebody may write words of chance for campaigns.
+-- Forgets campaigns in which the agent was not heard for as long as an agent is kept, and the oldest campaigns if there are too many. Runs
+-- once an hour, or when there are too many: a dialler might send random words as campaigns.
 local MAX_FIELDS, MAX_STATES = 700, 100
 local function forget_campaigns(agent)
   local count = 0
@@ -27,8 +27,8 @@ local function forget_campaigns(agent)
   end
 end
 
--- The statuses that began or ended a call lately, in the order of time: kind, campaign and stamp of each. Those from well before the present call say
--- nothing about it. Which call an agent has is told from them when it is read (src/store/reads/agent-reads.ts).
+-- The recent statuses that began or ended a call, in order of time: kind, campaign and stamp of each. Statuses from well before the current
+-- call imply nothing about it. The reads decide from these turns which call an agent has (src/store/reads/agent-reads.ts).
 local MAX_TURNS, ACCOMPANIES_MS = 24, 10000
 local function ms_of_turn(turn)
   local _, _, ms = split(parts_of(turn, SEP)[3])
@@ -54,12 +54,12 @@ local function with_turn(turns, turn, call_stamp)
 end
 
 function apply.agent_status(of)
-  -- The same extension on another dialler is somebody else: nothing there is about this one's campaigns and calls.
+  -- The same extension on another dialler is another agent: its states imply nothing about this one's campaigns and calls.
   local agent, own = open(key('agent:' .. name(of.ref))), name(source_of(of.stamp) .. '|' .. of.campaign)
   local held = agent.fields['s:' .. own]
   local former = parts_of(held or '', SEP)
   local status, since, stamp = former[1], former[2], former[3]
-  -- A dialler's notes name everybody who ever was in a campaign, and say nothing about what was heard since.
+  -- A resync names every agent who ever was in a campaign, and does not know what was heard since.
   if is_resync(of.stamp) and (not newer(of.stamp, stamp) or (not held and of.status == 'offline')) then return end
   if not held then forget_campaigns(agent) end
   if newer(of.stamp, stamp) then
@@ -82,8 +82,8 @@ function apply.agent_status(of)
   register(agent, 'agents', of.ref, 'agent', ttl.agent)
 end
 
--- The dialler may write the same call on both transports. A copy has no common id: it is the same call by source, reference (where there is
--- none, by number) and agent on the other transport at about the same time.
+-- The dialler may send the same call on both transports. The copies have different ids: they are the same call if source, reference
+-- (without one, the number) and agent are equal, and they came on different transports at about the same time.
 local COPY_MS = 60000
 local function is_other_copy(a, b)
   local stream_a, _, ms_a = split(a.stamp)
@@ -92,7 +92,7 @@ local function is_other_copy(a, b)
   return is_named and a.ref == b.ref and a.source == b.source and stream_a ~= stream_b and math.abs(ms_a - ms_b) <= COPY_MS
     and not differ(a.numbers, b.numbers)
 end
--- A fresh copy is preferred, then one that came as inbound, which says more; then the first.
+-- A fresh copy is preferred to a stale one, then an inbound copy, which contains more, then the earlier one.
 local function is_better(a, b)
   if a.rank ~= b.rank then return a.rank > b.rank end
   return newer(b.stamp, a.stamp)
@@ -102,10 +102,10 @@ local function to_call(entry)
   return { source = parts[3], ref = parts[4], numbers = parts[5], rank = parts[6], stamp = parts[7] }
 end
 
--- The verdict of a CDR on a call with its reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so it may be of an earlier
--- try: one that was received before the call, names another agent or another number, or ended before the call was handed over. The end is
--- told by dialed_at and the times, which leave out the ringing, and by the dialler's clock. A CDR that names the agent is of the
--- call unless it is much older; one that names none has to be of it for certain.
+-- Returns the verdict of a CDR on a call with its reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so the CDR
+-- may belong to an earlier try: if it was received before the call, names another agent or number, or ended before the agent received the
+-- call. Its end follows from dialed_at and the times, which leave out the ringing, and from the dialler's clock. A CDR that names the agent
+-- belongs to the call unless it is much older; a CDR that names no agent must belong to it for certain.
 local ROUNDING_MS, RINGING_MS = 2000, 600000
 local function verdict(cdr, agent, call)
   local by, end_ms, numbers, stamp = unpack(parts_of(cdr, SEP))
@@ -132,7 +132,7 @@ local function judge(cdrs, ref, call)
     if said == 'over' or (said and call.over == '') then call.over = said end
   end
 end
--- The last CDRs of a call, each once, the latest first.
+-- Returns the latest CDRs of a call, each once, the latest first.
 local MAX_CDRS = 8
 local function with_cdr(cdrs, cdr)
   local kept = { cdr }
@@ -141,18 +141,19 @@ local function with_cdr(cdrs, cdr)
   end
   return table.concat(kept, ENTRY)
 end
--- The document of a call by its reference: who has it, and its CDRs that came before it. They come by different queues.
+-- Opens the document of a call by its reference: the agent who has it, and the CDRs that arrived before the call. Calls and CDRs come from
+-- different queues.
 local function open_call(source, call_ref) return open(key('call:' .. name(source .. ':' .. call_ref))) end
 
 function apply.call(of)
   local rank = of.rank
-  -- It may have grown stale since the handler saw it.
+  -- The call may have become stale since the handler checked.
   if of.stale_at ~= '' and now > tonumber(of.stale_at) then rank = '0' end
   local call = { source = of.source, ref = name(of.call_ref), numbers = of.numbers, stamp = of.stamp, rank = rank, json = of.json,
     campaign = name(of.campaign), again = '', over = '', cdrs = '' }
   local agent = open(key('agent:' .. name(of.ref)))
   local entry = table.concat({ of.source, call.ref, of.numbers, rank, of.stamp, of.json }, SEP)
-  -- Nearly all entries are of other calls: only one that may be of this one is taken apart.
+  -- Nearly all entries belong to other calls, so only an entry that may belong to this call is parsed.
   local named = SEP .. of.source .. SEP .. call.ref .. SEP
   local is_first = true
   local function is_better_copy(entry_of_other)
@@ -170,7 +171,7 @@ function apply.call(of)
   local is_copy = held and is_other_copy(call, held)
   if is_copy then
     call.over, call.again = held.over, held.again
-    -- Received when the first of them was.
+    -- The time of receipt is that of the first copy.
     if is_better(held, call) then call.rank, call.json = held.rank, held.json end
     if newer(call.stamp, held.stamp) then call.stamp = held.stamp end
     if call.campaign == '' then call.campaign = held.campaign end
@@ -197,7 +198,7 @@ function apply.call(of)
     write_call(agent, call)
     set(agent, 'turns', with_turn(agent.fields.turns, nil, call.stamp), ttl.agent)
   elseif call.again == '1' then
-    -- An earlier call of the same reference that came late: what CDRs say of the present one is judged anew.
+    -- An earlier call with the same reference arrived late: the CDRs are judged again for the current call.
     held.again, held.over = '1', ''
     judge(entries_of(held.cdrs), of.ref, held)
     judge(entries_of(open_call(of.source, of.call_ref).fields.cdrs), of.ref, held)
@@ -205,7 +206,8 @@ function apply.call(of)
   end
 end
 
--- A CDR of the present call of an agent is noted there, else under the call's reference, for a call that comes after its CDR.
+-- Records a CDR in the document of the agent whose current call it belongs to, otherwise under the reference of the call, for a call that
+-- arrives after its CDR.
 local function end_call(of)
   if of.call_ref == '' then return end
   local known = open_call(of.source, of.call_ref)

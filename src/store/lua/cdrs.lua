@@ -1,16 +1,16 @@
--- CDRs: a document for each, how many there were, and where they are found.
+-- CDRs: a document for each, their counts, and the indexes that find them.
 
--- An index covers a quarter of an hour of `dialed_at`: a hash whose values are entries of CDRs, one behind the other. Every CDR has an entry for
--- each of its terms: its time, its campaign, its agent, contact and numbers. A term has three fields, each finer than the one before; an entry
--- goes into the first that is not full. So few CDRs take few fields, many take many, and nothing has to be moved.
--- Readers: src/store/reads/cdr-reads.ts
+-- An index covers a quarter of an hour of `dialed_at`: a hash whose values are concatenated entries of CDRs. Every CDR has an entry for
+-- each of its terms: its time, campaign, agent, contact and numbers. A term has three fields, each finer than the previous one, and an
+-- entry goes into the first field that is not full. So few CDRs use few fields, many CDRs use many, and no entry ever moves. Reader:
+-- src/store/reads/cdr-reads.ts
 local QUARTER_MS = 900000
--- Bytes. A script reads all three fields of each term, so they are small; the finest takes what is left.
+-- Bytes at which a field is full. A script reads all three fields of each term, so they are small; the finest field takes the rest.
 local FULL, FULL_TERM = 1024, 512
--- So many entries are 60 MB of the 100 MB that Upstash allows for a record. CDRs beyond them are found by their ids alone.
+-- This many entries take 60 MB of the 100 MB that Upstash allows for a record. Further CDRs are found only by their ids.
 local MAX_ENTRIES = 2500000
 local MAX_QUARTERS = 20000
--- In the order of their codes, so that entries sort as text.
+-- In the order of their codes, so that entries sort as text. `DIGITS` of src/store/effects/cdr-effects.ts must be the same.
 local DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~'
 local function digit(value) return string.sub(DIGITS, value + 1, value + 1) end
 local function to_digits(value, count)
@@ -28,7 +28,7 @@ local function fields_of_time(kind, offset, of)
 end
 local function fields_of_term(hash) return { 'h' .. string.sub(hash, 1, 1), 'h' .. string.sub(hash, 1, 2), 'h' .. string.sub(hash, 1, 3) } end
 
--- @param is_new whether it surely has no entries yet
+-- @param is_new whether the CDR certainly has no entries yet
 local function index_cdr(id, listed_ms, campaign, terms, is_new)
   local number = math.floor(listed_ms / QUARTER_MS)
   local offset = listed_ms - number * QUARTER_MS
@@ -103,14 +103,14 @@ local function write_quarter(number)
   end
   in_portions(written_pairs, function(portion) redis.call('HSET', k, unpack(portion)) end)
   if is_due then
-    -- Longer than any of its CDRs, of which the last may come within this hour.
+    -- Longer than any of its CDRs. The last of them may arrive within this hour.
     local seconds, all = ttl.cdr + 7200, key('quarters')
     expire(k, seconds)
     redis.call('ZADD', all, string.format('%.0f', now + seconds * 1000), string.format('%.0f', number))
     redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now))
     keep_latest(all, MAX_QUARTERS)
     expire(all, seconds)
-    -- Noted when it is done: a database that refuses one of these is asked again.
+    -- Recorded after the work: if the database rejects one of these commands, the next commit tries again.
     redis.call('HSET', k, 'about', about .. string.format('%.0f', now + HOUR_MS))
   end
 end
@@ -118,8 +118,9 @@ local function write_index()
   for _, number in ipairs(quarter_order) do write_quarter(number) end
 end
 
--- Figures of a campaign and a day (UTC): for each quarter of an hour how many CDRs were answered, with their times, how many CDRs there were of
--- each end reason, and how many of those named no agent. End reasons are an open set: from some number on they are counted together.
+-- Figures of a campaign and a day (UTC). For each quarter of an hour: the number of answered CDRs and their times, the number of CDRs by
+-- end reason, and the number of those without an agent. Any text may be an end reason: beyond a limit, further reasons are counted
+-- together.
 local MAX_REASONS, FIGURES_SECONDS = 30, ttl.cdr + 86400
 local function figures_of(counted)
   local quarter, campaign = string.match(counted, '^(%d+)' .. FIELD .. '([^' .. FIELD .. ']*)')
@@ -129,7 +130,7 @@ local function figures_of(counted)
   open_field(k, 'registered')
   return open_field(k, own), own
 end
--- A list of end reasons and how many there were of each, with one more or less of them.
+-- Returns a list of end reasons and their counts, with the count of one reason changed by `by`.
 local function count_reason(list, reason, by)
   local counts, is_known, is_full = entries_of(list), false, false
   for i = 1, #counts - 1, 2 do
@@ -156,7 +157,7 @@ local function count_cdr(counted, by)
   local figures, field = figures_of(counted)
   local quarter, _, reason, answered, talk, hold, without_agent = unpack(parts_of(counted, FIELD))
   quarter = tonumber(quarter)
-  -- Hours are kept that have a part within the time for which CDRs are.
+  -- An hour is kept as long as a part of it is within the time for which CDRs are kept.
   if not figures or (quarter + 4) * QUARTER_MS <= oldest('cdr') then return end
   local held, sums = parts_of(figures.fields[field] or '', SEP), {}
   for i, value in ipairs({ answered or '', talk or '', hold or '' }) do
@@ -167,8 +168,9 @@ local function count_cdr(counted, by)
   set(figures, field, table.concat(sums, SEP), FIGURES_SECONDS)
 end
 
--- A CDR as it is kept: digest, seconds from receipt until it was written, what it is counted as, then the event: id, time (unix ms; with a `+`
--- from the number in the id), and what does not follow from these; last, the packet. Behind it, in the same form, what else came under its key.
+-- A stored CDR: digest, seconds between receipt and writing, the parts that it is counted by, then the event: id, time (Unix ms; with a
+-- leading `+`, relative to the number in the id), and the attributes that do not follow from these; last, the packet. Revisions follow in
+-- the same form.
 local MAX_REVISIONS, MAX_CDR_BYTES = 20, 512 * 1024
 local function ms_of(parts)
   local delta = string.match(parts[5], '^%+(.*)$')
@@ -188,12 +190,12 @@ function apply.cdr(of)
   end_call(of)
   local k = key('cdr:' .. of.id)
   local listed_ms = tonumber(of.listed_ms)
-  -- By a relay whose clock is wrong: it must not lie in front of all others for ever.
+  -- The clock of a relay may be wrong: the CDR must not precede all others for ever.
   if listed_ms > now + 86400000 then listed_ms = now end
   local entries, former = entries_of(read(k)), nil
   if entries[1] then
     former = parts_of(entries[1], SEP)
-    -- As long as it is kept, by the clock of the functions.
+    -- Kept until it expires by the clock of the functions.
     if ms_of(former) + tonumber(former[2]) * 1000 <= oldest('cdr') then former = nil end
   end
   local delay = string.format('%.0f', math.floor((now - tonumber(of.ms)) / 1000))

@@ -1,5 +1,6 @@
--- A document is a string that holds fields: name, value, name, value … The documents that a commit knows beforehand are read by one MGET,
--- changed here by its steps, and written once with their expiry. So a batch costs two commands and one for each document that it changes.
+-- A document is a string of fields: name, value, name, value … One MGET reads the documents that a commit knows beforehand. The steps
+-- change them here, and each changed document is written once, with its expiry. A batch therefore costs two commands, and one more for each
+-- document that it changes.
 local texts, written, write_order = {}, {}, {}
 local declared = {}
 for i = 1, tonumber(ARGV[5]) do declared[i] = KEYS[i] end
@@ -8,12 +9,12 @@ in_portions(declared, function(keys)
   for i, k in ipairs(keys) do texts[k] = values[i] end
 end)
 
--- The text under a key; false where there is none, or something of another form, which MGET takes for nothing.
+-- Returns the text under a key; false if there is none, or a value of another type, which MGET reports as missing.
 local function read(k)
   if texts[k] == nil then texts[k] = redis.call('MGET', k)[1] end
   return texts[k]
 end
--- Reads several that steps are about to open, by one command.
+-- Reads several documents that steps are about to open, in one command.
 local function read_ahead(keys)
   local unknown = {}
   for _, k in ipairs(keys) do
@@ -44,7 +45,7 @@ local function open(k)
   for i = 1, #parts - 1, 2 do fields[parts[i]] = parts[i + 1] end
   return add_document(k, fields, '')
 end
--- Opens one field of a long document, and leaves the rest one text. None of its values may be the name of a field.
+-- Opens one field of a long document, and keeps the rest as one text. No value may be equal to a field's name.
 local function open_field(k, field)
   local document = documents[k] or add_document(k, {}, read(k) and FIELD .. read(k) or '')
   if document.fields[field] then return document end
@@ -56,19 +57,19 @@ local function open_field(k, field)
   end
   return document
 end
--- Deletes what is under a key, and what was to be written there.
+-- Deletes a key, and discards what was to be written to it.
 local function drop(k)
   redis.call('DEL', k)
   texts[k], written[k] = false, nil
   if documents[k] then documents[k].fields, documents[k].rest, documents[k].seconds = {}, '', nil end
 end
--- Changes a field (nil: removes it); the document is written at the end and kept for so many seconds from now.
+-- Changes a field (nil removes it). The document is written at the end, and expires this many seconds from now.
 local function set(document, field, value, seconds)
   field, value = without_separator(field), value and without_separator(value)
   if document.fields[field] == value then return end
   document.fields[field], document.seconds = value, seconds
 end
--- Whether something that is done once an hour is due, and notes that it was done.
+-- Returns whether an hourly task is due, and records that it was done.
 local function is_due(document, field, seconds)
   local last = tonumber(document.fields[field] or '')
   if last and now - last < HOUR_MS then return false end
@@ -76,14 +77,14 @@ local function is_due(document, field, seconds)
   return true
 end
 
--- A document that must not change without others of its kind: all of them are written by one command.
+-- Opens a document that must change atomically with others of its kind: one command writes all of them.
 local function open_together(k)
   local document = open(k)
   document.is_together = true
   return document
 end
 
--- What must not be done before the documents say why: should the database break the script off, an entry is still where its document says.
+-- Work that must follow the documents. If the database interrupts the script, an entry is still where its document says.
 local after_documents = {}
 
 local function write_documents()
@@ -114,8 +115,8 @@ local function write_documents()
   end
 end
 
--- Names in the order of their text; a second set knows when each was last heard of, so that those are forgotten whose records are gone.
--- A document is registered once an hour, and all names of a batch at once.
+-- Names in alphabetical order. A second set holds the time when each name was last heard, so that names without records are removed. A
+-- document is registered once an hour, and all names of a batch at once.
 local registered, sets = {}, {}
 local function register_name(set_name, ref, of)
   if not registered[set_name] then
@@ -126,7 +127,7 @@ local function register_name(set_name, ref, of)
   if own.is_in[ref] then return end
   own.is_in[ref], own.names[#own.names + 1] = true, ref
 end
--- @param of what the reference is kept as long as; the document itself is kept for so many seconds
+-- @param of the part whose expiry the reference has; the document itself expires after `seconds`
 local function register(document, set_name, ref, of, seconds)
   if is_due(document, 'registered', seconds) then register_name(set_name, ref, of) end
 end
@@ -149,8 +150,9 @@ local function write_registers()
   end
 end
 
--- A list that is one text. Keeps the latest entries, each once; an entry begins with its time (unix ms) and its id. A copy has the same id, or
--- the function answers whether the new entry is better than it; of two copies the better one stays. Answers whether the list has changed.
+-- A list stored as one text. Keeps the latest entries, each once; an entry begins with its time (Unix ms) and its id. An entry is a copy if
+-- it has the same id, or if `is_better` returns true or false for it: whether the new entry is better. The better copy stays. Returns
+-- whether the list has changed.
 local function add_once(k, ms, id, rest, most, seconds, is_better)
   local entries, head, entry = entries_of(read(k)), SEP .. id .. SEP, ms .. SEP .. id .. SEP .. rest
   local first, first_ms
@@ -177,15 +179,16 @@ local function add_once(k, ms, id, rest, most, seconds, is_better)
   return true
 end
 
--- The stream of changes: one entry for each commit, with the changes that were made, in order. A commit of more changes than fit names their
--- number, and a reader of the stream reads everything anew. Beside them are the names of the documents of which the wall is made that were
--- written (lua/wall.lua reads them); without these it is read anew.
+-- The change stream: one entry per commit, with its changes in order. If a commit has too many changes, its entry contains only their
+-- number, and readers of the stream read everything again. The entry also names the written documents of the wall, for lua/wall.lua;
+-- without these, the wall is read again.
 local MAX_COMMITS, MAX_CHANGES_BYTES = 4000, 16384
 local changes, changes_bytes = {}, 0
 local function note_change(change)
   changes[#changes + 1], changes_bytes = change, changes_bytes + #change + 1
 end
--- A change of a state, with the state before it: only a word, which needs no escape in JSON and holds no number. A state that came late is none.
+-- Adds the change of a state, with the previous state if that is a plain word, which needs no escape in JSON and contains no number. A
+-- state that arrived late has no previous state.
 local function note_state(change, former, is_late)
   local word = former and string.match(former, '^[%l_]+$')
   local more = is_late and ',"late":true' or word and ',"from":"' .. word .. '"' or ''
@@ -200,7 +203,7 @@ local function written_of_wall()
   end
   return table.concat(names, ENTRY)
 end
--- The times at which keys that are no documents got their expiry: once an hour.
+-- Expiries of keys that are not documents are renewed once an hour; this document holds the times.
 local UPKEEP_SECONDS = 86400
 local upkeep = open(key('upkeep'))
 local function write_changes()

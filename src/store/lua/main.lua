@@ -1,4 +1,4 @@
--- Applies the steps, each `name, number of arguments, arguments…`, and writes what they changed.
+-- Applies the steps, each `name, number of arguments, arguments…`, and writes their changes.
 local secret = ARGV[4]
 if secret ~= '' and read(key('cdr_secret')) ~= secret then return 'another secret' end
 local at, applied = 6, 0
@@ -17,14 +17,14 @@ while at <= #ARGV do
   apply[step](of)
   at, applied = at + 2 + count, applied + 1
 end
--- Longer than any CDR whose id is made of it.
+-- Longer than any CDR whose id is derived from it.
 if secret ~= '' and is_due(upkeep, 'secret', UPKEEP_SECONDS) then expire(key('cdr_secret'), ttl.cdr + 7200) end
--- The documents last, and of them those of CDRs: they say that the rest is done, so that an attempt in the middle of which the database refuses
--- a command is made whole by the next one.
+-- The documents come last, because they record that the rest is done. If the database rejects a command in the middle, the next attempt
+-- completes the work.
 write_index()
 write_registers()
 write_changes()
 write_documents()
 for _, run in ipairs(after_documents) do run() end
--- Nothing else answers so: a proxy that says OK to everything does not pass for the database.
+-- No other service replies like this: a proxy that answers OK to everything is not mistaken for the database.
 return 'applied ' .. applied

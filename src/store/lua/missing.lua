@@ -1,7 +1,8 @@
--- Calls that were handed to agents and whose CDR has not come yet. They are in the document of the agent, which a call and its CDR write anyway;
--- src/store/reads/loss-reads.ts finds those whose agent has left them long ago, which then are listed as missing until their CDR comes.
+-- Calls that were assigned to agents and whose CDR has not arrived. They are stored in the agent's document, which a call and its CDR write
+-- anyway. src/store/reads/loss-reads.ts finds the calls that their agent left long ago. These are then listed as missing until their CDR
+-- arrives.
 local AWAITED = { 'stamp', 'ref', 'numbers', 'campaign', 'noted_ms', 'left_ms', 'again', 'kind' }
--- So many calls of one agent: only where no CDRs come at all there are more within the time that is waited for them.
+-- Maximum calls of one agent. An agent has more within the waiting time only if no CDRs arrive at all.
 local MAX_AWAITED = 50
 
 local function read_awaited(agent)
@@ -23,7 +24,7 @@ local function write_awaited(agent, calls)
   set(agent, 'awaited', entries[1] and table.concat(entries, ENTRY) or nil, ttl.agent)
 end
 
--- Numbers are told apart by their last digits: two lists without a common one are of different tries.
+-- Numbers are compared by their last digits. Two lists without a common number belong to different tries.
 local function differ(a, b)
   if a == '' or b == '' then return false end
   for number in string.gmatch(a, '%d+') do
@@ -35,8 +36,9 @@ local function is_same_call(a, b)
   return a.ref == b.ref and source_of(a.stamp) == source_of(b.stamp) and not differ(a.numbers, b.numbers)
 end
 
--- Whether a CDR with a call's reference is of that call. References come again, and there is one CDR for each number tried: it must have come
--- after the call, and have ended not before it, as far as the clocks of dialler and relay agree, nor long after its agent had left it.
+-- Returns whether a CDR with a call's reference belongs to that call. References recur, and there is one CDR for each number tried. The CDR
+-- must have arrived after the call. It must not have ended before the call, as far as the clocks of dialler and relay agree, nor long after
+-- the agent left it.
 local CLOCKS_MS, EXACT_MS = 600000, 2000
 local function is_of(cdr, call, agent, left_ms)
   local by, end_ms, numbers, stamp = unpack(parts_of(cdr, SEP))
@@ -48,7 +50,8 @@ local function is_of(cdr, call, agent, left_ms)
     and tonumber(end_ms) <= (tonumber(call.left_ms) or left_ms or math.huge) + CLOCKS_MS
 end
 
--- Whether a relay that was ready lately takes the list to which the CDRs of such calls are pushed. Else nobody waits for them.
+-- Returns whether a relay that was ready recently consumes the list to which the CDRs of such calls are pushed. Otherwise no CDR is
+-- awaited.
 local READY_MS = 3600000
 local function is_awaited(kind, source)
   for _, value in pairs(open(key('relays')).fields) do
@@ -59,7 +62,8 @@ local function is_awaited(kind, source)
   return false
 end
 
--- When the agent left a call, at the latest when the next one came (`by_ms`). Statuses tell it where they are all of one campaign.
+-- Returns when the agent left a call, at the latest when the next call came (`by_ms`). The statuses determine it if all of them belong to
+-- one campaign.
 local function left_of(agent, call, by_ms)
   local campaign, left_ms
   for _, turn in ipairs(entries_of(agent.fields.turns)) do
@@ -74,7 +78,7 @@ local function left_of(agent, call, by_ms)
   if call.campaign == '' then call.campaign = campaign or '' end
   return math.min(left_ms or by_ms, by_ms)
 end
--- An agent has one call at a time: with a later one it has left those before.
+-- An agent has one call at a time: the next call means that the agent has left the previous ones.
 local function leave_calls(agent, stamp)
   if not agent.fields.awaited then return end
   local calls = read_awaited(agent)
@@ -87,14 +91,14 @@ local function leave_calls(agent, stamp)
   write_awaited(agent, calls)
 end
 
--- @param former who had a call with this reference last
+-- @param former the agent who last had a call with this reference
 local function await_cdr(agent, of, known, former)
   local call = { stamp = of.stamp, ref = name(of.call_ref), numbers = of.numbers, campaign = name(of.campaign),
     noted_ms = string.format('%.0f', now), left_ms = '', again = '', kind = of.kind }
   for _, cdr in ipairs(entries_of(known.fields.cdrs)) do
     if is_of(cdr, call, of.ref) then return end
   end
-  -- The call was transferred, or its number was tried again: one CDR is waited for, that of the last.
+  -- The call was transferred, or its number was tried again: only the CDR of the last try is awaited.
   for _, holder in ipairs({ agent, former and former ~= of.ref and open(key('agent:' .. name(former))) or nil }) do
     local kept, has_later = {}, false
     for _, other in ipairs(read_awaited(holder)) do
@@ -112,7 +116,7 @@ end
 
 local function keep_seconds(known) return known.fields.missing and ttl.missing or ttl.ended end
 
--- A CDR has come: its call is not waited for any more.
+-- A CDR has arrived: its call is no longer awaited.
 local function settle_call(ref, of, cdr)
   local agent, kept = open(key('agent:' .. name(ref))), {}
   if not agent.fields.awaited then return end
@@ -123,7 +127,7 @@ local function settle_call(ref, of, cdr)
   write_awaited(agent, kept)
 end
 
--- Calls that are listed as missing: the CDR may come days later. The call's document says which are listed.
+-- Calls that are listed as missing. Their CDR may arrive days later. The document of the call names the listed ones.
 local MISSING = { 'id', 'agent', 'stamp', 'numbers', 'left_ms', 'again', 'change' }
 local function settle_missing(known, cdr)
   local kept = {}
@@ -148,7 +152,7 @@ function apply.missing(of)
   for _, other in ipairs(read_awaited(agent)) do
     if other.stamp == of.stamp then call = other else kept[#kept + 1] = other end
   end
-  -- Its CDR has come since.
+  -- The CDR has arrived since.
   if not call then return end
   write_awaited(agent, kept)
   call.left_ms = of.left_ms

@@ -1,13 +1,13 @@
--- Data for operators: packets without a route, parked notifications, relays, and gaps.
+-- Data for operators: packets without a route, relays and gaps.
 
--- Notifications without a route: a record and its bytes by id, the latest of them, and how many there were of each type.
+-- Notifications without a route: a record and its bytes by id, the list of the latest, and a count per type.
 local MAX_OTHER, MAX_TYPES = 1000, 1000
 function apply.other(of)
   local k, counts, short, type = key('other'), key('other_counts'), name(of.id), of.type
   local record = key('other_record:' .. short)
   if read(record) then return end
   if not redis.call('ZSCORE', k, short) then
-    -- Somebody may write words of chance for types.
+    -- A dialler might send random words as types.
     if redis.call('HEXISTS', counts, type) == 0 and redis.call('HLEN', counts) >= MAX_TYPES then type = 'unknown/unknown' end
     redis.call('HINCRBY', counts, type, 1)
   end
@@ -23,7 +23,7 @@ function apply.other(of)
   note_change(of.change)
 end
 
--- The relays that were ready within as many days as gaps are kept, each with the calls whose CDRs it takes.
+-- The relays that were ready within the expiry of gaps, each with the calls whose CDRs it consumes.
 function apply.alive(of)
   local relays, relay = open(key('relays')), name(of.relay)
   if not newer(of.stamp, string.match(relays.fields[relay] or '', '^[^' .. SEP .. ']*')) then return end
@@ -35,7 +35,7 @@ function apply.alive(of)
   note_change(of.change)
 end
 
--- Gaps of PubSub, and the greatest sequence of them per source (per route of it, where only that was given up).
+-- Pub/Sub gaps, and the greatest sequence of the gaps of each source (of a route of it, if only that route lost notifications).
 local MAX_GAPS = 1000
 function apply.gap(of)
   local short, latest = name(of.id), open(key('gap_latest'))

@@ -1,6 +1,7 @@
 -- Parked notifications of the relay and of functions: a document for each entry, and a list of them by time.
 
--- In the list by time, and in that of its lane: of the same message group of the same queue. An entry of the relay has no lane.
+-- Adds an entry to the list by time, and to the list of its lane: the same message group of the same queue. An entry of the relay has no
+-- lane.
 local is_kept = {}
 local function list_parked(id, place, lane)
   for _, k in ipairs({ key('parked'), lane and key('parked_lane:' .. lane) }) do
@@ -17,8 +18,8 @@ local function unlist_parked(id, lane)
   if lane then redis.call('ZREM', key('parked_lane:' .. lane), id) end
 end
 
--- A notice of the relay about a notification that it parked: the last one counts. One that was sent again or dropped leaves a mark, for a notice
--- that comes late. The relay keeps the notification itself, so that a relay which parks everything does not fill the database.
+-- A notice of the relay about a notification that it parked. The latest notice counts. A sent or dropped notification leaves a mark, for
+-- notices that arrive late. The relay keeps the notification itself, so that a relay that parks everything cannot fill the database.
 local MAX_OF_RELAY = 10000
 function apply.parked(of)
   local id, own = name(of.id), key('parked_of_relay')
@@ -44,7 +45,7 @@ function apply.parked(of)
   if #dropped > 0 then keep_latest(own, MAX_OF_RELAY) end
 end
 
--- The failed attempts of a message that comes again, `ms, attempt, status, reason, keys`: the latest of them.
+-- The latest failed attempts of a redelivered message: `ms, attempt, status, reason, keys`.
 local MAX_ATTEMPTS_BYTES, MAX_ATTEMPTS = 65536, 50
 local attempts_by_key = {}
 function apply.attempt(of)
@@ -60,7 +61,7 @@ function apply.attempt(of)
   write(k, table.concat(entries, ENTRY), ttl.done)
   attempts_by_key[of.message] = nil
 end
--- The attempts of one notification, without the keys.
+-- Returns the attempts of one notification, without the keys.
 local function attempts_of(message, own)
   if not attempts_by_key[message] then
     local by_key = {}
@@ -76,10 +77,10 @@ local function attempts_of(message, own)
   return attempts_by_key[message][own] or {}
 end
 
--- A notification that a function parked. Parked again it is the same entry, with all of its attempts. One that was handled leaves a mark, for
--- the messages in which it was, which may come late.
+-- A notification that a function parked. If it is parked again, it is the same entry, with all of its attempts. A handled one leaves a
+-- mark, for other messages that contain it and arrive late.
 local function entry_of(id) return open_together(key('parked:' .. id)) end
--- Whether a replay may take it, or somebody may delete it: the entry has bytes, and no other replay is about to send it.
+-- Returns whether a replay may take an entry, or an operator may delete it: the entry has bytes, and no other replay is about to send it.
 local function is_free(entry, job)
   local other = entry.fields.replay
   if not entry.fields.parts or entry.fields.place then return false end
@@ -108,7 +109,7 @@ function apply.park(of)
   local entry = entry_of(of.id)
   local fields = entry.fields
   if contains(fields.handled or '', of.message) or (fields.ms == of.ms and fields.json == of.json) then return end
-  -- A message parks a notification once: it comes again because its commit was not answered.
+  -- A message parks a notification only once. It returns because its commit was not answered.
   if fields.message ~= of.message then
     add_attempts(entry, attempts_of(of.message, of.key))
     add_attempts(entry, { table.concat({ of.ms, of.attempt, of.status, of.reason }, SEP) })
@@ -121,12 +122,12 @@ function apply.park(of)
   note_change(of.change)
 end
 
--- The bin keeps what somebody deleted for some days, byte for byte, with the place in the list to which it goes back. What a replay is about to
--- send, and what the relay keeps, cannot be deleted here.
--- It is listed first where it goes, and leaves its old list once its document says so: whatever is broken off in between, one of the lists shows it.
+-- The bin keeps deleted entries for some days, byte for byte, with their place in the list. An entry that a replay is about to send, or
+-- that the relay keeps, cannot be deleted here. The entry is first added to its new list. It leaves the old list after its document says
+-- so: if the script is interrupted in between, one of the lists still shows it.
 function apply.bin(of)
   local entry = entry_of(of.entry)
-  -- An earlier attempt may have ended before it left the list.
+  -- An earlier attempt may have been interrupted before the entry left the list.
   if entry.fields.place then return unlist_parked(of.entry, entry.fields.lane) end
   if not is_free(entry, '') then return end
   set(entry, 'place', redis.call('ZSCORE', key('parked'), of.entry) or entry.fields.ms, ttl.bin)
@@ -136,7 +137,7 @@ function apply.bin(of)
   expire(key('bin'), ttl.bin)
   expire_parts(of.entry, entry, math.max(ttl.bin + 7200, ttl.parked))
   after_documents[#after_documents + 1] = function()
-    -- Unless a later step took it out again.
+    -- Unless a later step of the same commit restored it.
     if not entry.fields.place then return end
     expire_parts(of.entry, entry, ttl.bin + 7200)
     unlist_parked(of.entry, entry.fields.lane)
@@ -147,7 +148,7 @@ function apply.restore(of)
   local entry = entry_of(of.entry)
   local place = entry.fields.place
   if not place then return redis.call('ZREM', key('bin'), of.entry) end
-  -- One that would have expired meanwhile is kept for another day.
+  -- An entry that would have expired meanwhile is kept for another day.
   local earliest = oldest('parked') + 86400000
   if tonumber(place) < earliest then place = string.format('%.0f', earliest) end
   expire_parts(of.entry, entry, ttl.parked)
@@ -156,7 +157,7 @@ function apply.restore(of)
   note_change(of.change)
 end
 
--- Who wrote or revealed what.
+-- The audit log: who changed or revealed what.
 function apply.audit(of)
   local k = key('audit')
   redis.call('ZADD', k, of.ms, of.id .. SEP .. of.json)

@@ -1,13 +1,14 @@
--- Replays: parked notifications, or CDRs, are sent to their functions again.
+-- Replays send parked notifications or CDRs to their functions again.
 
--- A replay: a document of its figures, a list of its entries, which are parked ones or CDRs, and a document for each outcome. The list alone is written at once; what counts of it is in the document, and
--- that changes together with the entries. So each step may be repeated, and one that the database breaks off leaves nothing half done.
+-- A replay consists of a document with its figures, a list of its entries (parked entries or CDRs), and a document for each outcome. Only
+-- the list is written at once. The document says how much of the list counts, and changes together with the entries. So every step may be
+-- repeated, and an interrupted step leaves nothing half done.
 local function replay_of(job) return open_together(key('replay:' .. job)) end
 local function outcome_of(job, entry) return open_together(key('outcome:' .. job .. ':' .. entry)) end
 local function entries_key(job) return key('replay_entries:' .. job) end
 local function count_of(document, field) return tonumber(document.fields[field] or '') or 0 end
 local function add(document, field, count) set(document, field, string.format('%d', count_of(document, field) + count), ttl.parked) end
--- Notes that the replay went on: a step that knows another number is not the next one.
+-- Counts the steps of the replay. A step that expects another number is not the next one.
 local function go_on(replay)
   add(replay, 'steps', 1)
   set(replay, 'at', string.format('%.0f', now), ttl.parked)
@@ -26,7 +27,7 @@ function apply.replay(of)
     expire(key('replays_of_relays'), ttl.parked)
   end
 end
--- A relay sends what the replay takes, for so long unless it says so again; another one only takes over later.
+-- A relay sends the entries of the replay. It must renew its claim to drive within `for_ms`; only then may another relay take over.
 function apply.drive(of)
   local replay = replay_of(of.job)
   local fields = replay.fields
@@ -35,9 +36,10 @@ function apply.drive(of)
   set(replay, 'driver', of.relay, ttl.parked)
   set(replay, 'driven_until', string.format('%.0f', now + tonumber(of.for_ms)), ttl.parked)
 end
--- Relays need not look at one that has come to its end.
+-- Relays no longer examine a finished replay.
 function apply.leave(of) redis.call('ZREM', key('replays_of_relays'), of.job) end
--- More entries, found from one place of the list of what is parked up to another; those that somebody chose are put in the order of the list.
+-- Adds entries that were found between two places of the list of parked entries. Entries chosen by an operator are sorted in the order of
+-- the list.
 function apply.select(of)
   local replay, k = replay_of(of.job), entries_key(of.job)
   if (replay.fields.place or '') ~= of.from then return end
@@ -56,8 +58,8 @@ function apply.select(of)
   set(replay, 'place', of.to, ttl.parked)
   add(replay, 'selected', #of.entries)
 end
--- Takes the next entries, unless those taken before are still to be sent: so many, or so many parts of bodies. One that another replay has, or that
--- is gone, is skipped. A replay that was stopped keeps nothing from others.
+-- Takes the next entries, up to `count` and up to a number of parts of bodies, unless entries taken before are still to be sent. An entry
+-- that belongs to another replay or no longer exists is skipped. A stopped replay reserves nothing.
 local MAX_PARTS = 32
 function apply.claim(of)
   local replay = replay_of(of.job)
@@ -83,7 +85,7 @@ function apply.claim(of)
       set(outcome, 'why', entry.fields.place and 'deleted' or entry.fields.parts and 'another replay sends it' or 'gone', ttl.parked)
     end
   end
-  -- Where the list has expired there is nothing more to take.
+  -- If the list has expired, there is nothing more to take.
   if seen == #ids then seen = last + 1 - first end
   go_on(replay)
   set(replay, 'taken', string.format('%d', first + seen), ttl.parked)
@@ -102,7 +104,7 @@ function apply.stop(of)
   local replay = replay_of(of.job)
   if replay.fields.json then set(replay, 'stopped', '1', ttl.parked) end
 end
--- The outcome of an entry that a replay had sent. Behind `park`, which may have parked the same one again.
+-- The outcome of an entry that a replay has sent. It follows `park` in a commit, which may have parked the same entry again.
 function apply.replayed(of)
   local entry, replay, outcome = entry_of(of.entry), replay_of(of.job), outcome_of(of.job, of.entry)
   local is_cdr = replay.fields.of == 'cdrs'

@@ -1,18 +1,19 @@
--- Functions that every step uses: keys and their expiry, the newer of two notifications, names.
+-- Functions that every step uses: keys and their expiry, the order of notifications, names.
 local prefix, now = ARGV[1], tonumber(ARGV[2])
 local ttl = {}
 for name, seconds in string.gmatch(ARGV[3], '(%a+)=(%d+)') do ttl[name] = tonumber(seconds) end
--- Between the parts of a value, between the entries of a value that is a list, and between the fields of a document. Arguments hold none of them.
+-- Separators between the parts of a value, between the entries of a list, and between the fields of a document. Arguments contain none of
+-- them.
 local SEP, ENTRY, FIELD = '\31', '\30', '\29'
 local HOUR_MS = 3600000
 local function key(name) return prefix .. name end
 local function expire(k, seconds) redis.call('EXPIRE', k, seconds) end
--- Upstash takes at most 32 KB for a key, a field and a member: what a payload makes longer goes by its digest (src/store/document.ts).
+-- Upstash accepts at most 32 KB for a key, a field and a member, so a long name is replaced by its digest (src/store/document.ts).
 local function name(text)
   if #text <= 512 then return text end
   return '~' .. redis.sha1hex(text)
 end
--- By plain finds: a pattern is matched character by character, which takes ten times as long.
+-- Uses plain finds: a pattern is matched character by character, which takes ten times as long.
 local function parts_of(text, by)
   local parts, count, from = {}, 0, 1
   repeat
@@ -24,9 +25,9 @@ local function parts_of(text, by)
   return parts
 end
 local function entries_of(list) return list and list ~= '' and parts_of(list, ENTRY) or {} end
--- Redis takes so many arguments of a script's call, and Lua unpacks no more than some 8,000.
+-- Redis limits the arguments of a call in a script, and Lua unpacks no more than some 8,000.
 local MAX_ARGUMENTS = 7000
--- Calls `run` with a list in portions.
+-- Calls `run` with portions of a list.
 local function in_portions(list, run)
   for from = 1, #list, MAX_ARGUMENTS do
     local portion = {}
@@ -39,9 +40,10 @@ local function split(stamp)
   local source, transport, sequence, ms = string.match(stamp, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|')
   return (source or '') .. '|' .. (transport or ''), sequence or '', tonumber(ms) or 0
 end
--- Read from the dialler's own notes after a gap: it gives way to what is heard at the same time.
+-- The relay read this state from the dialler's keys after a gap: a state that was heard at the same time takes precedence.
 local function is_resync(stamp) return string.match(stamp, '^[^|]*|([^|]*)') == 'resync' end
--- Sequences compare within one source and transport only; else times do. The last comparison only makes it the same everywhere.
+-- Sequences are compared only within one source and transport, times otherwise. The last comparison only makes the result the same
+-- everywhere.
 local function newer(a, b)
   if not b or b == '' then return true end
   if a == b then return false end
@@ -56,7 +58,7 @@ local function source_of(stamp) return string.match(stamp or '', '^([^|]*)') end
 local function contains(list, word) return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil end
 local function keep_latest(k, count) redis.call('ZREMRANGEBYRANK', k, 0, -count - 1) end
 local function oldest(of) return now - ttl[of] * 1000 end
--- Removes a bounded number of entries that are no longer kept, so that a backlog never stalls the database: the next commits go on.
+-- Removes a bounded number of expired entries, so that a backlog never blocks the database: the next commits continue.
 local function purge(k, of)
   local gone = redis.call('ZRANGEBYSCORE', k, '-inf', oldest(of), 'LIMIT', 0, 100)
   if #gone > 0 then redis.call('ZREM', k, unpack(gone)) end

@@ -1,6 +1,6 @@
--- Stats of agents and campaigns, states of campaigns and dialers, values of any kind, and who will be dialled next.
+-- Stats of agents and campaigns, states of campaigns and diallers, latest values of any kind, and dial previews.
 
--- One series for each source and campaign: the counters of one say nothing about those of another.
+-- One series for each source and campaign, because the counters of one are independent of those of another.
 local MAX_SERIES, MAX_POINTS = 20, 120
 function apply.stats(of)
   local seconds, source = ttl[of.of], source_of(of.stamp)
@@ -43,7 +43,7 @@ function apply.stats(of)
   note_change(of.change)
 end
 
--- A dialler's notes name every campaign that ever was.
+-- A resync names every campaign that ever was.
 local OVER = { stopped = true, completed = true }
 function apply.state(of)
   local document = open(key(of.of .. ':' .. name(of.ref)))
@@ -52,7 +52,7 @@ function apply.state(of)
   local is_newer = newer(of.stamp, document.fields.stamp)
   if is_resync(of.stamp) then
     if not held and OVER[of.status] then return end
-    -- Confirmed, or heard otherwise since: nothing for the history.
+    -- The resync confirms the state, or the state was heard since: nothing for the history.
     if held == of.status or not is_newer then history = nil end
   end
   if not history or add_once(history, of.ms, of.id, of.json, 100, ttl.campaign) then note_state(of.change, held, not is_newer) end
@@ -65,7 +65,7 @@ function apply.state(of)
   register(document, of.of .. 's', of.ref, 'campaign', ttl.campaign)
 end
 
--- The latest values of any kind, each once: so many, and so many bytes of them.
+-- The latest values of any kind, each once, limited in number and in bytes.
 local STAMP = '^[^' .. SEP .. ']*' .. SEP .. '[^' .. SEP .. ']*' .. SEP .. '([^' .. SEP .. ']*)'
 local MAX_VALUES, MAX_VALUE_BYTES = 20, 256 * 1024
 function apply.latest(of)

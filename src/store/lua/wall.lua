@@ -1,7 +1,8 @@
--- What of the wall was written behind a cursor of the stream of changes (KEYS[1]; src/store/reads/wall-reads.ts): the last entry, the names of the documents
--- that commits wrote since, and the texts of the first of them, as many as fit into a reply. Nothing where the cursor is gone, or where an
--- entry does not say what was written: then all is read anew. A read is a script here because only the stream says what to read; it looks at
--- a bounded number of entries, and at documents that were written a moment ago, so the database has them in memory.
+-- Reads the wall's documents that were written after a cursor of the change stream (KEYS[1]; src/store/reads/wall-reads.ts): returns the
+-- last entry, the names of the documents that commits wrote since, and as many of their texts as fit into a reply. Returns nothing if the
+-- cursor no longer exists, or if an entry does not name its documents: then everything is read again. This read is a script because only
+-- the stream names the documents to read. It examines a bounded number of entries, and documents that were written a moment ago, which the
+-- database therefore has in memory.
 local cursor, prefix, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local entries = redis.call('XRANGE', KEYS[1], cursor, '+', 'COUNT', most + 1)
 if not entries[1] or entries[1][1] ~= cursor or #entries > most then return {} end
