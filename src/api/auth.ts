@@ -4,35 +4,35 @@ import { bearerAuth } from 'hono/bearer-auth'
 import { timingSafeEqual } from 'hono/utils/buffer'
 
 /**
- * What a caller may do. `read`: read everything. `masked`: read everything with personal data masked, and not search by it. `operate`:
- * read everything, and change what can be changed.
+ * What a caller may do. `read`: read everything. `masked`: read everything with personal data masked, and not search by it. `operate`: read
+ * everything, and make changes.
  */
 export const ROLES = ['read', 'masked', 'operate'] as const
 export type Role = (typeof ROLES)[number]
 
-/** Who sent a request, by its token. */
+/** The sender of a request, known by its token. */
 export type Caller = { readonly name: string; readonly role: Role }
 
 export type ApiToken = Caller & { readonly token: string }
 
-/** The texts of the two settings; each may be '' or absent, but not both. */
+/** The values of the two settings. Each may be '' or absent, but not both. */
 export type TokenSettings = {
   /** `API_TOKEN`: one token with the role `read`, under the name `api-token`. */
   readonly token?: string | undefined
-  /** `API_TOKENS`: a line `name:role:token` for each. */
+  /** `API_TOKENS`: one line `name:role:token` per token. */
   readonly tokens?: string | undefined
 }
 
 const SHORT_NAME = 'api-token'
 
-/** What a bearer token may be made of. Source: `b64token` in RFC 6750, section 2.1. */
+/** The characters of a bearer token. Source: `b64token` in RFC 6750, section 2.1. */
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
-/** As many characters as 128 bits have in hex. */
+/** The number of hexadecimal digits of 128 bits. */
 const LEAST_CHARACTERS = 32
 
-/** While a token is replaced, the old and the new one count. */
+/** While a token is being replaced, the old and the new one are valid. */
 const MOST_OF_A_NAME = 2
 
 const MAKE = '`openssl rand -hex 32` creates one'
@@ -40,10 +40,10 @@ const MAKE = '`openssl rand -hex 32` creates one'
 type Line = ApiToken & { readonly at: string }
 
 /**
- * Reads the tokens of both settings. Blank lines, lines that begin with `#` and spaces around each part are left out.
+ * Parses the tokens of both settings. Ignores blank lines, lines that begin with `#`, and spaces around each part.
  *
- * @throws ApiError with all faults at once. It quotes no part of a line: in a line with its parts in the wrong order, any of them
- * is the token
+ * @throws ApiError with all faults at once. It quotes no part of a line, because in a line with its parts in the wrong order, any of them
+ * may be the token
  */
 export function parseTokens({ token = '', tokens = '' }: TokenSettings): readonly ApiToken[] {
   const faults: string[] = []
@@ -80,7 +80,7 @@ export function parseTokens({ token = '', tokens = '' }: TokenSettings): readonl
   return lines.map(({ name, role, token: one }) => ({ name, role, token: one }))
 }
 
-/** What is wrong with lines that are right one by one. */
+/** Yields the faults of lines that are valid one by one, but not together. */
 function* faultsTogether(lines: readonly Line[]): Generator<string> {
   const places = (some: readonly Line[]) => some.map(({ at }) => at).join('; ')
   for (const some of Map.groupBy(lines, ({ token }) => token).values())
@@ -95,26 +95,26 @@ function* faultsTogether(lines: readonly Line[]): Generator<string> {
 
 const isRole = (text: string): text is Role => ROLES.some((role) => role === text)
 
-/** What the API's handlers find in their context. */
+/** The environment of the API's handlers. */
 export type ApiEnv = {
   Bindings: {
-    /** What the platform found wrong with the request; answered once it is known who sent it. */
+    /** A fault of the request that the platform found. The API reports it after it has identified the caller. */
     fault?: { readonly code: ProblemCode; readonly detail: string }
   }
   Variables: {
-    /** Who sent the request: absent at `/health`, which needs no token. */
+    /** The sender of the request. Absent at `/health`, which needs no token. */
     caller: Caller
   }
 }
 
-/** Texts of the settings, or functions that return them where they may change. */
+/** The values of the settings, or functions that return them if they may change. */
 export type TokenSources = { readonly [name in keyof TokenSettings]: string | (() => Promise<string>) | undefined }
 
 /**
- * Lets a request pass that carries `Authorization: Bearer <token>` with one of the tokens, and sets `caller`. The comparison takes the same
- * time whatever was sent, and whichever of the tokens it is.
+ * Creates a middleware that accepts requests with `Authorization: Bearer <token>` and one of the tokens, and sets `caller`. The comparison
+ * takes the same time for every input and for every token.
  *
- * @throws ApiError when a text that cannot change has no usable token, so that nobody runs an API that refuses everybody
+ * @throws ApiError if a fixed setting contains no usable token, so that no API starts that rejects everybody
  */
 export function requireToken({ token, tokens }: TokenSources): MiddlewareHandler<ApiEnv> {
   const parse = remember(parseTokens)
@@ -136,13 +136,13 @@ export function requireToken({ token, tokens }: TokenSources): MiddlewareHandler
 }
 
 async function findCaller(known: readonly ApiToken[], given: string): Promise<Caller | undefined> {
-  // All of them, also behind the one that fits.
+  // Compares all tokens, even after a match, so that the time does not depend on the token.
   const fits = await Promise.all(known.map(({ token }) => timingSafeEqual(token, given)))
   const found = known[fits.indexOf(true)]
   return found && { name: found.name, role: found.role }
 }
 
-/** The function, with its last result for the same texts. */
+/** Caches the last result for the same settings. */
 function remember(parse: typeof parseTokens): typeof parseTokens {
   let last: { readonly settings: TokenSettings; readonly known: readonly ApiToken[] } | undefined
   return (settings) => {

@@ -8,7 +8,7 @@ import { describe } from './openapi.ts'
 import { problem } from './problems.ts'
 import { paging, query } from './query-parameters.ts'
 
-/** How long (ms) one request goes on to delete what fits a filter. */
+/** How long (ms) one request continues to delete entries that match a filter. */
 const LIMIT_MS = 15_000
 
 const Deletion = v.pipe(
@@ -30,9 +30,9 @@ const Deletion = v.pipe(
 const NO_BIN =
   'Entries of the relay cannot be moved to the bin, because the relay deletes them permanently. To do so, send "forever": true.'
 
-/** `POST /parked/delete`, `GET /bin`, `POST /bin/restore` and `GET /audit` */
+/** Serves `POST /parked/delete`, `GET /bin`, `POST /bin/restore` and `GET /audit`. */
 export function bin(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
-  /** Moves entries, and counts those that are there then, and were not before. */
+  /** Moves entries, and counts those that were not in the target place before and are now. */
   const move = async (own: readonly string[], to: 'bin' | 'parked', run: () => Promise<void>) => {
     const before = await read.placesOf(own)
     await run()

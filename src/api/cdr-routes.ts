@@ -30,7 +30,7 @@ const Search = closed({
   ...pagingInBody,
 })
 
-/** Bytes of the longest search: every filter as long as it may be, each character escaped. */
+/** Bytes of the longest possible search: every filter at its maximum length, with each character escaped. */
 const MOST_BYTES = 32 * 1024
 
 const WORDS =
@@ -43,7 +43,7 @@ type Asked = Omit<CdrFilter, 'fromMs' | 'toMs' | 'endReason'> & {
   readonly end_reason?: string | undefined
 }
 
-/** `GET /cdrs`, `POST /cdrs/search` and `GET /cdrs/:id` */
+/** Serves `GET /cdrs`, `POST /cdrs/search` and `GET /cdrs/:id`. */
 export function cdrs(read: Reads): Hono<ApiEnv> {
   const find = async (caller: Caller, asked: Asked) => {
     refuseSearch(caller, asked, 'number', 'contact')
@@ -103,7 +103,7 @@ const missingFilters = {
   source: v.optional(word('Only calls of this source, as named in ENIGMA_SOURCES.')),
 }
 
-/** `GET /missing` */
+/** Serves `GET /missing`. */
 export function missing(read: Reads): Hono {
   return new Hono().get(
     '/',
@@ -121,12 +121,11 @@ export function missing(read: Reads): Hono {
   )
 }
 
-/** How long (ms) a CDR is waited for after the agent has left the call. */
+/** How long (ms) to wait for a CDR after the agent has left the call. */
 export const MISSING_MS = 15 * 60_000
 
 /**
- * Lists the calls whose CDR is missing. To be called every few minutes by whatever runs on a schedule. Returns how many were found now, and how
- * many are listed.
+ * Lists the calls without a CDR. Call it every few minutes from a schedule. Returns how many calls were added, and how many are listed.
  *
  * @throws StoreError
  */

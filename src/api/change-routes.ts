@@ -10,17 +10,17 @@ import { problem } from './problems.ts'
 import { isMasked, maskAnswer } from './mask.ts'
 import { query, word } from './query-parameters.ts'
 
-/** How the API serves changes as they happen. */
+/** How the API streams changes. */
 export type EventsOptions = {
-  /** How often (ms) each stream asks the read model. Default 1,000. */
+  /** How often (ms) each stream reads from the read model. Default 1,000. */
   readonly pollMs?: number
-  /** How long (ms) a stream lasts; then the client goes on where it was, and its token is checked again. Default 15 minutes. */
+  /** How long (ms) a stream lasts. The client then continues where it was, and its token is checked again. Default 15 minutes. */
   readonly limitMs?: number
-  /** Streams at once. Default 100. */
+  /** Maximum number of concurrent streams. Default 100. */
   readonly maxStreams?: number
 }
 
-/** A comment as often (ms) keeps proxies from ending a stream in which nothing happens. */
+/** How often (ms) an idle stream sends a comment, so that proxies keep it open. */
 const COMMENT_MS = 15_000
 
 const filters = {
@@ -33,7 +33,7 @@ const CURSOR = /^\d{1,15}-\d{1,19}$/
 export const cursorOf = (description: string) =>
   v.pipe(word(description), v.regex(CURSOR, 'must be the `cursor` of an earlier response'))
 
-/** `GET /changes` */
+/** Serves `GET /changes`. */
 export function changes(read: Reads): Hono<ApiEnv> {
   return new Hono<ApiEnv>().get(
     '/',
@@ -55,7 +55,7 @@ export function changes(read: Reads): Hono<ApiEnv> {
   )
 }
 
-/** `GET /events`: the same as Server-Sent Events, where the API is a process that lives long enough. */
+/** Serves `GET /events`: the same as Server-Sent Events, if the API runs in a process that lives long enough. */
 export function events(read: Reads, options: EventsOptions | undefined, now: () => number): Hono<ApiEnv> {
   const { pollMs = 1_000, limitMs = 15 * 60_000, maxStreams = 100 } = options ?? {}
   let streams = 0
@@ -88,7 +88,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
         throw problem('unavailable', 'Too many streams are open; poll GET /changes instead.', {
           headers: { 'retry-after': '15' },
         })
-      // Nobody would read the stream.
+      // A HEAD request reads no stream.
       if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' })
       const { after, ...filter } = c.req.valid('query')
       const isToMask = isMasked(c)
@@ -96,11 +96,11 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
       const last = c.req.header('last-event-id') || after
       if (last !== undefined && !CURSOR.test(last))
         throw problem('bad-request', 'Last-Event-ID must be the id of an earlier event.')
-      // Counted before anything is waited for: many may come at once.
+      // Counted before the first await, because many requests may arrive at once.
       streams++
       let page: Page
       try {
-        // An error at the beginning is an answer, and not a stream that ends.
+        // An error at the beginning becomes a response, instead of a stream that ends.
         page = await read.changes({ ...filter, after: last })
       } catch (error) {
         streams--
@@ -108,7 +108,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
       }
       return streamSSE(c, async (stream) => {
         const aborted = new Promise<void>((resolve) => stream.onAbort(resolve))
-        // Who reads nothing any more holds no stream for longer than others do.
+        // A client that reads nothing holds its stream no longer than others do.
         const over = setTimeout(() => stream.abort(), limitMs)
         try {
           let [sentMs, cursor] = [0, '']
@@ -118,7 +118,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
               await stream.writeSSE({ event: 'changes', id: page.cursor, data })
               sentMs = now()
             } else if (now() - sentMs >= COMMENT_MS) {
-              // An id without data is noted, and no event.
+              // The client records an id without data, and dispatches no event.
               await stream.write(`: \nid: ${page.cursor}\n\n`)
               sentMs = now()
             }
@@ -135,7 +135,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
   )
 }
 
-/** The next changes; none while the read model does not answer. */
+/** Reads the next changes. Returns none while the read model does not answer. */
 async function readOn(read: Reads, filter: Parameters<Reads['changes']>[0], { cursor }: Page): Promise<Page> {
   try {
     return await read.changes(filter)

@@ -11,9 +11,9 @@ import { query, word } from './query-parameters.ts'
 
 /** How requests wait at `GET /confirmations`. */
 export type ConfirmationsOptions = {
-  /** How often (ms) the read model is asked, by one read for all requests that wait in this process. Default 1,000. */
+  /** How often (ms) the read model is read. One read serves all requests that wait in this process. Default 1,000. */
   readonly pollMs?: number
-  /** The longest wait (ms) of a request. Default 25,000: the function of the API ends after 29 s. */
+  /** The longest wait (ms) of a request. Default 25,000, because the API's function is ended after 29 s. */
   readonly limitMs?: number
 }
 
@@ -53,7 +53,7 @@ type Given = { readonly resource: string; readonly expect: string } & Only
 type Only = { readonly campaign?: string | undefined; readonly source?: string | undefined }
 type Asked = { readonly row: Row; readonly ref: string } & Only
 
-/** `GET /confirmations` */
+/** Serves `GET /confirmations`. */
 export function confirmations(read: Reads, options: ConfirmationsOptions = {}): Hono<ApiEnv> {
   const { pollMs = 1_000, limitMs = 25_000 } = options
   const readTail = createChangeTail(read, pollMs)
@@ -92,7 +92,7 @@ export function confirmations(read: Reads, options: ConfirmationsOptions = {}): 
           if (gone.aborted) throw problem('bad-request', 'The client has closed the connection.')
           isAtEnd ||= !page.more
           isLast = isOver
-          // What came since the last read of all counts as well.
+          // The last read includes changes since the last shared read.
           page = isAtEnd && !isLast ? await readTail(cursor, ended.promise) : await read.commits(cursor)
         }
       } finally {
@@ -103,7 +103,7 @@ export function confirmations(read: Reads, options: ConfirmationsOptions = {}): 
   )
 }
 
-/** @throws the answer 400 for what cannot be expected of the resource */
+/** Parses a request. @throws the answer 400 for a state that cannot be expected of the resource */
 function toAsked({ resource, expect, campaign, source }: Given): Asked {
   const [name = ''] = resource.split('/', 1)
   const row = CONFIRMATIONS.find((one) => one.resource === name && one.expect === expect)
@@ -122,7 +122,7 @@ const isOf = ({ row, ref, campaign, source }: Asked, change: Change): boolean =>
   (campaign === undefined || change.campaign_ref === campaign) &&
   (source === undefined || change.source === source)
 
-/** The answer as soon as a change decides. @param seen gets the states that do not */
+/** Returns the answer if a change decides. @param seen collects the states that do not decide */
 function decide(asked: Asked, { commits }: CommitsPage, seen: string[]): Answer | undefined {
   for (const { cursor, changes } of commits)
     for (const change of changes) {
@@ -155,7 +155,7 @@ function decide(asked: Asked, { commits }: CommitsPage, seen: string[]): Answer 
   return undefined
 }
 
-/** The answer while nothing has decided, with the present state: of an agent the latest. */
+/** Returns the answer while nothing has decided, with the current state; for an agent, its latest state. */
 async function toPending(
   read: Reads,
   { row: { resource }, ref, campaign, source }: Asked,
@@ -172,22 +172,28 @@ async function toPending(
   return { outcome: 'pending', reason: null, notification: null, state, unsure, ...rest }
 }
 
-/** Waits for the commits behind a cursor: none where nothing came in time, `ended` resolved before, or the read model did not answer. */
+/**
+ * Waits for the commits after a cursor. Resolves with none if nothing arrived in time, `ended` resolved first, or the read model did not
+ * answer.
+ */
 export type ReadTail = (cursor: string, ended: Promise<void>) => Promise<CommitsPage>
 
-/** A read that does not end, since the runtime gave up the request that began it, is left (ms). Longer than the read model is tried. */
+/**
+ * A read that takes longer (ms) than this is abandoned: the runtime may have stopped the request that began it. Longer than all attempts to
+ * read take.
+ */
 const LOST_MS = 20_000
 
-/** One read that many wait for. */
+/** One read, shared by several waiting requests. */
 type Shared = { readonly from: string; readonly startMs: number; waiting: number; page: Promise<CommitsPage> }
 
 /**
- * The end of the stream of changes, for everybody in this process who waits for something: all of them share one read each `pollMs`, wherever they
- * began, since each takes only the commits behind its own cursor. Nothing is read while nobody waits.
+ * Creates the reader of the end of the change stream for all waiting requests of this process. They share one read per `pollMs`, wherever
+ * they began, since each takes only the commits after its own cursor. Nothing is read while nobody waits.
  */
 export function createChangeTail({ commits }: Pick<Reads, 'commits'>, pollMs: number): ReadTail {
   let shared: Shared | undefined
-  /** The last read was not the end: the next one waits for nothing. */
+  /** The last read did not reach the end of the stream, so the next one starts at once. */
   let isBehind = false
 
   const start = (from: string): Shared => {
@@ -201,7 +207,7 @@ export function createChangeTail({ commits }: Pick<Reads, 'commits'>, pollMs: nu
         isBehind = page.more
         return page
       } catch {
-        // The next read is behind the same cursor, and whoever has waited long enough reads again and is told.
+        // The next read uses the same cursor. A request whose time is over reads again, and reports the error.
         return nothing
       } finally {
         if (shared === one) shared = undefined
@@ -214,7 +220,7 @@ export function createChangeTail({ commits }: Pick<Reads, 'commits'>, pollMs: nu
   return async (cursor, ended) => {
     if (shared !== undefined && Date.now() - shared.startMs > LOST_MS) shared = undefined
     const one = (shared ??= start(cursor))
-    // It began behind this cursor, which happens once to who waits at first.
+    // The shared read began after this cursor. This happens only on a request's first wait.
     if (isBefore(cursor, one.from)) return commits(cursor)
     one.waiting++
     try {
@@ -228,7 +234,7 @@ export function createChangeTail({ commits }: Pick<Reads, 'commits'>, pollMs: nu
   }
 }
 
-/** Whether a place in the stream is before another: both are `<unix ms>-<number>`. */
+/** Returns whether one place in the stream precedes another. Both have the form `<unix ms>-<number>`. */
 function isBefore(one: string, other: string): boolean {
   const [ms = 0n, number = 0n] = one.split('-').map(BigInt)
   const [otherMs = 0n, otherNumber = 0n] = other.split('-').map(BigInt)

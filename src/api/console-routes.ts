@@ -5,24 +5,24 @@ import { ApiError, notAllowed, problemResponse, problem } from './problems.ts'
 import { bodyLimit } from 'hono/body-limit'
 import { refuseForeignWrites } from './origins.ts'
 
-/** How a file may be compressed, the best first. */
+/** Encodings of the compressed files, the best first. */
 const ENCODINGS = ['br', 'gzip'] as const
 export type ConsoleEncoding = (typeof ENCODINGS)[number]
 
-/** The files of the console by name, as its build lists them in `files.json`. All but `index.html` have a hash of their content in their names. */
+/** The files of the console by name, as its build lists them in `files.json`. All names but `index.html` contain a hash of the content. */
 export type ConsoleTable = Readonly<
   Record<string, { readonly type: string; readonly encodings: readonly ConsoleEncoding[] }>
 >
 
 export type ConsoleFiles = {
-  /** Asked for with each request. An empty table: there is no console. */
+  /** Returns the table; called for each request. An empty table means that there is no console. */
   readonly table: () => Promise<ConsoleTable>
-  /** The bytes of a file of the table, in an encoding that the table has for it, or as they are. */
+  /** Returns the bytes of a file, in an encoding that the table lists for it, or uncompressed. */
   readonly read: (name: string, encoding: ConsoleEncoding | undefined) => Promise<Uint8Array<ArrayBuffer>>
 }
 
 export type ConsoleOptions = ConsoleFiles & {
-  /** Origins that the page may connect to besides the API's own, such as that of a function with `GET /events`. Default: none. */
+  /** Origins to which the page may connect besides the API's own, such as that of a function with `GET /events`. Default: none. */
   readonly connect?: readonly string[]
   /** Exchanges a one-time code for a token, at `POST /console/login`. Default: the page asks for the token. */
   readonly exchangeCode?: ExchangeCode | undefined
@@ -32,7 +32,7 @@ const INDEX = 'index.html'
 const READS = ['GET', 'HEAD']
 const KEPT_AT_304 = ['cache-control', 'etag', 'vary']
 
-/** What the page needs of a browser, and nothing else. */
+/** Allows only what the page needs. */
 const policy = (connect: readonly string[]): string =>
   [
     "default-src 'none'",
@@ -46,16 +46,17 @@ const policy = (connect: readonly string[]): string =>
   ].join('; ')
 
 /**
- * The operators' console at `/console/`, without a token: its files are the same for everybody, and hold no data. `GET /` leads there.
+ * Creates the routes of the operators' console at `/console/`. They need no token, because the files are the same for everybody and contain
+ * no data. `GET /` redirects there.
  *
- * @throws ApiError when `connect` has something that is no origin
+ * @throws ApiError if `connect` contains a value that is not an origin
  */
 export function createConsole(
   { table, read, connect = [], exchangeCode }: ConsoleOptions,
   origins: readonly string[] = [],
 ): Hono {
   const app = new Hono()
-  // What is no proper request is answered like everywhere, once it is known who sent it.
+  // A malformed request is reported as everywhere, after the caller is identified.
   app.get('/', (c, next) => ((c.env as ApiEnv['Bindings'] | undefined)?.fault === undefined ? toConsole(c) : next()))
   app.use('/console/*', secure(connect))
   app.use('/console/*', etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
@@ -64,7 +65,7 @@ export function createConsole(
   const serve = async (c: Context): Promise<Response> => {
     const name = c.req.param('name') ?? INDEX
     const known = await table()
-    // Only names of the table are read: none leads out of the folder.
+    // Only names of the table are read, so no path can leave the folder.
     const file = Object.hasOwn(known, name) ? known[name] : undefined
     if (file === undefined) return notFound(name, known)
     if (!READS.includes(c.req.method)) return notAllowed(READS)
@@ -83,7 +84,7 @@ export function createConsole(
   return app
 }
 
-/** Relative, so that it also fits behind a proxy that puts something before the path. */
+/** Redirects relatively, so that it also works behind a proxy that adds a path prefix. */
 const toConsole = (c: Context): Response => c.redirect('console/')
 
 function notFound(name: string, table: ConsoleTable): Response {
@@ -115,7 +116,7 @@ function secure(connect: readonly string[]): MiddlewareHandler {
   }
 }
 
-/** The encodings that a client takes, the best first. Source: RFC 9110, section 12.5.3. */
+/** Returns the encodings that a client accepts, the best first. Source: RFC 9110, section 12.5.3. */
 function accept(header = ''): ConsoleEncoding[] {
   const weights = new Map(
     header
@@ -131,14 +132,17 @@ function accept(header = ''): ConsoleEncoding[] {
 }
 
 /**
- * Returns the token for a code, the first time that it is asked within the code's life, and undefined otherwise. It compares in a time
- * that does not depend on what is given.
+ * Returns the token for a code on the first call within the code's lifetime, otherwise undefined. The comparison takes the same time for
+ * every input.
  */
 export type ExchangeCode = (code: string) => string | undefined
 
 const MAX_LOGIN_BYTES = 1_000
 
-/** `POST /` with `{"code": "…"}`: the token for a one-time code. Pages of other origins than these are refused. Neither is ever logged. */
+/**
+ * Serves `POST /` with `{"code": "…"}`: returns the token for a one-time code. It rejects pages of origins other than these. Code and token
+ * are never logged.
+ */
 export function createLogin(exchangeCode: ExchangeCode, origins: readonly string[] = []): Hono {
   const app = new Hono()
   app.use(refuseForeignWrites(origins))

@@ -23,43 +23,51 @@ import { replays } from './replay-routes.ts'
 import { ABANDON_RULE, wall } from './wall-routes.ts'
 
 export type ApiOptions = {
-  /** The read model's reads: `store.read`. */
+  /** The reads of the read model: `store.read`. */
   readonly read: Reads
-  /** One bearer token with the role `read`, as `API_TOKEN` has it; a function when it may change. */
+  /** One bearer token with the role `read` (`API_TOKEN`); a function if it may change. */
   readonly token?: TokenSources['token']
-  /** Several of them, as `API_TOKENS` has them: a line `name:role:token` for each. Every request but `/health` needs one of either. */
+  /** Several tokens, one line `name:role:token` each (`API_TOKENS`). Every request except `/health` needs a token of either setting. */
   readonly tokens?: TokenSources['tokens']
-  /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
+  /** The origins whose pages may read the API, separated by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
-  /** How replays are started, and by whom they are driven. Default: they are answered with 503. */
+  /** How replays are started, and what drives them. Default: starting one is answered with 503. */
   readonly replay?: OperateOptions
-  /** How `GET /events` streams changes. Default: not at all, since a platform may charge each second of a stream. */
+  /** How `GET /events` streams changes. Default: no streams, because a platform may charge for each second of a stream. */
   readonly events?: EventsOptions
   /** How requests wait at `GET /confirmations`. */
   readonly confirmations?: ConfirmationsOptions
-  /** Reads how many messages each queue holds. Default: `GET /queues` is answered with 404. */
+  /** Returns the number of messages in each queue. Default: `GET /queues` is answered with 404. */
   readonly queues?: ReadQueues
   /** The operators' console, served at `/console/`. Default: none. */
   readonly console?: ConsoleOptions
-  /** Where else changes are streamed, with the same tokens: an absolute URL, which `GET /config` passes on. Default: `/events` of this API, if it streams. */
+  /**
+   * The address of another stream of changes that accepts the same tokens: an absolute URL, which `GET /config` returns. Default: `/events`
+   * of this API, if it streams.
+   */
   readonly eventsUrl?: string
-  /** `events`: everything but `GET /events` is answered with 404, as for a function that only streams. Default: the whole API. */
+  /**
+   * `events`: serves only `GET /events`, and answers everything else with 404, for a function that only streams. Default: the whole API.
+   */
   readonly only?: 'events'
-  /** Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, of those and the answered ones; 3 % at most. */
+  /**
+   * Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, as a share of those and
+   * the answered calls; threshold 3 %.
+   */
   readonly abandoned?: Partial<AbandonRule>
-  /** Unix ms. Default `Date.now`. */
+  /** Returns Unix ms. Default `Date.now`. */
   readonly now?: () => number
   /** Writes unexpected errors, masked. Default: JSON lines on standard error. */
   readonly log?: Log
 }
 
-/** Headers that a 304 keeps, since a browser needs them to let the page read the answer. */
+/** Headers that a 304 keeps, because browsers need them to let the page read the response. */
 const KEPT_AT_304 = ['access-control-allow-origin', 'access-control-expose-headers', 'cache-control', 'etag', 'vary']
 
 /**
- * The API: reads and replays, JSON, errors as problem+json. It holds nothing but its options and runs wherever Hono does.
+ * Creates the API: reads and replays as JSON, errors as problem+json. It holds no state but its options, and runs wherever Hono does.
  *
- * @throws ApiError when a token or an origin cannot be used
+ * @throws ApiError if a token or an origin is invalid
  * @example
  * const token = 'c0ffee…' // openssl rand -hex 32
  * const app = createApi({ read: store.read, token })
@@ -101,15 +109,15 @@ export function createApi({
   app.use(refuseFaults)
   app.use(refuseForeignWrites(origins))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
-  // It goes on for minutes: neither an ETag nor a copy can be made of it.
+  // A stream lasts for minutes, so it has neither an ETag nor a copy.
   app.route(EVENTS_PATH, events(read, eventsOptions, now))
-  // Thousands of agents are 300 kB, and 12 kB compressed; whoever asks every two seconds pays for each. Cloudflare compresses answers itself, by their
-  // content-encoding: https://developers.cloudflare.com/workers/runtime-apis/response/
+  // Thousands of agents take 300 kB, or 12 kB compressed, and a page polls every two seconds. Cloudflare compresses responses itself,
+  // according to their content-encoding: https://developers.cloudflare.com/workers/runtime-apis/response/
   if (getRuntimeKey() !== 'workerd') app.use('/wall', compress())
   app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   app.use(async (c, next) => {
     await next()
-    // Personal data: a browser may keep it, but must ask each time; nothing between may keep it.
+    // The answers contain personal data: a browser may store them but must revalidate each time, and no shared cache may store them.
     if (c.res.ok) c.res.headers.set('cache-control', 'private, no-cache')
   })
   app.use(maskAnswers)
@@ -144,22 +152,22 @@ export function createApi({
 
 const EVENTS_PATH = '/events'
 
-/** Endpoints that are added to the app later are refused too. */
+/** Also rejects endpoints that are added to the app later. */
 const refuseOtherPaths: MiddlewareHandler = async (c, next) => {
   if (c.req.path !== EVENTS_PATH)
     throw problem('not-found', `The path ${c.req.path} does not exist; this API serves only ${EVENTS_PATH}.`)
   await next()
 }
 
-/** The origin of an address on another one; none of a path. */
+/** Returns the origin of an absolute address; none for a path. */
 const originOf = (url = ''): readonly string[] => (URL.canParse(url) ? [new URL(url).origin] : [])
 
 const hasBody = (headers: Headers): boolean =>
   headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) !== 0
 
-/** Answers what is wrong with a request itself, once it is known who sent it. */
+/** Rejects a malformed request, after the caller is identified. */
 const refuseFaults: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  // Where there is no platform, there is no environment.
+  // Without a platform, there is no environment.
   const fault = (c.env as ApiEnv['Bindings'] | undefined)?.fault
   if (fault !== undefined) throw problem(fault.code, fault.detail)
   const { method } = c.req

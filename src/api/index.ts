@@ -1,4 +1,4 @@
-/** The read API, as a Hono app: it runs wherever Hono does. */
+/** The API as a Hono app. It runs wherever Hono does. */
 export type { ApiEnv } from './auth.ts'
 export type { ConsoleEncoding, ConsoleFiles, ConsoleOptions, ConsoleTable } from './console-routes.ts'
 export { createApi, type ApiOptions } from './create-api.ts'

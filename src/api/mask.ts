@@ -3,20 +3,23 @@ import type { Context, MiddlewareHandler } from 'hono'
 import type { ApiEnv, Caller } from './auth.ts'
 import { problem } from './problems.ts'
 
-/** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
+/**
+ * Names of fields whose texts are shown unmasked: names given by this API, references of the dialler, and times. Any other text may contain
+ * a number.
+ */
 const SHOWN =
   /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|campaign|extension|source|sources|relay|route|since|until|from|to|hour|next|unsure|first|last|oldest|next_expiry|example)$/
 
-/** What stands for a value that should be a scalar, and may hold anything. */
+/** Replaces a value that should be a scalar, and may contain anything. */
 const HIDDEN = 'masked'
 
-/** Numbers by words: of types, of end reasons, of states, of routes. */
+/** Counts by word: by type, end reason, state or route. */
 const COUNTS = new Set(['counts', 'end_reasons', 'agents', 'campaigns', 'routes'])
 
-/** Bytes of a packet, as they were. */
+/** The original bytes of a packet. */
 const RAW = new Set(['text', 'base64'])
 
-/** The attributes of an event that the relay writes; what a foreign event has besides may be anything. */
+/** The attributes of an event that the relay writes. Other attributes of a foreign event may contain anything. */
 const ATTRIBUTES = new Set([
   'specversion',
   'id',
@@ -33,7 +36,7 @@ const ATTRIBUTES = new Set([
   'maxwaitms',
 ])
 
-/** The fields of a CDR that are documented: what else a dialler sends may be anything. */
+/** The documented fields of a CDR. Other fields of a dialler may contain anything. */
 const CDR_FIELDS = new Set([
   'ref',
   'extension',
@@ -50,7 +53,7 @@ const CDR_FIELDS = new Set([
   'recording_url',
 ])
 
-/** The values of stats that are documented, for the same reason. */
+/** The documented values of stats. Other values may contain anything. */
 const STATS_FIELDS = new Set([
   'calls',
   'talk_time',
@@ -69,8 +72,8 @@ const STATS_FIELDS = new Set([
 ])
 
 /**
- * Masks personal data in the answers to a caller with the role `masked`, or who asks for it with `masked=true`. It belongs below the ETag: one of the whole answer would tell
- * whoever guesses a number that the guess is right.
+ * Masks personal data in the answers to a caller with the role `masked`, or to a request with `masked=true`. It must run before the ETag is
+ * computed: the ETag of an unmasked answer would confirm a guessed number.
  */
 export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
@@ -81,14 +84,14 @@ export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
   })
 }
 
-/** Whether personal data is masked in the answer to this request. */
+/** Returns whether the answer to this request masks personal data. */
 export const isMasked = (c: Context<ApiEnv>): boolean =>
   c.get('caller').role === 'masked' || c.req.query('masked') === 'true'
 
 /** The documented fields of all payloads. */
 const PACKET_FIELDS = new Set([...CDR_FIELDS, ...STATS_FIELDS, 'status', 'campaign_ref', 'agent', 'callees'])
 
-/** An event, a batch of them, or what could not be read as either, without personal data: what is documented, and nothing of what may be anything. */
+/** Masks an event, a batch of events, or unreadable content: shows documented fields, and hides all others. */
 export function maskContent(content: string): string {
   const events = parse(content)
   const masked = Array.isArray(events) ? events.map(maskEvent) : maskEvent(events)
@@ -128,15 +131,15 @@ function maskPacket(data: unknown): unknown {
   }
 }
 
-/** A copy of an answer without personal data, of the same shape. */
+/** Returns a copy of an answer without personal data, in the same shape. */
 export function maskAnswer(value: unknown, name = ''): unknown {
   if (RAW.has(name)) return null
-  // Masked where it was read.
+  // The content was masked when it was read.
   if (name === 'content' && isFields(value) && value['masked'] === true) return value
-  // As many as there are, and nothing of any of them.
+  // Shows the number of callees, and hides their fields.
   if (name === 'callees' && Array.isArray(value)) return value.map(() => ({ number: null, contact_ref: null }))
   const { [name]: masked } = maskPayload({ [name]: value }) as Record<string, unknown>
-  // A scalar, or whatever a dialler sends as a number.
+  // A scalar, or whatever value a dialler sends in place of a number.
   if (typeof masked !== 'object' || masked === null)
     return typeof masked === 'string' && masked === value && !SHOWN.test(name) ? maskText(masked) : masked
   if (Array.isArray(value)) return value.map((inner) => maskAnswer(inner, typeof inner === 'object' ? '' : name))
@@ -147,20 +150,20 @@ export function maskAnswer(value: unknown, name = ''): unknown {
   return Object.fromEntries(entries.map(([field, inner]) => [field, maskAnswer(inner, field)]))
 }
 
-/** A field of a CDR as it was sent: a reference is shown, and what could not be read is text like any other. */
+/** Masks a field of a CDR: shows references, and masks unreadable values like any other text. */
 function maskField([name, value]: readonly [string, unknown]): [string, unknown] {
   if (typeof value === 'object' && value !== null) return [name, HIDDEN]
   return [name, maskAnswer(value, name === 'dialed_at' ? '' : name)]
 }
 
-/** Counts by type, where types may become the same. */
+/** Sums counts by masked type, since masking may make types equal. */
 function addUp(counts: readonly (readonly [string, number])[]): Record<string, number> {
   const masked = new Map<string, number>()
   for (const [type, count] of counts) masked.set(maskText(type), (masked.get(maskText(type)) ?? 0) + count)
   return Object.fromEntries(masked)
 }
 
-/** Refuses a search by one of these filters to a caller who may not see what it finds. @throws the answer 403 */
+/** Rejects a search by one of these filters if the caller may not see the results. @throws the answer 403 */
 export function refuseSearch<Filter extends object>(
   { role }: Caller,
   filter: Filter,

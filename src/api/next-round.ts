@@ -20,8 +20,8 @@ import { query } from './query-parameters.ts'
 import { advance, readRound, roundMs, settleFailed } from './run-replay.ts'
 
 /**
- * Replays without a queue: a relay asks for the messages of a round, sends them, and reports what became of them when it asks again. All state is
- * in the read model, and a round comes again until it is reported as done, so either side may end at any time.
+ * Drives replays without a queue. A relay asks for the messages of a round, sends them, and reports their outcomes when it asks again. All
+ * state is in the read model, and a round is returned until it is reported as done, so either side may stop at any time.
  */
 
 const word = (most: number, description: string) =>
@@ -63,7 +63,7 @@ const Body = closed({
   round: v.optional(Report),
 })
 
-/** `POST /replays/next` */
+/** Serves `POST /replays/next`. */
 export function nextRounds(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
   return new Hono<ApiEnv>().post(
     '/',
@@ -100,19 +100,19 @@ type NextRoundOptions = {
   readonly now: () => number
 }
 
-/** So long (ms) a relay need not ask again before another one takes over. */
+/** If a relay does not ask again within this time (ms), another relay may take over. */
 const DRIVE_MS = 60_000
 
-/** A relay that found nothing asks again after this time (ms): it costs one command of the read model. */
+/** How long (ms) a relay waits after it found nothing. Each request costs one command of the read model. */
 const IDLE_MS = 10_000
 
-/** How long (ms) one request goes on to find entries. */
+/** How long (ms) one request searches for entries. */
 const LIMIT_MS = 10_000
 
-/** Characters of the events of one answer, unless one alone is larger: a function of Lambda answers with 6 MB at most. */
+/** Maximum characters of the events in one answer, unless a single event is larger. A function on Lambda can return 6 MB. */
 const ANSWER_CHARACTERS = 1_500_000
 
-/** Takes the report on a round, if there is one, and finds the next. @throws StoreError */
+/** Processes the report on a round, if there is one, and finds the next round. @throws StoreError */
 async function nextRound(
   relay: string,
   report: Report | undefined,
@@ -127,7 +127,7 @@ async function nextRound(
   const all = await read.replaysOfRelays()
   const ended = all.filter(({ progress }) => progress?.replay.state !== 'running')
   if (ended.length > 0) await commit(...ended.map(({ id }) => leaveReplay(id)))
-  // The one that has waited longest goes on, so that a long one does not hold up the others.
+  // The replay that has waited longest continues, so that a long replay does not delay the others.
   const open = all
     .flatMap(({ progress }) =>
       progress !== null && !ended.some(({ id }) => id === progress.replay.id) ? progress : [],
@@ -153,7 +153,7 @@ async function nextRound(
   return nothing(IDLE_MS)
 }
 
-/** Takes a report from the relay that drives the replay, and returns whether it still does. */
+/** Processes the report of the relay that drives the replay. Returns whether that relay still drives it. */
 async function takeReport(
   relay: string,
   { job, round, settled, done }: Report,
@@ -163,7 +163,7 @@ async function takeReport(
   if (progress?.driver !== relay || progress.round !== round || progress.replay.state !== 'running') return false
   const own = new Set(progress.sending)
   const known = settled.filter(({ entry }) => own.has(entry))
-  // Of what a function committed, the outcome is there already, and stays; another server's acceptance is the outcome.
+  // If a function committed the outcome, it is already recorded, and stays. For another server, its acceptance is the outcome.
   const effects = known.map(({ entry, reason = '' }) =>
     settleEntry({ job, entry, outcome: reason === '' ? 'handled' : 'failed', reason }, now()),
   )
@@ -181,7 +181,7 @@ async function takeReport(
   return true
 }
 
-/** What is left of a round; undefined when nothing is, and the replay has gone on. */
+/** Returns the rest of a round, or undefined if nothing is left and the replay has moved on. */
 async function openRound(
   progress: ReplayProgress,
   isAgain: boolean,
@@ -212,10 +212,10 @@ async function openRound(
 
 const UNREADABLE = 'it is not a CloudEvent, and only a queue accepts other content'
 
-/** Lanes only keep an order here. */
+/** Here, lanes only keep an order. */
 const targetOf = () => Promise.resolve({ lanes: DEFAULT_LIMITS.lanes })
 
-/** The event of a message, as text; undefined when it is not a single one. */
+/** Returns the event of a message as text, or undefined if the message is not a single event. */
 async function readEvent({ body, contentEncoding }: ParkedMessage): Promise<string | undefined> {
   try {
     const text = contentEncoding === GZIP ? await gunzipBody(body) : body

@@ -13,8 +13,8 @@ const TOKENS =
 const DocumentAnswer = v.objectWithRest({ openapi: v.string(), paths: v.record(v.string(), v.unknown()) }, v.unknown())
 
 /**
- * `GET /openapi.json`: the OpenAPI 3.1 document of all addresses of an app, made on the first request from the very schemas that
- * check parameters and type answers.
+ * Serves `GET /openapi.json`: the OpenAPI 3.1 document of all endpoints of an app. It is generated on the first request, from the schemas
+ * that check parameters and type answers.
  */
 export function openApi(app: Hono<ApiEnv>) {
   const description = describe({
@@ -69,7 +69,7 @@ export function openApi(app: Hono<ApiEnv>) {
   return [description, query(), document] as const
 }
 
-/** An error answer in the OpenAPI document. */
+/** Describes an error response in the OpenAPI document. */
 export const problemAs = (description: string) => ({
   description,
   content: { 'application/problem+json': { schema: resolver(Problem) } },
@@ -79,7 +79,7 @@ const NOT_MODIFIED: ResponsesWithResolver = {
   304: { description: 'Not modified since the response whose ETag you sent as If-None-Match.' },
 }
 
-/** The errors that every address may answer with. */
+/** The errors that every endpoint may return. */
 const COMMON: ResponsesWithResolver = {
   400: problemAs('A parameter is invalid or unknown; `parameter` names it.'),
   401: problemAs('The bearer token is missing or invalid.'),
@@ -94,13 +94,13 @@ export type Description = {
   readonly description: string
   readonly tag: string
   readonly answer: v.GenericSchema
-  /** Whether it answers 404 when there is no such thing. */
+  /** The description of a 404. Absent: the endpoint never returns it. */
   readonly notFound?: string
-  /** A read by POST has no ETag. */
+  /** Whether it reads by POST, and therefore has no ETag. */
   readonly isPost?: boolean
 }
 
-/** Puts an address that answers JSON into the OpenAPI document, with the schema of its answer and all its errors. */
+/** Adds an endpoint that returns JSON to the OpenAPI document, with the schema of its answer and all of its errors. */
 export function describe({ summary, description, tag, answer, notFound, isPost = false }: Description) {
   return describeRoute({
     summary,

@@ -8,18 +8,18 @@ import { problemAs } from './openapi.ts'
 import { problem } from './problems.ts'
 import { moment, word } from './query-parameters.ts'
 
-/** How the API writes. */
+/** How the API makes changes. */
 export type OperateOptions = {
   readonly commit: StoreWriter['commit']
-  /** Asks the replay function for the next step of this replay. Absent: relays drive replays, by `POST /replays/next`. */
+  /** Sends the first step of this replay to the replay function. Absent: relays drive replays, by `POST /replays/next`. */
   readonly sendStep?: (job: string) => Promise<void>
-  /** Sends a command to the relays, which one that reads the source carries out. Absent: they take none. */
+  /** Sends a command to the relays. A relay that reads the source executes it. Absent: relays accept no commands. */
   readonly sendCommand?: (command: RelayCommand) => Promise<void>
-  /** Asks the replay function to drain the dead-letter queues at once. Absent: there are none. */
+  /** Asks the replay function to drain the dead-letter queues now. Absent: there are no queues. */
   readonly drain?: () => Promise<void>
 }
 
-/** Writes effects, and a line of the audit log with them. */
+/** Writes effects together with a line of the audit log. */
 export type Write = (
   caller: Caller,
   entry: { readonly action: string; readonly what: string; readonly count: number | null },
@@ -31,7 +31,7 @@ export type Operate = Pick<OperateOptions, 'sendStep' | 'sendCommand' | 'drain'>
   readonly write: Write
 }
 
-/** @throws the answer 503 where this API cannot write */
+/** Returns the operations of this API. @throws the answer 503 if the API cannot write */
 export function operate(options: OperateOptions | undefined, now: () => number): Operate {
   if (options === undefined)
     throw problem('unavailable', 'This API cannot write: set ENIGMA_QUEUE_PREFIX, or pass createApi the option replay.')
@@ -55,14 +55,14 @@ export const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
 }
 
-/** Ids in one request, and characters of each: an entry of the relay has the id of its notification. */
+/** Maximum number of ids in one request, and of characters of each. The id of a relay's entry is the id of its notification. */
 const MAX_IDS = 1_000
 const MAX_ENTRY_ID = 200
 
-/** Characters of the id of a replay. */
+/** Maximum characters of the id of a replay. */
 export const MAX_ID = 64
 
-/** An object without other members: a filter with a slip in its name would match everything. */
+/** Returns the schema of an object that rejects unknown members: a filter with a misspelled name would match everything. */
 export const closed = <Entries extends v.ObjectEntries>(entries: Entries) =>
   v.strictObject(entries, ({ expected }) =>
     expected === 'never' ? `is unknown; the known members are ${Object.keys(entries).join(', ')}` : 'must be an object',
@@ -78,13 +78,13 @@ export const ids = v.pipe(
   v.description('The ids of parked entries.'),
 )
 
-/** Longest id (characters) of a notification; of an entry of the relay, it is the entry's. */
+/** Maximum characters of the id of a notification, which is also the id of a relay's entry. */
 export const MAX_NOTIFICATION_ID = 1_000
 
-/** Longest cause (characters): as long as a reason. */
+/** Maximum characters of a cause, as long as a reason. */
 const MAX_CAUSE = 2_000
 
-/** Filters of parked entries, besides who parked them. */
+/** The filters of parked entries, except `from`. */
 export const parkedFilters = {
   source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
   route: v.optional(word('Only entries of this route, such as agents-call.')),
@@ -108,14 +108,14 @@ export const filter = v.pipe(
   ),
 )
 
-/** A filter of a body, frozen: what is parked later is not meant. */
+/** Limits a filter to entries parked until now, so that entries parked later do not match. */
 export function freeze({ since: sinceMs, until, ...rest }: v.InferOutput<typeof filter>, nowMs: number) {
   return { ...rest, sinceMs, untilMs: Math.min(until ?? nowMs, nowMs) }
 }
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i
 
-/** The validator itself would answer without a problem, and take a body of another type for `{}`. */
+/** Rejects a body that is not a JSON object. The validator would answer without a problem, and treat a body of another type as `{}`. */
 export const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
   const isJson = JSON_TYPE.test(c.req.header('content-type') ?? '')
   const body: unknown = isJson ? await c.req.json().catch(() => undefined) : undefined
@@ -124,10 +124,10 @@ export const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
 }
 
-/** The filters are those of a query string, where a value that is not text is one that is given twice. */
+/** These filters are also used in query strings, where a value that is not text was given twice. */
 const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
 
-/** Checks a body, and answers 400 that names the first bad member. */
+/** Checks a body. Answers 400 with the name of the first invalid member. */
 export const json = <Body extends v.GenericSchema>(body: Body) =>
   validator('json', body, (result) => {
     if (result.success) return
@@ -140,11 +140,11 @@ export type Written = {
   readonly summary: string
   readonly description: string
   readonly tag: string
-  /** Status → the schema of its answer, and what it is. */
+  /** The schema and description of each answer by status. */
   readonly answers: Readonly<Record<number, readonly [schema: v.GenericSchema, description: string]>>
 }
 
-/** Puts a POST into the OpenAPI document, and lets operators with a right body pass. */
+/** Adds a POST to the OpenAPI document, and accepts requests of operators with a valid body. */
 export function posted<Body extends v.GenericSchema>({ summary, description, tag, answers }: Written, body: Body) {
   const responses = Object.fromEntries(
     Object.entries(answers).map(([code, [schema, words]]) => [
@@ -168,11 +168,11 @@ export function posted<Body extends v.GenericSchema>({ summary, description, tag
 }
 
 /**
- * Entries of the relay are on the parked list in the Redis of a dialler, where no function comes: the relay is asked by a command to send
- * them again or to drop them, and says by its notices what it did.
+ * The relay's entries are on the parked list in a dialler's Redis, which functions cannot reach. The API sends the relay a command to send
+ * or drop them, and the relay reports the result in its notices.
+ *
+ * Finds the entries of the relay among these ids, or among those that match. @throws the answer 400 if there are too many
  */
-
-/** The entries of the relay among these, or among those that a filter means. @throws the answer 400 where there are too many */
 export async function findOfRelay(
   read: Reads,
   ids: readonly string[] | undefined,
@@ -187,19 +187,19 @@ export async function findOfRelay(
   )
 }
 
-/** The answer where relays take no commands, since there is no queue for them. */
+/** The answer if relays accept no commands, because there is no queue for them. */
 const noCommands = () =>
   problem(
     'unavailable',
     'The relay parked some of these entries, and accepts no commands without SQS: run enigma-relay parked --retry or --drop on its host. Nothing was sent.',
   )
 
-/** Whether relays can be asked to do something about these entries. @throws the answer 503 where they cannot */
+/** Checks that relays accept commands about these entries. @throws the answer 503 if they do not */
 export function requireCommands(sendCommand: OperateOptions['sendCommand'], entries: readonly OfRelay[]): void {
   if (entries.length > 0 && sendCommand === undefined) throw noCommands()
 }
 
-/** Sends commands about these entries, oldest first: one for each source and thousand. @throws the answer 503 when SQS does not accept one */
+/** Sends commands about these entries, oldest first: one per source and thousand entries. @throws the answer 503 if SQS rejects one */
 export async function askRelay(
   sendCommand: OperateOptions['sendCommand'],
   action: RelayCommand['action'],

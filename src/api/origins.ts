@@ -7,15 +7,15 @@ import { ApiError, problem } from './problems.ts'
 const READS = ['GET', 'HEAD']
 
 /**
- * Reads whose filters are in the body, so that no phone number is in an address. They change nothing, and a page of another origin needs the same leave of
- * `API_CORS_ORIGIN` as for a GET: the token's header has a browser ask before it sends one.
+ * Reads with their filters in the body, so that no phone number is part of a URL. They change nothing, and `API_CORS_ORIGIN` must allow a
+ * page of another origin as for a GET: the token's header makes the browser send a preflight request.
  */
 const READS_BY_POST = ['/cdrs/search']
 const SENT_HEADERS = ['Authorization', 'Content-Type', 'If-None-Match', 'Last-Event-ID']
 const READ_HEADERS = ['ETag', 'Location', 'Retry-After']
 const PREFLIGHT_SECONDS = 600
 
-/** The origins of a text: several by commas, or `*`. @throws ApiError when one is not an origin */
+/** Parses origins separated by commas, or `*`. @throws ApiError for a value that is not an origin */
 export function parseOrigins(text = ''): string[] {
   const origins = text
     .split(',')
@@ -30,7 +30,7 @@ export function parseOrigins(text = ''): string[] {
   return origins
 }
 
-/** Lets pages of these origins read the API; those that are named may write too. */
+/** Lets pages of these origins read the API; explicitly listed origins may write too. */
 export const allowOrigins = (origins: readonly string[]): MiddlewareHandler =>
   cors({
     origin: (origin) => (origins.includes(origin) ? origin : origins.includes('*') ? '*' : null),
@@ -41,8 +41,8 @@ export const allowOrigins = (origins: readonly string[]): MiddlewareHandler =>
   })
 
 /**
- * Lets a write pass that comes from no page, from the API's own, or from one of a named origin. There are no cookies, so a page needs a token in any
- * case. Source: `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+ * Accepts writes that come from no page, from the API's own page, or from a page of a listed origin. There are no cookies, so a page needs
+ * a token in any case. Source: `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
  */
 export function refuseForeignWrites(origins: readonly string[]): MiddlewareHandler {
   return async (c, next) => {

@@ -30,7 +30,7 @@ const filters = {
   ),
 }
 
-/** `GET /parked`, `GET /parked/groups`, `GET /parked/:id` and `POST /parked/drain` */
+/** Serves `GET /parked`, `GET /parked/groups`, `GET /parked/:id` and `POST /parked/drain`. */
 export function parked(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
   const toQuery = ({
     since: sinceMs,
@@ -141,6 +141,6 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
     )
 }
 
-/** The body of a message, as it was before it was compressed. */
+/** Returns the uncompressed body of a message. */
 const readText = async ({ body, contentEncoding }: ParkedMessage): Promise<string> =>
   contentEncoding === GZIP ? gunzipBody(body).catch(() => body) : body

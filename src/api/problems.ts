@@ -4,8 +4,8 @@ import type { ErrorHandler } from 'hono'
 import type { ApiEnv, Caller } from './auth.ts'
 
 /**
- * What the API answers when it cannot answer. `type` is a URN that ends in one of these codes, so that a program can tell them
- * apart without reading the words. Source: RFC 9457.
+ * The problems that the API returns. `type` is a URN that ends in one of these codes, so that programs can distinguish them without parsing
+ * the text. Source: RFC 9457.
  */
 const PROBLEMS = {
   'bad-parameter': [400, 'Invalid parameter'],
@@ -22,16 +22,16 @@ const PROBLEMS = {
 export type ProblemCode = keyof typeof PROBLEMS
 
 export type ProblemMore = {
-  /** The name of the parameter that is at fault. */
+  /** The name of the invalid parameter. */
   readonly parameter?: string
-  /** The parameters that there are. */
+  /** The parameters that the path supports. */
   readonly known?: readonly string[]
   readonly headers?: Readonly<Record<string, string>>
 }
 
 const MEDIA_TYPE = 'application/problem+json'
 
-/** The answer itself: `application/problem+json` that no cache keeps. */
+/** Returns the response of a problem: `application/problem+json` that no cache stores. */
 export function problemResponse(code: ProblemCode, detail: string, { headers, ...more }: ProblemMore = {}): Response {
   const [status, title] = PROBLEMS[code]
   const body = { type: `urn:enigma-relay:problem:${code}`, title, status, detail, ...more }
@@ -41,24 +41,24 @@ export function problemResponse(code: ProblemCode, detail: string, { headers, ..
   })
 }
 
-/** Answers a method that a path does not have. */
+/** Returns the response to a method that the path does not support. */
 export function notAllowed(methods: readonly string[]): Response {
   const allow = methods.join(', ')
   return problemResponse('method-not-allowed', `This path supports only ${allow}.`, { headers: { allow } })
 }
 
-/** The answer of a problem as an error, to be thrown from anywhere in a handler. */
+/** Creates an error with the response of a problem, for handlers to throw. */
 export function problem(code: ProblemCode, detail: string, more: ProblemMore = {}): HTTPException {
   return new HTTPException(PROBLEMS[code][0], { message: detail, res: problemResponse(code, detail, more) })
 }
 
-/** @throws the answer 404 where there is nothing */
+/** Returns a value that exists. @throws the answer 404 if it is null */
 export function found<T>(value: T | null, detail: string, parameter = 'ref'): T {
   if (value === null) throw problem('not-found', detail, { parameter })
   return value
 }
 
-/** A setting of the API has a fault. Holds no secret. */
+/** An invalid setting of the API. The message contains no secret. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly code:
@@ -73,7 +73,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Writes a line to the log: no personal data, no secret. */
+/** Writes a line to the log, without personal data or secrets. */
 export type Log = (line: {
   readonly level: 'error'
   /** See docs/logs.md. */
@@ -82,20 +82,20 @@ export type Log = (line: {
   readonly [field: string]: unknown
 }) => void
 
-/** Writes one JSON line to standard error; CloudWatch reads its fields. */
+/** Writes one JSON line to standard error; CloudWatch parses its fields. */
 export const logToConsole: Log = (line) => console.error(JSON.stringify(line))
 
 const RETRY_AFTER_SECONDS = 5
 
-/** Turns whatever was thrown into an answer. What is inside an unexpected error goes to the log, and never to the caller. */
+/** Converts any thrown error into a response. Details of an unexpected error go to the log, never to the caller. */
 export function answerError(log: Log): ErrorHandler<ApiEnv> {
   return (error, c) => {
     if (error instanceof HTTPException) return error.getResponse()
     const path = c.req.routePath
-    // By its name and role, never by its token. Absent before it is known.
+    // Name and role, never the token. Absent until the caller is identified.
     const caller = c.get('caller') as Caller | undefined
     if (error instanceof ApiError) {
-      // Its words are for the operator, and hold no secret.
+      // Its message is for the operator, and contains no secret.
       log({ level: 'error', code: error.code, message: error.message, path })
       return problemResponse('internal', 'The API failed; its log has the cause.')
     }
@@ -137,7 +137,7 @@ export function answerError(log: Log): ErrorHandler<ApiEnv> {
 
 const FRAMES = 8
 
-// Without the message: that of a JSON error, for instance, quotes the record that could not be read.
+// Leaves out the message, since that of a JSON error, for example, quotes the unreadable record.
 function framesOf(error: Error): string[] {
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at .*[:(]/.test(line))
   return frames.slice(0, FRAMES).map((line) => line.trim())

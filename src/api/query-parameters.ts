@@ -12,15 +12,15 @@ const WORDS =
   'ISO 8601 with a zone (2026-01-31T08:00:00Z), a date (2026-01-31, midnight UTC) or Unix seconds (1769846400)'
 
 /**
- * Text to milliseconds since 1970: ISO 8601 with a zone, a date, or unix seconds. A local time is refused, since nobody knows whose
- * it is, and so are milliseconds. Answers words when it cannot be used.
+ * Parses a text into Unix ms: ISO 8601 with a zone, a date, or Unix seconds. Returns an error message for any other text. It rejects a
+ * local time, because its zone is unknown, and milliseconds.
  */
 export function parseMoment(text: string): number | string {
   if (UNIX_SECONDS.test(text)) return Math.round(Number(text) * 1000)
   if (UNIX_MILLISECONDS.test(text)) return `looks like milliseconds; expected ${WORDS}`
   if (ISO_TIME_WITHOUT_ZONE.test(text)) return `needs a zone, such as Z or +02:00; expected ${WORDS}`
   if (!ISO_DATE.test(text) && !ISO_TIME.test(text)) return `is not a time; expected ${WORDS}`
-  // A `+` that was not escaped in a query string has become a space.
+  // An unescaped `+` in a query string becomes a space.
   const ms = Date.parse(text.replace(' ', '+'))
   return Number.isNaN(ms) || !isOnCalendar(text) ? `is not a valid date or time; expected ${WORDS}` : ms
 }
@@ -31,7 +31,7 @@ function isOnCalendar(text: string): boolean {
   return new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day)).getUTCDate() === day
 }
 
-/** A moment in a query string, as milliseconds. */
+/** Returns the schema of a moment in a query string, which becomes Unix ms. */
 export const moment = (description: string) =>
   v.pipe(
     v.string('is given twice'),
@@ -45,15 +45,15 @@ export const moment = (description: string) =>
     }),
   )
 
-/** How many items a page holds when `limit` is not given, and at most. */
+/** The default and maximum number of items per page. */
 export const DEFAULT_LIMIT = 100
 export const MAX_LIMIT = 500
 
-/** The longest word and cursor that are looked at, in characters. */
+/** Maximum characters of a word and of a cursor. */
 const MOST_WORD = 256
 const MOST_CURSOR = 2_048
 
-/** A word to search for, found only when it is the same. */
+/** Returns the schema of a word that must match exactly. */
 export const word = (description: string, most = MOST_WORD) =>
   v.pipe(
     v.string('is given twice'),
@@ -62,17 +62,17 @@ export const word = (description: string, most = MOST_WORD) =>
     v.description(description),
   )
 
-/** A number that CDRs are searched by. */
+/** Returns the schema of a phone number in a search for CDRs. */
 export const phoneNumber = (description: string) =>
   v.pipe(
     word(description),
-    // A `+` that was not escaped in a query string has become a space.
+    // An unescaped `+` in a query string becomes a space.
     v.transform((number) => number.replace(/^ /, '+')),
   )
 
 const cursor = v.optional(word('The `next` of the previous page. Keep the other parameters unchanged.', MOST_CURSOR))
 
-/** What every list understands. */
+/** The parameters of every list. */
 export const paging = {
   cursor,
   limit: v.optional(
@@ -87,7 +87,7 @@ export const paging = {
   ),
 }
 
-/** The same in a body. */
+/** The same parameters in a body. */
 export const pagingInBody = {
   cursor,
   limit: v.optional(
@@ -101,7 +101,7 @@ export const pagingInBody = {
   ),
 }
 
-/** Yes or no. */
+/** Returns the schema of true or false. */
 export const flag = (description: string) =>
   v.optional(
     v.pipe(
@@ -113,8 +113,8 @@ export const flag = (description: string) =>
   )
 
 /**
- * Checks a query string, answers 400 that names the first bad parameter, and puts the parameters into the OpenAPI document. A
- * parameter that nobody knows is refused: a filter with a slip in its name would find everything.
+ * Checks a query string, and adds its parameters to the OpenAPI document. Answers 400 with the name of the first invalid parameter. It
+ * rejects unknown parameters, because a filter with a misspelled name would match everything.
  */
 export function query<Entries extends v.ObjectEntries>(entries = {} as Entries) {
   const all = { ...entries, masked: flag('Masks personal data, as for a token with the role masked.') }
@@ -141,7 +141,7 @@ export function query<Entries extends v.ObjectEntries>(entries = {} as Entries) 
   })
 }
 
-/** Reads the parameters in the path, and puts them with these words into the OpenAPI document. */
+/** Reads the parameters in the path, and adds them with these descriptions to the OpenAPI document. */
 export function path<Name extends string>(words: Readonly<Record<Name, string>>) {
   const entries = Object.entries<string>(words).map(([name, description]) => [
     name,
@@ -150,7 +150,7 @@ export function path<Name extends string>(words: Readonly<Record<Name, string>>)
   return validator('param', v.object(Object.fromEntries(entries) as Record<Name, v.GenericSchema<string>>))
 }
 
-// A caller's own text goes back to the caller, but not without end.
+// Truncates a caller's own text before it is returned.
 function shown(name: string): string {
   return name.length > 64 ? `${name.slice(0, 64)}…` : name
 }

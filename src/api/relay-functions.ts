@@ -3,29 +3,32 @@ import { event, record, type AdapterEnv } from '../adapter/index.ts'
 import { RELAY_ROUTES, RelayAlive, RelayGap, RelayParked, ReplayStep } from '../protocol/index.ts'
 import { relayAlive, relayGap, relayParked, type Effect } from '../store/index.ts'
 
-/** Notices of the relay. */
+/** The handlers of the relay's notices. */
 export const app = new Hono<AdapterEnv<Effect>>()
 
-/** A relay was ready: once a minute. `GET /relays` shows when each last was; a queue that gets none for five minutes raises an alarm. */
+/**
+ * A relay was ready: sent once a minute. `GET /relays` shows when each relay was last ready. A queue that receives none for five minutes
+ * raises an alarm.
+ */
 app.post('/relay/alive/:ref?', async (c) => {
   record(c, relayAlive(await event(c, RelayAlive)))
   return c.body(null, 204)
 })
 
-/** PubSub was not heard for a while, or what was heard was given up. `GET /gaps` shows it, and states from before it are unsure. */
+/** Pub/Sub could not be heard for a time, or heard notifications were discarded. `GET /gaps` shows the gap, and older states are unsure. */
 app.post('/relay/gap/:ref?', async (c) => {
   record(c, relayGap(await event(c, RelayGap)))
   return c.body(null, 204)
 })
 
-/** The relay put a notification aside that SQS cannot take, or somebody has sent it again or dropped it. `GET /parked` shows them. */
+/** The relay parked a notification that its target cannot accept, or has since sent or dropped it. `GET /parked` lists them. */
 app.post('/relay/parked/:id?', async (c) => {
   record(c, relayParked(await event(c, RelayParked)))
   return c.body(null, 204)
 })
 
 /**
- * The functions of the relay's notices, for `fromHttp` beside those of `functions/`.
+ * The functions of the relay's notices, to pass to `fromHttp` beside those of `functions/`.
  *
  * @example fromHttp([...relayFunctions, call, status, other], options)
  */
@@ -34,7 +37,10 @@ export const relayFunctions = [RELAY_ROUTES.alive, RELAY_ROUTES.gap, RELAY_ROUTE
   app,
 }))
 
-/** The steps of replays; `run` goes on with one. A step that fails to the end is not parked: the schedule asks for another. */
+/**
+ * Creates the handler of the steps of replays; `run` executes a step. A step that fails on its last attempt is not parked, because the
+ * schedule requests another one.
+ */
 export const createReplayApp = (run: (step: ReplayStep) => Promise<void>): Hono<AdapterEnv<Effect>> =>
   new Hono<AdapterEnv<Effect>>().post('/relay/replay/:job?', async (c) => {
     const { payload, lastAttempt } = await event(c, ReplayStep)

@@ -12,7 +12,7 @@ const NOT_FOUND = 'No replay has this id, or it has expired.'
 const MAX_RATE = 1_000
 const DEFAULT_RATE = 50
 
-/** The route whose notifications the read model keeps whole: CDRs. */
+/** The route whose notifications the read model stores in full: CDRs. */
 const CDR_ROUTE = 'campaigns-cdr'
 
 const cdrFilter = v.pipe(
@@ -26,7 +26,7 @@ const cdrFilter = v.pipe(
   v.description('CDRs in the read model. They are sent to the function of `route` again, with the same bytes and ids.'),
 )
 
-/** CDRs of a body, frozen: those that are dialled later are not meant. */
+/** Limits the CDRs of a body to those dialled until now, so that later ones do not match. */
 function toCdrs({ from, to, campaign, agent, end_reason: endReason }: v.InferOutput<typeof cdrFilter>, nowMs: number) {
   return { route: CDR_ROUTE, fromMs: from, toMs: Math.min(to ?? nowMs, nowMs), campaign, agent, endReason }
 }
@@ -63,14 +63,14 @@ const Body = v.pipe(
     'needs one of ids, filter and cdrs',
   ),
   v.check(({ cdrs, route }) => cdrs === undefined || route !== undefined, `needs route with cdrs: ${CDR_ROUTE}`),
-  // In the place of a filter's own it would mean all routes.
+  // Beside a filter it would be ignored, so the replay would send all routes.
   v.check(
     ({ cdrs, route }) => cdrs !== undefined || route === undefined,
     'has route without cdrs: move route into filter',
   ),
 )
 
-/** `POST /replays`, `GET /replays`, `GET /replays/:id` and `POST /replays/:id/stop` */
+/** Serves `POST /replays`, `GET /replays`, `GET /replays/:id` and `POST /replays/:id/stop`. */
 export function replays(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
   const readOne = async (id: string): Promise<Replay> =>
     found(id.length > MAX_ID ? null : await read.replay(id), NOT_FOUND, 'id')

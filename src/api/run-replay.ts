@@ -10,16 +10,16 @@ import {
   type StoreWriter,
 } from '../store/index.ts'
 
-/** A message with the queue that it goes to. */
+/** A message and its queue. */
 export type QueuedMessage = ParkedMessage & { readonly queue: string }
 
 /**
- * Sends messages to their queues, in order, each with the replay and its entry. Resolves when all are accepted but those that never will be: the ids
- * of their entries, and why.
+ * Sends messages to their queues, in order, each with the ids of its replay and entry. Resolves when SQS has accepted all acceptable
+ * messages. Returns the ids of the entries that it will never accept, each with the reason.
  */
 export type SendParked = (job: string, messages: readonly QueuedMessage[]) => Promise<ReadonlyMap<string, string>>
 
-/** The name of the queue of a route, and how many lanes it has. */
+/** The name of the queue of a route, and its number of lanes. */
 type Target = { readonly queue: string; readonly lanes: number }
 
 export type RunReplayOptions = {
@@ -27,7 +27,7 @@ export type RunReplayOptions = {
   readonly commit: StoreWriter['commit']
   readonly send: SendParked
   readonly targetOf: (route: string) => Promise<Target>
-  /** How long (ms) to go on. */
+  /** How long (ms) to continue. */
   readonly limitMs: number
   readonly sleep: (ms: number) => Promise<unknown>
   readonly now?: () => number
@@ -35,14 +35,14 @@ export type RunReplayOptions = {
 
 const GONE = 'its message no longer exists'
 
-/** Entries that are taken at once. */
+/** Maximum number of entries taken at once. */
 const ENTRIES = 100
 
-/** The time (ms) that a round of so many messages takes at the rate of its replay. */
+/** Returns how long (ms) a round of this many messages takes at the rate of its replay. */
 export const roundMs = (messages: number, { replay: { rate } }: ReplayProgress): number =>
   Math.ceil((messages * 1_000) / rate)
 
-/** Finds more entries of a replay, or takes the next ones to be sent, unless there are some. Returns undefined when there is nothing left of either. */
+/** Finds more entries of a replay, or otherwise takes the next entries to send. Returns undefined if nothing is left to find or take. */
 export async function advance(progress: ReplayProgress, read: Reads): Promise<Effect | undefined> {
   const { filter, cdrs, place } = progress
   const { id, rate, counts, created_at: createdAt } = progress.replay
@@ -56,7 +56,7 @@ export async function advance(progress: ReplayProgress, read: Reads): Promise<Ef
   return counts.waiting > 0 ? claimEntries(id, Math.min(ENTRIES, Math.ceil(rate))) : undefined
 }
 
-/** The messages of these entries of a replay, and why there is none of the others. */
+/** Reads the messages of these entries of a replay, and the reason for each entry without a message. */
 export async function readRound(
   { replay: { id }, cdrs }: ReplayProgress,
   entries: readonly string[],
@@ -70,15 +70,15 @@ export async function readRound(
   return { messages, gone: new Map(entries.flatMap((entry) => (found.has(entry) ? [] : [[entry, GONE] as const]))) }
 }
 
-/** Notes that these entries of a replay cannot be sent, and why. */
+/** Creates the effects that record that these entries of a replay cannot be sent, and why. */
 export const settleFailed = (job: string, failed: ReadonlyMap<string, string>, nowMs: number): Effect[] =>
   [...failed].map(([entry, reason]) => settleEntry({ job, entry, outcome: 'failed', reason }, nowMs))
 
 /**
- * Goes on with a replay: finds its entries, claims them, sends them. Claimed entries are sent before others are claimed, so the next step repeats
- * one that ended in the middle. Resolves with the number that the next step has to know; undefined when there is nothing more to do.
+ * Runs a replay: finds its entries, claims them, sends them. It sends the claimed entries before it claims more, so the next step repeats
+ * an interrupted one. Resolves with the number of steps, which the next step must know, or undefined if there is nothing left to do.
  *
- * @param steps how often the replay had gone on when this step was asked for: when it has since, another step does. Absent: not known
+ * @param steps the number of steps when this step was requested: if it has changed since, another step does the work. Absent: not known
  * @throws StoreError, or what `send` throws
  */
 export async function runReplay(
@@ -89,7 +89,7 @@ export async function runReplay(
   const { read, commit, send, targetOf, limitMs, sleep, now = Date.now } = options
   const apply = async (...effects: readonly Effect[]) => commit({ effects, done: new Map() })
   const startMs = now()
-  // From when the pause of a round counts: what else it takes is part of it.
+  // The pause of a round counts from here, so it includes the time that the round itself takes.
   let fromMs = startMs
   for (let isFirst = true; ; isFirst = false) {
     const progress = await read.replayProgress(job)
@@ -117,10 +117,12 @@ export async function runReplay(
   }
 }
 
-/** Longer than a step takes, and than most pauses before it is repeated. */
+/** Longer than a step takes, and longer than most pauses before its redelivery. */
 const LOST_MS = 5 * 60_000
 
-/** Of the latest 500 replays those that have something to send and have not gone on for five minutes: their step was lost. @throws StoreError */
+/**
+ * Finds lost replays: of the latest 500, those that still have entries to send but have taken no step for five minutes. @throws StoreError
+ */
 export async function findLost(read: Reads, nowMs = Date.now()): Promise<string[]> {
   const { items } = await read.replays({ limit: 500 })
   const running = items.filter(({ state }) => state === 'running')

@@ -8,15 +8,15 @@ import { query, moment, paging, word } from './query-parameters.ts'
 import * as v from 'valibot'
 import { problem } from './problems.ts'
 
-/** No answer takes longer (ms); an environment may be frozen in the middle of one. */
+/** No response takes longer (ms). Lambda may freeze the environment before it arrives. */
 const LONGEST_MS = 30_000
 
-/** So long (ms) is an answer of the read model given again: whoever asks without a token must not cost a command each. */
+/** How long (ms) a result is returned again, so that requests without a token do not cost a command each. */
 const KEEP_HEALTH_MS = 5_000
 
 /**
- * `GET /health`: whether the read model answers. It needs no token and takes any parameter, since load balancers and monitors send
- * what they like. Requests within a few seconds share one question to the read model.
+ * Serves `GET /health`: whether the read model answers. It needs no token and accepts any parameter, because load balancers and monitors
+ * add their own. Requests within a few seconds share one check.
  */
 export function health(read: Reads, now: () => number): Hono {
   let kept: { readonly ping: Promise<void>; readonly untilMs: number } | undefined
@@ -53,7 +53,7 @@ export function health(read: Reads, now: () => number): Hono {
   )
 }
 
-/** `GET /config`: what this API offers, and to whom it speaks. */
+/** Serves `GET /config`: the features of this API, and the name and role of the token. */
 export function config(offers: Pick<Config, 'events' | 'replays' | 'dead_letters'>): Hono<ApiEnv> {
   return new Hono<ApiEnv>().get(
     '/',
@@ -76,7 +76,7 @@ const filters = {
   since: v.optional(moment('Only gaps that ended at or after this:')),
 }
 
-/** `GET /gaps` */
+/** Serves `GET /gaps`. */
 export function gaps(read: Reads): Hono {
   return new Hono().get(
     '/',
@@ -96,7 +96,7 @@ export function gaps(read: Reads): Hono {
   )
 }
 
-/** `GET /relays` */
+/** Serves `GET /relays`. */
 export function relays(read: Reads): Hono {
   return new Hono().get(
     '/',
@@ -112,15 +112,15 @@ export function relays(read: Reads): Hono {
   )
 }
 
-/** Reads how many messages each queue holds. */
+/** Returns the number of messages in each queue. */
 export type ReadQueues = () => Promise<readonly QueueRecord[]>
 
-/** So long (ms) is an answer given again: each costs a request to SQS for every queue. */
+/** How long (ms) an answer is returned again. Each answer costs a request to SQS for every queue. */
 const KEEP_QUEUES_MS = 10_000
 
 const NO_QUEUES = 'This API does not know its queues: set ENIGMA_QUEUE_PREFIX.'
 
-/** `GET /queues` */
+/** Serves `GET /queues`. */
 export function queues(read: ReadQueues | undefined, now: () => number): Hono {
   let kept: { readonly answer: Promise<Queues>; readonly untilMs: number } | undefined
   const ask = async (readQueues: ReadQueues): Promise<Queues> => {
@@ -146,7 +146,7 @@ export function queues(read: ReadQueues | undefined, now: () => number): Hono {
       try {
         return c.json(await answer)
       } catch {
-        // The next request asks again.
+        // The next request tries again.
         if (kept.answer === answer) kept = undefined
         throw problem(
           'unavailable',

@@ -8,7 +8,7 @@ import { AgentDetail, AgentsPage, CampaignDetail, CampaignsPage, Dialers, Previe
 
 const NO_AGENT = 'The read model has no agent with this reference.'
 
-/** `GET /agents` and `GET /agents/:ref` */
+/** Serves `GET /agents` and `GET /agents/:ref`. */
 export function agents(read: Reads): Hono {
   return new Hono()
     .get(
@@ -48,7 +48,7 @@ export function agents(read: Reads): Hono {
 const NO_PREVIEW = 'The dialler has sent no dial preview of this campaign in the last 15 minutes.'
 const NO_CAMPAIGN = 'The read model has no campaign with this reference.'
 
-/** `GET /campaigns`, `GET /campaigns/:ref` and `GET /campaigns/:ref/preview` */
+/** Serves `GET /campaigns`, `GET /campaigns/:ref` and `GET /campaigns/:ref/preview`. */
 export function campaigns(read: Reads): Hono {
   return new Hono()
     .get(
@@ -93,7 +93,7 @@ export function campaigns(read: Reads): Hono {
     )
 }
 
-/** `GET /dialers` */
+/** Serves `GET /dialers`. */
 export function dialers(read: Reads): Hono {
   return new Hono().get(
     '/',
@@ -111,7 +111,7 @@ export function dialers(read: Reads): Hono {
 
 const NO_VALUE = 'The read model has no value of this kind for this reference.'
 
-/** `GET /kinds/:type/:sub_type/:ref` */
+/** Serves `GET /kinds/:type/:sub_type/:ref`. */
 export function kinds(read: Reads): Hono {
   return new Hono().get(
     '/:type/:sub_type/:ref',
@@ -138,7 +138,7 @@ export function kinds(read: Reads): Hono {
   )
 }
 
-/** `GET /other` */
+/** Serves `GET /other`. */
 export function other(read: Reads): Hono {
   return new Hono().get(
     '/',

@@ -4,13 +4,13 @@ import type { AbandonRule, Reads } from '../store/index.ts'
 import { describe } from './openapi.ts'
 import { query } from './query-parameters.ts'
 
-/** Who hangs up on a dialler that has no agent for them; 3 % of the answered calls is the most that OFCOM (UK) and the FTC (US) allow. */
+/** Callees who hang up because the dialler has no agent for them. OFCOM (UK) and the FTC (US) allow at most 3 % of the answered calls. */
 export const ABANDON_RULE: AbandonRule = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 0.03 }
 
-/** So old (ms) may an answer be that is given again: every open console asks about every two seconds. */
+/** How old (ms) a shared answer may be: every open console polls about every two seconds. */
 const SHARED_MS = 1_000
 
-/** `GET /wall` */
+/** Serves `GET /wall`. */
 export function wall(read: Reads, rule: AbandonRule, now: () => number): Hono {
   const answer = shareFor(SHARED_MS, now, async () => JSON.stringify(await read.wall(rule)))
   return new Hono().get(
@@ -29,12 +29,15 @@ export function wall(read: Reads, rule: AbandonRule, now: () => number): Hono {
   )
 }
 
-/** Gives what was read for so long (ms) from when it was asked for, also while it is still being read; what failed is not kept. */
+/**
+ * Shares the result of a read for this long (ms) from when it was requested, even while it is still being read. A failed read is not
+ * shared.
+ */
 function shareFor<T>(ms: number, now: () => number, read: () => Promise<T>): () => Promise<T> {
   let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined
   return async () => {
     const nowMs = now()
-    // A clock may be put back.
+    // The clock may be set back.
     if (last !== undefined && nowMs >= last.atMs && nowMs - last.atMs <= ms) return last.answer
     const own = { atMs: nowMs, answer: read() }
     last = own

@@ -188,7 +188,7 @@ local function note_change(change)
   changes[#changes + 1], changes_bytes = change, changes_bytes + #change + 1
 end
 -- Adds the change of a state, with the previous state if that is a plain word, which needs no escape in JSON and contains no number. A
--- state that arrived late has no previous state.
+-- state that arrived late is marked `late` instead.
 local function note_state(change, former, is_late)
   local word = former and string.match(former, '^[%l_]+$')
   local more = is_late and ',"late":true' or word and ',"from":"' .. word .. '"' or ''
