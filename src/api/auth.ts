@@ -30,10 +30,10 @@ const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
 /** The number of hexadecimal digits of 128 bits. */
-const LEAST_CHARACTERS = 32
+const MIN_TOKEN_CHARACTERS = 32
 
 /** While a token is being replaced, the old and the new one are valid. */
-const MOST_OF_A_NAME = 2
+const MAX_TOKENS_PER_NAME = 2
 
 const MAKE = '`openssl rand -hex 32` creates one'
 
@@ -66,8 +66,8 @@ export function parseTokens({ token = '', tokens = '' }: TokenSettings): readonl
   for (const { at, token: one } of lines) {
     if (!TOKEN.test(one))
       faults.push(`${at}: a token may contain only A-Z a-z 0-9 - . _ ~ + / (and = at its end); ${MAKE}`)
-    else if (one.length < LEAST_CHARACTERS)
-      faults.push(`${at}: the token has ${one.length} characters but needs at least ${LEAST_CHARACTERS}; ${MAKE}`)
+    else if (one.length < MIN_TOKEN_CHARACTERS)
+      faults.push(`${at}: the token has ${one.length} characters but needs at least ${MIN_TOKEN_CHARACTERS}; ${MAKE}`)
   }
   faults.push(...faultsTogether(lines))
   if (faults.length > 0) throw new ApiError('functions.tokens.invalid', faults.join('\n'))
@@ -86,8 +86,8 @@ function* faultsTogether(lines: readonly Line[]): Generator<string> {
   for (const some of Map.groupBy(lines, ({ token }) => token).values())
     if (some.length > 1) yield `${places(some)}: the same token appears more than once; give each line its own`
   for (const some of Map.groupBy(lines, ({ name }) => name).values()) {
-    if (some.length > MOST_OF_A_NAME)
-      yield `${places(some)}: ${some.length} tokens have the same name, but at most ${MOST_OF_A_NAME} may: remove the token that is no longer used`
+    if (some.length > MAX_TOKENS_PER_NAME)
+      yield `${places(some)}: ${some.length} tokens have the same name, but at most ${MAX_TOKENS_PER_NAME} may: remove the token that is no longer used`
     if (new Set(some.map(({ role }) => role)).size > 1)
       yield `${places(some)}: the same name has several roles; give each role its own name`
   }

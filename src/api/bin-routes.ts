@@ -2,14 +2,25 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import { AuditPage, BinPage, Deleted, Moved } from '../answers/index.ts'
 import { deleteEntries, restoreEntries, type Reads } from '../store/index.ts'
-import { askRelay, findOfRelay, requireCommands, closed, filter, freeze, ids, operate, posted, type OperateOptions } from './operate.ts'
+import {
+  askRelay,
+  findOfRelay,
+  requireCommands,
+  closed,
+  filter,
+  freeze,
+  ids,
+  operate,
+  posted,
+  type OperateOptions,
+} from './operate.ts'
 import type { ApiEnv } from './auth.ts'
 import { describe } from './openapi.ts'
 import { problem } from './problems.ts'
 import { paging, query } from './query-parameters.ts'
 
 /** How long (ms) one request continues to delete entries that match a filter. */
-const LIMIT_MS = 15_000
+const MAX_REQUEST_MS = 15_000
 
 const Deletion = v.pipe(
   closed({
@@ -87,7 +98,7 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
         const until = new Date(frozen.untilMs).toISOString()
         const total = { moved: 0, skipped: 0 }
         for (let place: string | null = ''; place !== null;) {
-          if (now() - startMs >= LIMIT_MS) return c.json({ ...total, asked, more: true, until } satisfies Deleted)
+          if (now() - startMs >= MAX_REQUEST_MS) return c.json({ ...total, asked, more: true, until } satisfies Deleted)
           const found: Awaited<ReturnType<Reads['findParked']>> = await read.findParked(frozen, place)
           const { moved, skipped } =
             found.ids.length === 0 ? { moved: 0, skipped: 0 } : await remove(found.ids, JSON.stringify(fits))

@@ -31,7 +31,7 @@ const Search = closed({
 })
 
 /** Bytes of the longest possible search: every filter at its maximum length, with each character escaped. */
-const MOST_BYTES = 32 * 1024
+const MAX_SEARCH_BYTES = 32 * 1024
 
 const WORDS =
   'Returns CDRs by `dialed_at`, newest first. A CDR must match all filters. A token with the role `masked` cannot use `contact` and `number`. If few CDRs match ' +
@@ -74,8 +74,8 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
         isPost: true,
       }),
       bodyLimit({
-        maxSize: MOST_BYTES,
-        onError: () => problemResponse('bad-request', `The body has more than ${MOST_BYTES} bytes.`),
+        maxSize: MAX_SEARCH_BYTES,
+        onError: () => problemResponse('bad-request', `The body has more than ${MAX_SEARCH_BYTES} bytes.`),
       }),
       refuseMalformed,
       json(Search),

@@ -182,7 +182,7 @@ export type ReadTail = (cursor: string, ended: Promise<void>) => Promise<Commits
  * A read that takes longer (ms) than this is abandoned: the runtime may have stopped the request that began it. Longer than all attempts to
  * read take.
  */
-const LOST_MS = 20_000
+const MAX_READ_MS = 20_000
 
 /** One read, shared by several waiting requests. */
 type Shared = { readonly from: string; readonly startMs: number; waiting: number; page: Promise<CommitsPage> }
@@ -218,7 +218,7 @@ export function createChangeTail({ commits }: Pick<Reads, 'commits'>, pollMs: nu
   }
 
   return async (cursor, ended) => {
-    if (shared !== undefined && Date.now() - shared.startMs > LOST_MS) shared = undefined
+    if (shared !== undefined && Date.now() - shared.startMs > MAX_READ_MS) shared = undefined
     const one = (shared ??= start(cursor))
     // The shared read began after this cursor. This happens only on a request's first wait.
     if (isBefore(cursor, one.from)) return commits(cursor)

@@ -101,16 +101,16 @@ type NextRoundOptions = {
 }
 
 /** If a relay does not ask again within this time (ms), another relay may take over. */
-const DRIVE_MS = 60_000
+const MAX_DRIVE_MS = 60_000
 
 /** How long (ms) a relay waits after it found nothing. Each request costs one command of the read model. */
 const IDLE_MS = 10_000
 
 /** How long (ms) one request searches for entries. */
-const LIMIT_MS = 10_000
+const MAX_SEARCH_MS = 10_000
 
 /** Maximum characters of the events in one answer, unless a single event is larger. A function on Lambda can return 6 MB. */
-const ANSWER_CHARACTERS = 1_500_000
+const MAX_ANSWER_CHARACTERS = 1_500_000
 
 /** Processes the report on a round, if there is one, and finds the next round. @throws StoreError */
 async function nextRound(
@@ -135,7 +135,7 @@ async function nextRound(
     .filter(({ isOpen, driver, drivenUntilMs }) => isOpen && (driver === relay || drivenUntilMs <= startMs))
     .toSorted((a, b) => a.atMs - b.atMs)
   for (const { replay } of open) {
-    await commit(driveReplay(replay.id, relay, DRIVE_MS))
+    await commit(driveReplay(replay.id, relay, MAX_DRIVE_MS))
     for (let isAgain = true; ; isAgain = false) {
       const progress = await read.replayProgress(replay.id)
       if (progress?.replay.state !== 'running' || progress.driver !== relay) break
@@ -147,7 +147,7 @@ async function nextRound(
       const effect = await advance(progress, read)
       if (effect === undefined) break
       await commit(effect)
-      if (now() - startMs > LIMIT_MS) return nothing(0)
+      if (now() - startMs > MAX_SEARCH_MS) return nothing(0)
     }
   }
   return nothing(IDLE_MS)
@@ -176,7 +176,7 @@ async function takeReport(
     : []
   await commit(
     ...effects,
-    ...(done && left.length === 0 ? [noteSent(job, round)] : [driveReplay(job, relay, DRIVE_MS)]),
+    ...(done && left.length === 0 ? [noteSent(job, round)] : [driveReplay(job, relay, MAX_DRIVE_MS)]),
   )
   return true
 }
@@ -202,7 +202,7 @@ async function openRound(
     if (event === undefined) return []
     const isFirst = characters === 0
     characters += event.length
-    return isFirst || characters <= ANSWER_CHARACTERS ? [{ entry: id, route, lane: messageGroupId, event }] : []
+    return isFirst || characters <= MAX_ANSWER_CHARACTERS ? [{ entry: id, route, lane: messageGroupId, event }] : []
   })
   if (failed.size > 0 || found.length === 0)
     await commit(...settleFailed(job, failed, now()), ...(found.length === 0 ? [noteSent(job, round)] : []))

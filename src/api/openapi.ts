@@ -3,7 +3,6 @@ import { openAPIRouteHandler, describeRoute, resolver, type ResponsesWithResolve
 import * as v from 'valibot'
 import type { ApiEnv } from './auth.ts'
 import { query } from './query-parameters.ts'
-import type * as v from 'valibot'
 import { Problem } from '../answers/index.ts'
 
 const TOKENS =

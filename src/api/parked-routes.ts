@@ -58,11 +58,11 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
       }),
       query({ ...filters, ...paging, counts: flag('Returns `counts`: the number of matching entries by route.') }),
       async (c) => {
-        const { counts: isCounted = false, cursor, limit, ...own } = c.req.valid('query')
+        const { counts: withCounts = false, cursor, limit, ...own } = c.req.valid('query')
         const filter = toQuery(own)
         const [page, all] = await Promise.all([
           read.parked({ ...filter, cursor, limit }),
-          isCounted ? read.parkedGroups(filter) : undefined,
+          withCounts ? read.parkedGroups(filter) : undefined,
         ])
         if (all === undefined) return c.json(page)
         return c.json({ ...page, counts: Object.fromEntries(all.queues.map(({ route, count }) => [route, count])) })

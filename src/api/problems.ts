@@ -135,10 +135,10 @@ export function answerError(log: Log): ErrorHandler<ApiEnv> {
   }
 }
 
-const FRAMES = 8
+const MAX_FRAMES = 8
 
 // Leaves out the message, since that of a JSON error, for example, quotes the unreadable record.
 function framesOf(error: Error): string[] {
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at .*[:(]/.test(line))
-  return frames.slice(0, FRAMES).map((line) => line.trim())
+  return frames.slice(0, MAX_FRAMES).map((line) => line.trim())
 }

@@ -50,11 +50,11 @@ export const DEFAULT_LIMIT = 100
 export const MAX_LIMIT = 500
 
 /** Maximum characters of a word and of a cursor. */
-const MOST_WORD = 256
-const MOST_CURSOR = 2_048
+const MAX_WORD = 256
+const MAX_CURSOR = 2_048
 
 /** Returns the schema of a word that must match exactly. */
-export const word = (description: string, most = MOST_WORD) =>
+export const word = (description: string, most = MAX_WORD) =>
   v.pipe(
     v.string('is given twice'),
     v.nonEmpty('must not be empty'),
@@ -70,7 +70,7 @@ export const phoneNumber = (description: string) =>
     v.transform((number) => number.replace(/^ /, '+')),
   )
 
-const cursor = v.optional(word('The `next` of the previous page. Keep the other parameters unchanged.', MOST_CURSOR))
+const cursor = v.optional(word('The `next` of the previous page. Keep the other parameters unchanged.', MAX_CURSOR))
 
 /** The parameters of every list. */
 export const paging = {
@@ -120,11 +120,11 @@ export function query<Entries extends v.ObjectEntries>(entries = {} as Entries) 
   const all = { ...entries, masked: flag('Masks personal data, as for a token with the role masked.') }
   const known = Object.keys(entries)
   return validator('query', v.strictObject(all), (result) => {
-    const stranger = Object.keys(result.data).find((name) => !Object.hasOwn(all, name))
-    if (stranger !== undefined) {
+    const unknownName = Object.keys(result.data).find((name) => !Object.hasOwn(all, name))
+    if (unknownName !== undefined) {
       const which = known.length === 0 ? 'This path has no parameters' : `Known parameters: ${known.join(', ')}`
-      throw problem('unknown-parameter', `${shown(stranger)} is not a parameter of this path. ${which}.`, {
-        parameter: shown(stranger),
+      throw problem('unknown-parameter', `${shown(unknownName)} is not a parameter of this path. ${which}.`, {
+        parameter: shown(unknownName),
         known,
       })
     }

@@ -3,7 +3,20 @@ import * as v from 'valibot'
 import { OUTCOMES, Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.ts'
 import { startReplay, stopReplay, type Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
-import { askRelay, findOfRelay, requireCommands, closed, filter, freeze, ids, MAX_ID, operate, posted, requireOperator, type OperateOptions } from './operate.ts'
+import {
+  askRelay,
+  findOfRelay,
+  requireCommands,
+  closed,
+  filter,
+  freeze,
+  ids,
+  MAX_ID,
+  operate,
+  posted,
+  requireOperator,
+  type OperateOptions,
+} from './operate.ts'
 import { describe } from './openapi.ts'
 import { found, problem } from './problems.ts'
 import { moment, paging, path, query, word } from './query-parameters.ts'

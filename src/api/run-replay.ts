@@ -36,7 +36,7 @@ export type RunReplayOptions = {
 const GONE = 'its message no longer exists'
 
 /** Maximum number of entries taken at once. */
-const ENTRIES = 100
+const MAX_ROUND_ENTRIES = 100
 
 /** Returns how long (ms) a round of this many messages takes at the rate of its replay. */
 export const roundMs = (messages: number, { replay: { rate } }: ReplayProgress): number =>
@@ -53,7 +53,7 @@ export async function advance(progress: ReplayProgress, read: Reads): Promise<Ef
         : await read.findCdrs({ ...cdrs, keptUntilMs: Date.parse(createdAt) }, place)
     return selectEntries(id, place, found.place, found.ids)
   }
-  return counts.waiting > 0 ? claimEntries(id, Math.min(ENTRIES, Math.ceil(rate))) : undefined
+  return counts.waiting > 0 ? claimEntries(id, Math.min(MAX_ROUND_ENTRIES, Math.ceil(rate))) : undefined
 }
 
 /** Reads the messages of these entries of a replay, and the reason for each entry without a message. */
@@ -118,7 +118,7 @@ export async function runReplay(
 }
 
 /** Longer than a step takes, and longer than most pauses before its redelivery. */
-const LOST_MS = 5 * 60_000
+const MAX_IDLE_MS = 5 * 60_000
 
 /**
  * Finds lost replays: of the latest 500, those that still have entries to send but have taken no step for five minutes. @throws StoreError
@@ -128,6 +128,6 @@ export async function findLost(read: Reads, nowMs = Date.now()): Promise<string[
   const running = items.filter(({ state }) => state === 'running')
   const all = await Promise.all(running.map(({ id }) => read.replayProgress(id)))
   return all.flatMap((one) =>
-    one === null || !one.isOpen || one.isOfRelays || one.atMs > nowMs - LOST_MS ? [] : [one.replay.id],
+    one === null || !one.isOpen || one.isOfRelays || one.atMs > nowMs - MAX_IDLE_MS ? [] : [one.replay.id],
   )
 }

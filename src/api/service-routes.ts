@@ -9,7 +9,7 @@ import * as v from 'valibot'
 import { problem } from './problems.ts'
 
 /** No response takes longer (ms). Lambda may freeze the environment before it arrives. */
-const LONGEST_MS = 30_000
+const MAX_RESPONSE_MS = 30_000
 
 /** How long (ms) a result is returned again, so that requests without a token do not cost a command each. */
 const KEEP_HEALTH_MS = 5_000
@@ -24,7 +24,7 @@ export function health(read: Reads, now: () => number): Hono {
     if (kept === undefined || now() >= kept.untilMs) {
       const ping = read.ping()
       const keep = () => void (kept = { ping, untilMs: now() + KEEP_HEALTH_MS })
-      kept = { ping, untilMs: now() + LONGEST_MS }
+      kept = { ping, untilMs: now() + MAX_RESPONSE_MS }
       ping.then(keep, keep)
     }
     return kept.ping

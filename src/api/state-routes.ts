@@ -4,7 +4,16 @@ import * as v from 'valibot'
 import { describe } from './openapi.ts'
 import { found, problem } from './problems.ts'
 import { flag, paging, path, query, word } from './query-parameters.ts'
-import { AgentDetail, AgentsPage, CampaignDetail, CampaignsPage, Dialers, Preview, Kind, OtherPage } from '../answers/index.ts'
+import {
+  AgentDetail,
+  AgentsPage,
+  CampaignDetail,
+  CampaignsPage,
+  Dialers,
+  Preview,
+  Kind,
+  OtherPage,
+} from '../answers/index.ts'
 
 const NO_AGENT = 'The read model has no agent with this reference.'
 

@@ -8,11 +8,11 @@ import { query } from './query-parameters.ts'
 export const ABANDON_RULE: AbandonRule = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 0.03 }
 
 /** How old (ms) a shared answer may be: every open console polls about every two seconds. */
-const SHARED_MS = 1_000
+const MAX_SHARED_MS = 1_000
 
 /** Serves `GET /wall`. */
 export function wall(read: Reads, rule: AbandonRule, now: () => number): Hono {
-  const answer = shareFor(SHARED_MS, now, async () => JSON.stringify(await read.wall(rule)))
+  const answer = shareFor(MAX_SHARED_MS, now, async () => JSON.stringify(await read.wall(rule)))
   return new Hono().get(
     '/',
     describe({

@@ -45,7 +45,7 @@ export type Call = {
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 
 /** If the API asks for a longer wait (ms) than this, the call fails without a retry. */
-const LONGEST_WAIT_MS = 10_000
+const MAX_RETRY_WAIT_MS = 10_000
 
 const TEMPORARY = new Set([429, 502, 503, 504])
 
@@ -127,7 +127,7 @@ export function createRequests(options: RequestOptions): Requests {
         if (!(error instanceof ApiProblem) || failures > retries) throw error
         if (error.code !== 'network' && !TEMPORARY.has(error.status)) throw error
         const waitMs = Math.max(backoffMs(failures), error.retryAfterMs ?? 0)
-        if (waitMs > LONGEST_WAIT_MS) throw error
+        if (waitMs > MAX_RETRY_WAIT_MS) throw error
         await pause(waitMs, own.signal)
         own.signal?.throwIfAborted()
       }

@@ -139,7 +139,7 @@ export type PageQuery = {
 }
 
 /** The largest page, which needs the fewest requests. */
-const LIMIT = 500
+const MAX_LIMIT = 500
 
 /**
  * Yields the items of a list one by one, and requests each page when it is needed.
@@ -153,7 +153,7 @@ export async function* allItems<Query extends PageQuery, Item>(
 ): AsyncGenerator<Item, void, undefined> {
   let cursor: string | null | undefined = query?.cursor
   while (cursor !== null) {
-    const { items, next } = await list({ limit: LIMIT, ...query, cursor } as Query & PageQuery)
+    const { items, next } = await list({ limit: MAX_LIMIT, ...query, cursor } as Query & PageQuery)
     yield* items
     cursor = next
   }

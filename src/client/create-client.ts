@@ -1,4 +1,4 @@
-import type { AgentDetail, AgentsPage, Asked, AuditPage, BinPage, CampaignDetail, CampaignsPage, CdrDetail, CdrsPage, ChangesPage, Config, Deleted, Dialers, Expected, GapsPage, Health, Kind, MissingPage, Moved, NextRound, OtherPage, ParkedDetail, ParkedGroups, ParkedPage, Preview, Queues, Relays, Replay, ReplayDetail, ReplayPlan, ReplaysPage, Wall, Confirmation } from '../answers/index.ts'
+import type * as Answers from '../answers/index.ts'
 import { followChanges, type Changes, type ChangesOptions } from './follow-changes.ts'
 import type {
   AgentsQuery,
@@ -16,7 +16,15 @@ import type {
   ReplayRequest,
   ReplaySelection,
 } from './client-parameters.ts'
-import { createRequests, formatPath, type Call, type CallOptions, type RequestOptions, pause, type Requests } from './api-requests.ts'
+import {
+  createRequests,
+  formatPath,
+  type Call,
+  type CallOptions,
+  type RequestOptions,
+  pause,
+  type Requests,
+} from './api-requests.ts'
 import { ApiProblem } from './api-problem.ts'
 
 export type ClientOptions = RequestOptions
@@ -44,15 +52,15 @@ export function createClient(options: ClientOptions) {
 
   return {
     /** Lists agents, each with its states and its current call. */
-    agents: (query?: AgentsQuery) => read<AgentsPage>(['agents'], query),
+    agents: (query?: AgentsQuery) => read<Answers.AgentsPage>(['agents'], query),
     /** Returns an agent with its latest calls and its counters. */
-    agent: (ref: string, own?: CallOptions) => read<AgentDetail>(['agents', ref], own),
+    agent: (ref: string, own?: CallOptions) => read<Answers.AgentDetail>(['agents', ref], own),
     /** Lists campaigns, each with its agents by status and figures of its CDRs of today. */
-    campaigns: (query?: ListQuery) => read<CampaignsPage>(['campaigns'], query),
+    campaigns: (query?: ListQuery) => read<Answers.CampaignsPage>(['campaigns'], query),
     /** Returns a campaign with its history and its counters. */
-    campaign: (ref: string, own?: CallOptions) => read<CampaignDetail>(['campaigns', ref], own),
+    campaign: (ref: string, own?: CallOptions) => read<Answers.CampaignDetail>(['campaigns', ref], own),
     /** Returns the contacts that will be dialled next. */
-    preview: (ref: string, own?: CallOptions) => read<Preview>(['campaigns', ref, 'preview'], own),
+    preview: (ref: string, own?: CallOptions) => read<Answers.Preview>(['campaigns', ref, 'preview'], own),
     /** Lists CDRs, newest first. A number or a contact is sent in the body, never in an address. */
     cdrs: ({ signal, timeoutMs, ...query }: CdrsQuery = {}) => {
       const path = formatPath(['cdrs'])
@@ -60,36 +68,36 @@ export function createClient(options: ClientOptions) {
         query.number === undefined && query.contact === undefined
           ? { path, query }
           : { path: `${path}/search`, method: 'POST', isRead: true, body: query }
-      return ask<CdrsPage>(call, { signal, timeoutMs })
+      return ask<Answers.CdrsPage>(call, { signal, timeoutMs })
     },
     /** Returns a CDR with every field that the dialler sent, and its revisions. */
-    cdr: (id: string, own?: CallOptions) => read<CdrDetail>(['cdrs', id], own),
-    dialers: (own?: CallOptions) => read<Dialers>(['dialers'], own),
+    cdr: (id: string, own?: CallOptions) => read<Answers.CdrDetail>(['cdrs', id], own),
+    dialers: (own?: CallOptions) => read<Answers.Dialers>(['dialers'], own),
     /** Lists time spans in which Pub/Sub could not be heard, newest first. */
-    gaps: (query?: GapsQuery) => read<GapsPage>(['gaps'], query),
+    gaps: (query?: GapsQuery) => read<Answers.GapsPage>(['gaps'], query),
     /** Lists calls that their agents have left and whose CDR has not arrived, newest first. */
-    missing: (query?: MissingQuery) => read<MissingPage>(['missing'], query),
-    relays: (own?: CallOptions) => read<Relays>(['relays'], own),
+    missing: (query?: MissingQuery) => read<Answers.MissingPage>(['missing'], query),
+    relays: (own?: CallOptions) => read<Answers.Relays>(['relays'], own),
     /** Returns the number of messages in each queue of the stack. */
-    queues: (own?: CallOptions) => read<Queues>(['queues'], own),
+    queues: (own?: CallOptions) => read<Answers.Queues>(['queues'], own),
     /** Returns the latest value of your own kind, and earlier values. */
     kind: (type: string, subType: string, ref: string, own?: CallOptions) =>
-      read<Kind>(['kinds', type, subType, ref], own),
+      read<Answers.Kind>(['kinds', type, subType, ref], own),
     /** Lists notifications without a route, newest first. */
-    other: (query?: ListQuery) => read<OtherPage>(['other'], query),
+    other: (query?: ListQuery) => read<Answers.OtherPage>(['other'], query),
     /** Returns the current state of the call centre in one answer. */
-    wall: (own?: CallOptions) => read<Wall>(['wall'], own),
+    wall: (own?: CallOptions) => read<Answers.Wall>(['wall'], own),
     /** Returns what this API offers, and what the token may do. */
-    config: (own?: CallOptions) => read<Config>(['config'], own),
+    config: (own?: CallOptions) => read<Answers.Config>(['config'], own),
     /** Resolves if the API and the read model work; rejects with a problem otherwise. */
-    health: (own?: CallOptions) => read<Health>(['health'], own),
+    health: (own?: CallOptions) => read<Answers.Health>(['health'], own),
     /** Returns the OpenAPI document. */
     openApi: (own?: CallOptions) => read<Record<string, unknown>>(['openapi.json'], own),
 
     /** Follows changes as they happen, by stream or by polling, as the API supports it. Ends with its signal, or when the loop is left. */
     changes: (own: ChangesOptions = {}): AsyncGenerator<Changes, void, undefined> => followChanges(requests, own),
     /** Returns one page of the changes that `changes` follows. */
-    changesPage: (query?: ChangesQuery) => read<ChangesPage>(['changes'], query),
+    changesPage: (query?: ChangesQuery) => read<Answers.ChangesPage>(['changes'], query),
 
     /**
      * Prepares for a confirmation. Call it before you send a request to the dialler, which answers before the work is done; then wait for
@@ -100,49 +108,51 @@ export function createClient(options: ClientOptions) {
      * await fetch('http://dialler:8000/…', { method: 'POST' })
      * const { outcome, state } = await confirmed.within(20_000)
      */
-    expect: <Kind extends keyof Expected>(
+    expect: <Kind extends keyof Answers.Expected>(
       resource: `${Kind}/${string}`,
-      expected: Expected[Kind],
+      expected: Answers.Expected[Kind],
       own?: ExpectOptions<Kind>,
     ): Promise<Expectation> => createExpectation(requests, resource, expected, own),
 
     /** Lists parked notifications, newest first. */
-    parked: (query?: ParkedQuery) => read<ParkedPage>(['parked'], query),
+    parked: (query?: ParkedQuery) => read<Answers.ParkedPage>(['parked'], query),
     /** Counts parked notifications by cause and by route. */
-    parkedGroups: (query?: ParkedGroupsQuery) => read<ParkedGroups>(['parked', 'groups'], query),
+    parkedGroups: (query?: ParkedGroupsQuery) => read<Answers.ParkedGroups>(['parked', 'groups'], query),
     /** Returns a parked notification with its failed attempts and its content. Revealing the content is a write, so it is tried once. */
     parkedEntry: async (id: string, { signal, timeoutMs, reveal }: ParkedEntryOptions = {}) =>
-      (reveal === true ? askOnce : ask)<ParkedDetail>(
+      (reveal === true ? askOnce : ask)<Answers.ParkedDetail>(
         { path: formatPath(['parked', id]), query: { reveal } },
         { signal, timeoutMs },
       ),
     /** Returns what a replay would do: a dry run. Nothing is sent. */
     planReplay: (selection: ReplaySelection, own?: CallOptions) =>
-      write<ReplayPlan>(['replays'], { ...selection, plan: true }, own),
+      write<Answers.ReplayPlan>(['replays'], { ...selection, plan: true }, own),
     /** Starts a replay, which sends notifications through their functions again. */
-    startReplay: (request: ReplayRequest, own?: CallOptions) => write<Replay>(['replays'], request, own),
+    startReplay: (request: ReplayRequest, own?: CallOptions) => write<Answers.Replay>(['replays'], request, own),
     /** Lists the replays of the last 30 days, newest first. */
-    replays: (query?: ListQuery) => read<ReplaysPage>(['replays'], query),
+    replays: (query?: ListQuery) => read<Answers.ReplaysPage>(['replays'], query),
     /** Returns a replay with a page of its messages and their outcomes. */
-    replayDetail: (id: string, query?: ReplayMessagesQuery) => read<ReplayDetail>(['replays', id], query),
+    replayDetail: (id: string, query?: ReplayMessagesQuery) => read<Answers.ReplayDetail>(['replays', id], query),
     /** Stops a replay. Entries that were not sent stay parked. */
-    stopReplay: (id: string, own?: CallOptions) => write<Replay>(['replays', id, 'stop'], undefined, own),
+    stopReplay: (id: string, own?: CallOptions) => write<Answers.Replay>(['replays', id, 'stop'], undefined, own),
     /** Reports on a relay's round, and returns the next one, for a relay that drives replays. It may be repeated, but is tried once. */
-    nextRound: (request: NextRoundRequest, own?: CallOptions) => write<NextRound>(['replays', 'next'], request, own),
+    nextRound: (request: NextRoundRequest, own?: CallOptions) =>
+      write<Answers.NextRound>(['replays', 'next'], request, own),
     /** Moves entries of functions to the bin. If `more` is true, repeat the call with the `until` of the first answer. */
-    deleteParked: (request: DeleteRequest, own?: CallOptions) => write<Deleted>(['parked', 'delete'], request, own),
+    deleteParked: (request: DeleteRequest, own?: CallOptions) =>
+      write<Answers.Deleted>(['parked', 'delete'], request, own),
     /** Lists deleted entries, newest first. */
-    bin: (query?: ListQuery) => read<BinPage>(['bin'], query),
+    bin: (query?: ListQuery) => read<Answers.BinPage>(['bin'], query),
     /** Moves deleted entries back to their places in the list. */
-    restore: (ids: readonly string[], own?: CallOptions) => write<Moved>(['bin', 'restore'], { ids }, own),
+    restore: (ids: readonly string[], own?: CallOptions) => write<Answers.Moved>(['bin', 'restore'], { ids }, own),
     /** Starts draining the dead-letter queues. The answer arrives before the work is done. */
-    drain: (own?: CallOptions) => write<Asked>(['parked', 'drain'], undefined, own),
+    drain: (own?: CallOptions) => write<Answers.Asked>(['parked', 'drain'], undefined, own),
     /** Lists the audit log, newest first: who changed or revealed what. */
-    audit: (query?: ListQuery) => read<AuditPage>(['audit'], query),
+    audit: (query?: ListQuery) => read<Answers.AuditPage>(['audit'], query),
   }
 }
 
-export type ExpectOptions<Kind extends keyof Expected = keyof Expected> = CallOptions & {
+export type ExpectOptions<Kind extends keyof Answers.Expected = keyof Answers.Expected> = CallOptions & {
   /** Only in this campaign. An agent has a state in each of its campaigns. Without this, the first campaign that decides wins. */
   readonly campaign?: Kind extends 'agents' ? string | undefined : undefined
   /** Only notifications of this source, if two diallers use the same references. */
@@ -159,17 +169,17 @@ export type Expectation = {
    *
    * @throws ApiProblem if the API was unavailable until the end, or at once if it rejects the request; or the signal's reason
    */
-  readonly within: (ms: number, options?: Pick<CallOptions, 'signal'>) => Promise<Confirmation>
+  readonly within: (ms: number, options?: Pick<CallOptions, 'signal'>) => Promise<Answers.Confirmation>
 }
 
 /** The longest wait (s) of one request. An API may answer `pending` earlier. */
-const LONGEST_WAIT_S = 25
+const MAX_WAIT_SECONDS = 25
 
 /** How much longer (ms) than the wait the response may take. */
 const ANSWER_MS = 5_000
 
 /** The minimum time (ms) between two requests, if the API does not wait. */
-const LEAST_MS = 1_000
+const MIN_INTERVAL_MS = 1_000
 
 /** Takes a cursor, so that notifications from now on count. @throws ApiProblem */
 export async function createExpectation(
@@ -178,16 +188,16 @@ export async function createExpectation(
   expect: string,
   { signal, timeoutMs, campaign, source }: ExpectOptions = {},
 ): Promise<Expectation> {
-  let { cursor } = await ask<ChangesPage>({ path: '/changes' }, { signal, timeoutMs })
-  let decided: Confirmation | undefined
+  let { cursor } = await ask<Answers.ChangesPage>({ path: '/changes' }, { signal, timeoutMs })
+  let decided: Answers.Confirmation | undefined
   let [seen, isReset]: [readonly string[], boolean] = [[], false]
 
   /** Sends one request, and records its answer. */
-  const askFor = async (waitMs: number, own: CallOptions['signal']): Promise<Confirmation> => {
-    const timeout = Math.min(waitMs / 1000, LONGEST_WAIT_S)
+  const askFor = async (waitMs: number, own: CallOptions['signal']): Promise<Answers.Confirmation> => {
+    const timeout = Math.min(waitMs / 1000, MAX_WAIT_SECONDS)
     const query = { resource, expect, after: cursor, timeout, campaign, source }
     const call = { path: '/confirmations', query }
-    const answer = await askOnce<Confirmation>(call, { signal: own, timeoutMs: timeout * 1000 + ANSWER_MS })
+    const answer = await askOnce<Answers.Confirmation>(call, { signal: own, timeoutMs: timeout * 1000 + ANSWER_MS })
     cursor = answer.cursor
     seen = [...seen, ...answer.seen]
     isReset ||= answer.reset
@@ -206,7 +216,7 @@ export async function createExpectation(
         if (decided !== undefined) return decided
         const startMs = Date.now()
         const leftMs = Math.max(0, endMs - startMs)
-        let waitMs = LEAST_MS
+        let waitMs = MIN_INTERVAL_MS
         try {
           const answer = await askFor(leftMs, own)
           if (answer.outcome !== 'pending' || Date.now() >= endMs) return answer

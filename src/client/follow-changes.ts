@@ -30,13 +30,13 @@ export type ChangesOptions = {
 }
 
 /** Maximum wait (ms) for the response to a poll, and for the first event of a stream, which the API sends at once. */
-const ANSWER_MS = 10_000
+const MAX_ANSWER_MS = 10_000
 
 /** How long (ms) to poll before the next stream is tried, if a proxy lets none through. */
 const WITHOUT_STREAM_MS = 60_000
 
 /** The longest `Retry-After` (ms) that is obeyed. */
-const LONGEST_WAIT_MS = 60_000
+const MAX_RETRY_AFTER_MS = 60_000
 
 /** Statuses after which a stream, or any request, is not retried. */
 const REFUSED = new Set([400, 401, 403])
@@ -58,17 +58,14 @@ export async function* followChanges(
 ): AsyncGenerator<Changes, void, undefined> {
   const { type, reference, signal, pollMs = 1_500, silenceMs = 35_000, onConnection } = options
   let cursor = options.after
-  let isConnected: boolean | undefined
-  let wasConnected = false
+  let [isConnected, wasConnected]: [boolean | undefined, boolean] = [undefined, false]
   /** Null: there is no stream. Undefined: not known yet. */
   let place: Place | null | undefined
   /** No stream is tried before this time (Unix ms). */
   let streamAtMs = 0
   let [failures, failedStreams] = [0, 0]
 
-  /**
-   * Whether to give up. A response that is not from the API may be a proxy's error page: if the API answered before, the client retries.
-   */
+  /** Whether to give up. A response from elsewhere may be a proxy's error page: if the API answered before, the client retries. */
   const isPermanent = ({ code, status }: ApiProblem) =>
     code === 'unexpected' ? !wasConnected && status < 500 && status !== 429 : PERMANENT.has(status)
   const tell = (is: boolean, problem?: ApiProblem) => {
@@ -87,7 +84,7 @@ export async function* followChanges(
   /** Polls once. */
   async function* poll(): AsyncGenerator<Changes, void, undefined> {
     const query = { type, reference, after: cursor }
-    const page = await askOnce<ChangesPage>({ path: '/changes', query }, { signal, timeoutMs: ANSWER_MS })
+    const page = await askOnce<ChangesPage>({ path: '/changes', query }, { signal, timeoutMs: MAX_ANSWER_MS })
     const news = take(page)
     if (news !== undefined) yield news
     if (!page.more) await pause(pollMs * (2 / 3 + (Math.random() * 2) / 3), signal)
@@ -99,7 +96,7 @@ export async function* followChanges(
     const limit = limitTime(signal)
     let isHeard = false
     try {
-      limit.restart(ANSWER_MS)
+      limit.restart(MAX_ANSWER_MS)
       const headers = { accept: 'text/event-stream', ...(cursor === undefined ? {} : { 'last-event-id': cursor }) }
       const { body } = await open({ path, at, query: { type, reference }, headers }, limit)
       if (body === null) throw new ApiProblem(200, 'unexpected', 'This runtime cannot read a response as a stream.')
@@ -125,7 +122,7 @@ export async function* followChanges(
             if (isAborted(signal)) return
           } else if (id !== '') cursor = id
         }
-        limit.restart(isHeard ? silenceMs : ANSWER_MS)
+        limit.restart(isHeard ? silenceMs : MAX_ANSWER_MS)
       }
       if (!isHeard) throw new ApiProblem(200, 'unexpected', 'The stream ended before its first event.')
     } catch (error) {
@@ -152,7 +149,7 @@ export async function* followChanges(
   while (!isAborted(signal)) {
     try {
       if (place === undefined) {
-        const { events } = await askOnce<Config>({ path: '/config' }, { signal, timeoutMs: ANSWER_MS })
+        const { events } = await askOnce<Config>({ path: '/config' }, { signal, timeoutMs: MAX_ANSWER_MS })
         place = toPlace(events, address)
       }
       yield* place !== null && Date.now() >= streamAtMs ? stream(place) : poll()
@@ -160,7 +157,7 @@ export async function* followChanges(
       if (isAborted(signal)) return
       if (!(error instanceof ApiProblem) || isPermanent(error)) throw error
       tell(false, error)
-      const waitMs = Math.min(error.retryAfterMs ?? 0, LONGEST_WAIT_MS)
+      const waitMs = Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS)
       await pause(Math.max(waitMs, backoffMs(++failures)), signal)
     }
   }
@@ -168,27 +165,20 @@ export async function* followChanges(
 
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
 
-/**
- * Returns the address of the stream that the API has named. The address receives the token, so it must use https or be on the API's own
- * origin; otherwise returns null.
- */
+/** Returns the address of the stream. It receives the token, so it must use https or the API's own origin; otherwise returns null. */
 function toPlace(events: Config['events'], address: string): Place | null {
   if (typeof events !== 'string') return null
   // A path is relative to the API, wherever that is mounted. Browsers treat `//` and `/\` as another host.
   if (/^\/(?![/\\])/.test(events)) return { path: events }
   try {
     const { protocol, origin, pathname } = new URL(events)
-    const isSafe = protocol === 'https:' || origin === originOf(address)
+    // If the address of the API is a path, its origin is that of the page.
+    const { location } = globalThis as { readonly location?: { readonly href: string } }
+    const isSafe = protocol === 'https:' || origin === new URL(`${address}/`, location?.href).origin
     return isSafe ? { path: pathname, at: origin + pathname } : null
   } catch {
     return null
   }
-}
-
-/** Returns the origin of an address; of a path, the origin of the page. @throws if there is no page */
-const originOf = (address: string): string => {
-  const { location } = globalThis as { readonly location?: { readonly href: string } }
-  return new URL(`${address}/`, location?.href).origin
 }
 
 function parsePage(data: string): ChangesPage {

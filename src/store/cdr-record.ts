@@ -27,7 +27,7 @@ export type ReadCdr = {
 }
 
 /** Clocks differ. A `dialed_at` that is more than this (ms) in the future is invalid. */
-const AHEAD_MS = 24 * 3600_000
+const MAX_AHEAD_MS = 24 * 3600_000
 
 /** The parts of an event, besides the payload, that a record shows. */
 type Receipt = Pick<StoreEvent, 'source' | 'reference' | 'timeMs'>
@@ -35,7 +35,7 @@ type Receipt = Pick<StoreEvent, 'source' | 'reference' | 'timeMs'>
 /** Returns when a call was dialled (Unix s), or null if that is unknown or impossible. */
 export function dialedAtOf(cdr: Cdr, receivedMs: number): number | null {
   const seconds = numberOr(cdr.dialed_at)
-  return seconds === null || seconds <= 0 || seconds * 1000 > receivedMs + AHEAD_MS ? null : seconds
+  return seconds === null || seconds <= 0 || seconds * 1000 > receivedMs + MAX_AHEAD_MS ? null : seconds
 }
 
 /** Converts a CDR. Without a valid `dialed_at`, the CDR is listed under its time of receipt, and `unsure` contains `dialed_at`. */
@@ -138,14 +138,14 @@ export function formatCdrEvent(event: StoreEvent, read: ReadCdr, digest: string)
     .filter(([name, is, usually]) => is !== usually && !IN_PLACE.has(name))
     .map(([name, is]) => [name, is] as const)
   const again = readPacket({ source: event.source, reference: actual.subject, timeMs }, packet)
-  const isTold = {
+  const isDerived = {
     record: JSON.stringify(again?.record) === JSON.stringify(read.record),
     payload: toDigest(again?.payload) === digest,
   }
   const more: More = {
     ...Object.fromEntries(differing),
-    ...(isTold.record ? {} : { record: read.record }),
-    ...(isTold.payload ? {} : { payload: read.payload }),
+    ...(isDerived.record ? {} : { record: read.record }),
+    ...(isDerived.payload ? {} : { payload: read.payload }),
   }
   const unless = (follows: string | undefined, value: string) => (value === follows ? '' : plain(value))
   const ms = Math.round(timeMs)
@@ -187,11 +187,11 @@ export function parseCdrEntry(entry: string): KeptCdr {
     ...(wait === '' ? {} : { maxwaitms: Number(wait) }),
     data,
   } as Notification
-  const told =
+  const derived =
     record !== undefined && payload !== undefined
       ? undefined
       : readPacket({ source: sourceId, reference: event.subject, timeMs }, data)
-  const read = { record: record ?? told?.record, payload: payload ?? told?.payload ?? {} }
+  const read = { record: record ?? derived?.record, payload: payload ?? derived?.payload ?? {} }
   if (read.record === undefined)
     throw new StoreError('store.upstash.unexpected_reply', 'a CDR in the read model cannot be read')
   return { record: read.record, payload: read.payload, keptMs: timeMs + Number(delay) * 1000, event }

@@ -40,7 +40,7 @@ export function toParts(text: string): string[] {
 }
 
 /** Maximum length (bytes) of a name that goes unchanged into a key, a field or a member. Upstash accepts 32 KB for each of these. */
-const MOST_BYTES = 512
+export const MAX_NAME_BYTES = 512
 
 /** Returns the SHA-1 of a text in hexadecimal digits, as `redis.sha1hex` does. */
 export async function sha1(text: string): Promise<string> {
@@ -53,16 +53,15 @@ export async function sha1(text: string): Promise<string> {
  * same.
  */
 export async function toName(text: string): Promise<string> {
-  return text.length * 3 <= MOST_BYTES || toBytes(text).length <= MOST_BYTES ? text : `~${await sha1(text)}`
+  return text.length * 3 <= MAX_NAME_BYTES || toBytes(text).length <= MAX_NAME_BYTES ? text : `~${await sha1(text)}`
 }
 
 /** Returns whether this is the digest of a longer name. The key `name:<digest>` holds that name. */
 export const isDigest = (name: string): boolean => /^~[0-9a-f]{40}$/.test(name)
 
+/** CDRs are indexed and counted by the quarter of an hour in which they were dialled. */
 export const QUARTER_MS = 900_000
-
 export const HOUR_MS = 3600_000
-
 export const DAY_MS = 24 * HOUR_MS
 
 /** Returns the time (Unix ms) of a stamp. */
@@ -86,6 +85,7 @@ export function isNewer(a: string, b: string): boolean {
   return isResync === (transportB === RESYNC) ? a > b : !isResync
 }
 
+/** Returns the source of a stamp. */
 export const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
 
 /** How long (s) the read model keeps each part after its last write. The read model serves live work; the permanent record is elsewhere. */

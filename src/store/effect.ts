@@ -1,4 +1,5 @@
-import { argumentsOf, restOf, namesOf, type Step, type StepName, STEPS } from './steps.ts'
+import type { KindValue } from '../answers/index.ts'
+import { step, argumentsOf, restOf, namesOf, type Step, type StepName, STEPS } from './steps.ts'
 import { EffectError } from './store-errors.ts'
 import { toBytes, isObject, type Notification, type Transport } from '../protocol/index.ts'
 
@@ -111,7 +112,7 @@ export const numberOr = (value: unknown): number | null =>
 export type Effect = { readonly steps: readonly Step[] }
 
 /** Maximum bytes of a step. A step must fit into one request, of which Upstash accepts 1 MB, including the script and some numbers. */
-const MAX_BYTES = 850_000
+const MAX_STEP_BYTES = 850_000
 
 /**
  * Maximum arguments of a step. Redis limits the arguments of a command in a script, and Lua accepts no more than some 8,000
@@ -120,7 +121,7 @@ const MAX_BYTES = 850_000
 const MAX_ARGUMENTS = 7_000
 
 /** Maximum bytes of a character in JSON: `\u0000`. */
-const MAX_BYTES_EACH = 6
+const MAX_CHARACTER_BYTES = 6
 
 /** Creates an effect from steps. @throws EffectError as `checkEffect` does */
 export function toEffect(steps: readonly Step[]): Effect {
@@ -165,6 +166,43 @@ function checkSize(texts: readonly string[]): void {
     throw new EffectError('the notification has more fields than the read model accepts')
   const length = texts.reduce((sum, text) => sum + text.length, 0)
   // Measures the size only if it may exceed the limit.
-  if (length * MAX_BYTES_EACH > MAX_BYTES && toBytes(JSON.stringify(texts)).length > MAX_BYTES)
+  if (length * MAX_CHARACTER_BYTES > MAX_STEP_BYTES && toBytes(JSON.stringify(texts)).length > MAX_STEP_BYTES)
     throw new EffectError('the notification is larger than the read model accepts')
+}
+
+/**
+ * Upstash encodes values in base64, which is a third larger, and limits a reply to 1 MB. A larger value could be written, but never read.
+ */
+const MAX_VALUE_BYTES = 512 * 1024
+
+/**
+ * Creates the effect that records the latest payload of a reference, of any kind, and keeps earlier ones. The payload is stored as JSON;
+ * integers that a number cannot hold are stored as text.
+ *
+ * @example record(c, latest(await event(c, route)))
+ * @throws EffectError if the payload is larger than the read model accepts
+ */
+export function latest(event: StoreEvent): Effect {
+  const value: Omit<KindValue, 'stale'> = {
+    notification_id: event.id,
+    source: event.source,
+    received_at: toReceived(event),
+    payload: event.payload ?? null,
+  }
+  const json = JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
+  if (toBytes(json).length > MAX_VALUE_BYTES)
+    throw new EffectError(`the payload is larger than ${MAX_VALUE_BYTES} bytes, the limit of latest`)
+  const [kind, ref] = [`${event.type}/${event.subType}`, event.reference ?? '']
+  return toEffect([
+    step('latest', {
+      kind,
+      ref,
+      stamp: toStamp(event),
+      ms: String(Math.round(event.timeMs)),
+      id: plain(event.id),
+      stale_at: event.stale ? '0' : String(event.staleAtMs ?? ''),
+      json,
+      change: toChange(event, { kind, ref }),
+    }),
+  ])
 }

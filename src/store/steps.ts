@@ -1,5 +1,5 @@
 import { readLua } from './lua.ts'
-import { DAY_MS } from './document.ts'
+import { DAY_MS, MAX_NAME_BYTES } from './document.ts'
 
 /**
  * The steps of the script that writes, with their arguments in order. The last argument may be `...rest`, which stands for any number of
@@ -152,13 +152,10 @@ export const argumentsOf = ({ name, values, rest }: Step): string[] => [
   ...rest,
 ]
 
-/** Maximum length (bytes) of a name that goes unchanged into a key; the script uses a digest of a longer name. */
-const MAX_NAME = 512
-
 /** Returns the keys, without their prefix, of the documents that this step reads, as far as they are known without a digest. */
 export function keysOf({ name, values }: Step): string[] {
   const isShort = Object.entries(values).every(
-    ([argument, value]) => value.length * 3 <= MAX_NAME || !NAMES.has(argument),
+    ([argument, value]) => value.length * 3 <= MAX_NAME_BYTES || !NAMES.has(argument),
   )
   return isShort ? STEPS[name].keys(values) : []
 }

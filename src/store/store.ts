@@ -21,7 +21,7 @@ export type StoreOptions = UpstashOptions & {
   readonly timeZone?: string
 }
 
-const CALL_LIMIT_SECONDS = 2 * 3600
+const DEFAULT_CALL_LIMIT_SECONDS = 2 * 3600
 
 /**
  * The effects that the handlers of a batch recorded, the outcomes of its notifications, and the finished ids to remember for redelivered
@@ -59,8 +59,11 @@ export type StoreWriter = Pick<Store, 'commit' | 'recall'>
 export function createStore(options: StoreOptions): Store {
   const settings = withDefaults(options)
   const { upstash, prefix, now, expiries } = settings
-  const { callLimitSeconds = CALL_LIMIT_SECONDS, timeZone = 'UTC' } = options
-  return { ...writerOf(settings), read: createReads({ upstash, prefix, now, expiries, callLimitSeconds, timeZone }) }
+  const { callLimitSeconds = DEFAULT_CALL_LIMIT_SECONDS, timeZone = 'UTC' } = options
+  return {
+    ...createWriter(settings),
+    read: createReads({ upstash, prefix, now, expiries, callLimitSeconds, timeZone }),
+  }
 }
 
 /**
@@ -68,7 +71,7 @@ export function createStore(options: StoreOptions): Store {
  * `store.address.missing`
  */
 export function createStoreWriter(options: StoreOptions): StoreWriter {
-  return writerOf(withDefaults(options))
+  return createWriter(withDefaults(options))
 }
 
 function withDefaults(options: StoreOptions) {
@@ -82,14 +85,20 @@ function withDefaults(options: StoreOptions) {
   }
 }
 
-function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnType<typeof withDefaults>): StoreWriter {
+function createWriter({
+  upstash,
+  prefix,
+  maxRequestBytes,
+  now,
+  expiries,
+}: ReturnType<typeof withDefaults>): StoreWriter {
   const seconds = Object.entries(expiries)
     .map(([of, value]) => `${of}=${value}`)
     .join(' ')
   const overhead = sizeOf([APPLY]) + 500
   const secretKey = `${prefix}cdr_secret`
   let secret: Promise<string> | undefined
-  const askForSecret = async (): Promise<string> => {
+  const readSecret = async (): Promise<string> => {
     const [, reply] = await upstash.readAll([
       ['SET', secretKey, crypto.randomUUID(), 'NX', 'EX', String(expiries.cdr)],
       ['GET', secretKey],
@@ -99,7 +108,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
   }
   /** Returns the secret of this database, from which the ids of CDRs are derived. Reads it once. */
   const secretOf = (): Promise<string> => {
-    secret ??= askForSecret().catch((error: unknown) => {
+    secret ??= readSecret().catch((error: unknown) => {
       secret = undefined
       throw error
     })
@@ -108,7 +117,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
 
   const apply = async (steps: readonly Step[], isAgain = false): Promise<void> => {
     const own = steps.some(({ name }) => name === 'cdr') ? await secretOf() : ''
-    const named = own === '' ? steps : await Promise.all(steps.map((one) => withId(one, own)))
+    const named = own === '' ? steps : await Promise.all(steps.map((one) => replaceCdrKey(one, own)))
     const documents = ['upkeep', ...(own === '' ? [] : ['cdr_secret']), ...new Set(named.flatMap(keysOf))]
     const args = named.flatMap((one) => {
       const values = argumentsOf(one)
@@ -119,7 +128,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
       [prefix, String(now()), seconds, own, String(documents.length)],
     ]
     const applied = `applied ${steps.length}`
-    if ((await upstash.run(APPLY, keys, [...head, ...args], [applied, ANOTHER_SECRET])) === applied) return
+    if ((await upstash.run(APPLY, keys, [...head, ...args], [applied, UNKNOWN_SECRET])) === applied) return
     if (isAgain)
       throw new StoreError('store.upstash.unexpected_reply', 'the read model did not store the secret for its CDR ids')
     // The database was emptied or replaced.
@@ -155,13 +164,13 @@ function sizeOf(texts: readonly string[]): number {
 }
 
 /** The reply of the script if ids were derived from a secret that the database does not have. */
-const ANOTHER_SECRET = 'another secret'
+const UNKNOWN_SECRET = 'another secret'
 
 /**
  * Replaces the key of a CDR by its id. The key contains a phone number. The id must neither reveal it nor confirm a guess, so it is a
  * digest of the key and a secret of this database.
  */
-async function withId(one: Step, secret: string): Promise<Step> {
+async function replaceCdrKey(one: Step, secret: string): Promise<Step> {
   if (one.name !== 'cdr') return one
   const id = toCdrId(await sha1(secret + (one.values['id'] ?? '')))
   return { ...one, values: { ...one.values, id } }
@@ -180,7 +189,7 @@ function* toPortions(steps: readonly Step[], maxBytes: number): Generator<Step[]
   let portion: Step[] = []
   let [bytes, work] = [0, 0]
   for (const one of steps) {
-    const size = sizeOf(argumentsOf(one)) + sizeOf(keysOf(one)) + KEYS_BYTES
+    const size = sizeOf(argumentsOf(one)) + sizeOf(keysOf(one)) + MAX_KEYS_BYTES
     const own = WORK[one.name] ?? 1
     if (portion.length > 0 && (bytes + size > maxBytes || work + own > MAX_WORK)) {
       yield portion
@@ -195,4 +204,4 @@ function* toPortions(steps: readonly Step[], maxBytes: number): Generator<Step[]
 }
 
 /** Maximum bytes of a step's name and of the prefixes of its keys. */
-const KEYS_BYTES = 500
+const MAX_KEYS_BYTES = 500

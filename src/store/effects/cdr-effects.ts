@@ -1,4 +1,14 @@
-import { toEffect, type Effect, textOr, plain, toChange, toSource, toStamp, toState, type StoreEvent } from '../effect.ts'
+import {
+  toEffect,
+  type Effect,
+  textOr,
+  plain,
+  toChange,
+  toSource,
+  toStamp,
+  toState,
+  type StoreEvent,
+} from '../effect.ts'
 import type { AwaitedCall } from '../reads/loss-reads.ts'
 import { toBytes, type Cdr } from '../../protocol/index.ts'
 import { dialedAtOf, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'

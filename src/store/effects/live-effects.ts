@@ -1,9 +1,29 @@
-import { toEffect, type Effect, plain, type StoreEvent, textOr, toChange, toReceived, toSource, toStamp, toState } from '../effect.ts'
+import {
+  toEffect,
+  type Effect,
+  plain,
+  type StoreEvent,
+  textOr,
+  toChange,
+  toReceived,
+  toSource,
+  toStamp,
+  toState,
+} from '../effect.ts'
 import { toNumbers } from './cdr-effects.ts'
-import { type AgentCall, type AgentStatus, type InboundCall, type AgentStats, type CampaignStats, type CampaignStatus, type DialerStatus, type DialPreview, isIdentifier, toBytes } from '../../protocol/index.ts'
+import {
+  type AgentCall,
+  type AgentStatus,
+  type InboundCall,
+  type AgentStats,
+  type CampaignStats,
+  type CampaignStatus,
+  type DialerStatus,
+  type DialPreview,
+  isIdentifier,
+} from '../../protocol/index.ts'
 import { step } from '../steps.ts'
-import type { Call, KindValue, StateChange } from '../../answers/index.ts'
-import { EffectError } from '../store-errors.ts'
+import type { Call, StateChange } from '../../answers/index.ts'
 import { toParts } from '../document.ts'
 
 /**
@@ -174,43 +194,6 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
       },
       counters,
     ),
-  ])
-}
-
-/**
- * Upstash encodes values in base64, which is a third larger, and limits a reply to 1 MB. A larger value could be written, but never read.
- */
-const MOST_VALUE_BYTES = 512 * 1024
-
-/**
- * Creates the effect that records the latest payload of a reference, of any kind, and keeps earlier ones. The payload is stored as JSON;
- * integers that a number cannot hold are stored as text.
- *
- * @example record(c, latest(await event(c, route)))
- * @throws EffectError if the payload is larger than the read model accepts
- */
-export function latest(event: StoreEvent): Effect {
-  const value: Omit<KindValue, 'stale'> = {
-    notification_id: event.id,
-    source: event.source,
-    received_at: toReceived(event),
-    payload: event.payload ?? null,
-  }
-  const json = JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
-  if (toBytes(json).length > MOST_VALUE_BYTES)
-    throw new EffectError(`the payload is larger than ${MOST_VALUE_BYTES} bytes, the limit of latest`)
-  const [kind, ref] = [`${event.type}/${event.subType}`, event.reference ?? '']
-  return toEffect([
-    step('latest', {
-      kind,
-      ref,
-      stamp: toStamp(event),
-      ms: String(Math.round(event.timeMs)),
-      id: plain(event.id),
-      stale_at: event.stale ? '0' : String(event.staleAtMs ?? ''),
-      json,
-      change: toChange(event, { kind, ref }),
-    }),
   ])
 }
 

@@ -1,4 +1,15 @@
-import { toEffect, type Effect, numberOr, type StoreEvent, textOr, toChange, toMs, toSource, toStamp, plain } from '../effect.ts'
+import {
+  toEffect,
+  type Effect,
+  numberOr,
+  type StoreEvent,
+  textOr,
+  toChange,
+  toMs,
+  toSource,
+  toStamp,
+  plain,
+} from '../effect.ts'
 import type { ParkedQuery, StoredParked } from './park-effects.ts'
 import type { CdrQuery } from '../reads/cdr-reads.ts'
 import {

@@ -1,4 +1,17 @@
-import { type PageRequest, afterSeparator, clampLimit, countBy, formatCursor, newestFirst, parseName, readNames, readReferences, toTexts, type Named, type ReadOptions } from './list-pages.ts'
+import {
+  type PageRequest,
+  afterSeparator,
+  clampLimit,
+  countBy,
+  formatCursor,
+  newestFirst,
+  parseName,
+  readNames,
+  readReferences,
+  toTexts,
+  type Named,
+  type ReadOptions,
+} from './list-pages.ts'
 import { sourceOf, isNewer, msOf, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 import type { Agent, AgentDetail, AgentsPage, AgentState, Call } from '../../answers/index.ts'
 import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './latest-reads.ts'
@@ -19,9 +32,9 @@ const STALE = '0'
 /** Reads a page of agents by reference, each with its states and its current call. With a filter or counts, reads all agents. */
 export async function readAgents(options: ReadOptions, filter: AgentFilter = {}): Promise<AgentsPage> {
   const { upstash, prefix } = options
-  const { cursor, limit: asked, campaign, status, unsure, counts: isCounted = false } = filter
+  const { cursor, limit: asked, campaign, status, unsure, counts: withCounts = false } = filter
   const limit = clampLimit(asked)
-  if (campaign === undefined && status === undefined && unsure === undefined && !isCounted) {
+  if (campaign === undefined && status === undefined && unsure === undefined && !withCounts) {
     const names = await readNames(options, `${prefix}agents`, cursor, limit)
     return { items: await readNamed(options, names.items), next: names.next }
   }
@@ -150,10 +163,10 @@ type Turn = { readonly kind: 'busy' | 'wrapup' | 'none'; readonly campaign: stri
 const MAX_TURNS = 24
 
 /** A `busy` this close (ms) before or after a call belongs to it: the two may arrive by different transports. */
-const ACCOMPANIES_MS = 10_000
+const MAX_DISTANCE_MS = 10_000
 
 /** Two transports have no common order. A status this close (ms) after a call of another transport may be older than the call. */
-const CROSSING_MS = 500
+const MAX_CROSSING_MS = 500
 
 const NOT_LOGGED_IN = new Set(['offline', 'logging_out', 'logging_in'])
 
@@ -211,7 +224,7 @@ function inferCampaign(turns: readonly Turn[], states: readonly HeldState[], cal
     )
   const busy = turns.filter(({ kind, stamp }) => kind === 'busy' && stamp !== call)
   const [nearest] = busy
-    .filter((one) => distance(one) <= ACCOMPANIES_MS && (isAfter(one.stamp, call) || !isOverBefore(one)))
+    .filter((one) => distance(one) <= MAX_DISTANCE_MS && (isAfter(one.stamp, call) || !isOverBefore(one)))
     .toSorted((a, b) => distance(a) - distance(b))
   // Otherwise the first turn after the call. A `wrapup` always follows a call, so its `busy` was lost.
   const later = nearest ?? turns.find(({ kind, stamp }) => kind !== 'none' && isAfter(stamp, call))
@@ -229,5 +242,5 @@ function toTurns(text: string): Turn[] {
 function isAfter(stamp: string, call: string): boolean {
   const [, transport] = stamp.split('|')
   const [, callTransport] = call.split('|')
-  return transport === callTransport ? isNewer(stamp, call) : msOf(stamp) - msOf(call) > CROSSING_MS
+  return transport === callTransport ? isNewer(stamp, call) : msOf(stamp) - msOf(call) > MAX_CROSSING_MS
 }

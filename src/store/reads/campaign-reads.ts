@@ -1,4 +1,17 @@
-import { type PageRequest, readParts, afterSeparator, clampLimit, countBy, keptSince, newestFirst, readNames, readReferences, toTexts, type Named, type ReadOptions } from './list-pages.ts'
+import {
+  type PageRequest,
+  readParts,
+  afterSeparator,
+  clampLimit,
+  countBy,
+  keptSince,
+  newestFirst,
+  readNames,
+  readReferences,
+  toTexts,
+  type Named,
+  type ReadOptions,
+} from './list-pages.ts'
 import type { Callee, Campaign, CampaignDetail, CampaignsPage, Preview, StateChange } from '../../answers/index.ts'
 import { parseDocument, parseEntries, toName } from '../document.ts'
 import { readAllAgents, toAgent } from './agent-reads.ts'

@@ -1,5 +1,13 @@
 import type { ParkedMessage } from './parked-reads.ts'
-import { type PageRequest, type Place, readPage, toPlace, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
+import {
+  type PageRequest,
+  type Place,
+  readPage,
+  toPlace,
+  formatCursor,
+  keptSince,
+  type ReadOptions,
+} from './list-pages.ts'
 import { ID_LENGTH, toTerm, DIGITS } from '../effects/cdr-effects.ts'
 import { DAY_MS, QUARTER_MS, parseEntries, toName } from '../document.ts'
 import { laneOf, orderKey, packEvent, type Notification } from '../../protocol/index.ts'
@@ -25,7 +33,7 @@ export type CdrFilter = PageRequest & CdrQuery
 /** Reads a page of CDRs that match a filter, newest first by `dialed_at`. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<CdrsPage> {
   const places = readPlaces(options, filter, toPlace(filter.cursor))
-  const readRecords = (found: readonly Place[]) => readCdrRecords(options, found)
+  const readRecords = async (found: readonly Place[]) => (await readListed(options, found)).map((one) => one?.record)
   return readPage<CdrRecord>(places, { limit: filter.limit, readRecords, fits: toPredicate(filter) })
 }
 
@@ -55,10 +63,6 @@ function toKept(options: ReadOptions, text: unknown) {
   return [kept, ...others] as const
 }
 
-async function readCdrRecords(options: ReadOptions, places: readonly Place[]): Promise<(CdrRecord | undefined)[]> {
-  return (await readListed(options, places)).map((listed) => listed?.record)
-}
-
 /** Reads the records at these places, each with its event and the time at which it was written. */
 async function readListed(options: ReadOptions, places: readonly Place[]) {
   const { upstash, prefix } = options
@@ -74,9 +78,9 @@ async function readListed(options: ReadOptions, places: readonly Place[]) {
   })
 }
 
-/** CDRs that a replay finds in one step. CDRs of the same moment stay together; one step takes at most MAX_AT_ONCE of them. */
-const FOUND_AT_ONCE = 500
-const MOST_AT_ONCE = 5_000
+/** CDRs that a replay finds in one step. CDRs of the same moment stay together; one step takes at most MAX_CDRS_PER_STEP of them. */
+const CDRS_PER_STEP = 500
+const MAX_CDRS_PER_STEP = 5_000
 
 /**
  * Finds the ids of the next CDRs that match, oldest first, after a place; '' is the beginning, null the end. A dialler reports the second
@@ -91,7 +95,7 @@ export async function findCdrs(
   let next: string | null = null
   for await (const one of readPlaces(options, query, toPlace(place || undefined), true)) {
     const last = found.at(-1)
-    if (last !== undefined && found.length >= (one.ms === last.ms ? MOST_AT_ONCE : FOUND_AT_ONCE)) {
+    if (last !== undefined && found.length >= (one.ms === last.ms ? MAX_CDRS_PER_STEP : CDRS_PER_STEP)) {
       next = formatCursor([last.ms, last.id])
       break
     }
@@ -113,7 +117,7 @@ const MAX_SCANNED = 20_000
 export async function countCdrs(
   options: ReadOptions,
   query: CdrQuery,
-  most = MAX_SCANNED,
+  maxScanned = MAX_SCANNED,
 ): Promise<{ readonly total: number; readonly complete: boolean }> {
   const { keptUntilMs = Infinity } = query
   const fits = toPredicate(query)
@@ -124,11 +128,11 @@ export async function countCdrs(
     total += listed.filter((one) => one !== undefined && one.keptMs <= keptUntilMs && fits(one.record)).length
   }
   for await (const place of readPlaces(options, query, undefined, true)) {
-    if (scanned++ === most) {
+    if (scanned++ === maxScanned) {
       await settle()
       return { total, complete: false }
     }
-    if (waiting.push(place) === FOUND_AT_ONCE) await settle()
+    if (waiting.push(place) === CDRS_PER_STEP) await settle()
   }
   await settle()
   return { total, complete: true }
@@ -166,7 +170,7 @@ function toPredicate({ campaign, agent, contact, number, endReason }: CdrQuery):
 }
 
 /** Quarters of an hour whose indexes are read in one request. */
-const AT_ONCE = 48
+const QUARTERS_PER_READ = 48
 
 /**
  * Yields the places of CDRs, newest or oldest first, after a place if one is given. Uses the most selective term of the filter, otherwise
@@ -191,7 +195,7 @@ async function* readPlaces(
     .toSorted((a, b) => (isOldestFirst ? a - b : b - a))
   for (let from = 0; from < quarters.length;) {
     // The first request reads few, because the first quarter is often enough.
-    const some = quarters.slice(from, from + (from === 0 ? 2 : AT_ONCE))
+    const some = quarters.slice(from, from + (from === 0 ? 2 : QUARTERS_PER_READ))
     from += some.length
     const replies = await upstash.readAll(some.map((quarter) => ['HMGET', `${prefix}cdrs:${quarter}`, ...fields]))
     for (const [index, quarter] of some.entries()) {

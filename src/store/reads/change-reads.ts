@@ -22,7 +22,7 @@ export type CommitsPage = {
 }
 
 /** Commits read in one request, each with up to 16 kB of changes; fewer if the reply would be too large. */
-const COMMITS = 100
+const COMMITS_PER_READ = 100
 /** The cursor of a stream without entries. */
 const BEGINNING = '0-0'
 
@@ -38,7 +38,7 @@ export async function readCommits(options: ReadOptions, after: string): Promise<
   const {
     entries: [first, ...entries],
     isCut,
-  } = await readEntries(options, `${options.prefix}changes`, after, COMMITS + 1)
+  } = await readEntries(options, `${options.prefix}changes`, after, COMMITS_PER_READ + 1)
   if (first === undefined && after === BEGINNING) return { commits: [], cursor: after, more: false, reset: false }
   const commits = entries.flatMap((entry) => toCommit(entry) ?? [])
   if (first?.[0] !== after || commits.length < entries.length)

@@ -1,4 +1,4 @@
-import { DAY_MS, QUARTER_MS, parseEntries, SEPARATOR } from '../document.ts'
+import { parseDocument, DAY_MS, QUARTER_MS, parseEntries, SEPARATOR } from '../document.ts'
 import type { Figures, HourCount, Today } from '../../answers/index.ts'
 
 /** The rule by which calls count as abandoned. */

@@ -1,5 +1,16 @@
+import {
+  toMap,
+  readParts,
+  toPlace,
+  readPage,
+  readByTime,
+  type Place,
+  type PageRequest,
+  afterSeparator,
+  type ReadOptions,
+  toTexts,
+} from './list-pages.ts'
 import type { OtherRecord, OtherPage, Kind, KindValue, Stats, StatsPoint } from '../../answers/index.ts'
-import { readParts, toPlace, readPage, readByTime, type Place, type PageRequest, afterSeparator, type ReadOptions, toTexts } from './list-pages.ts'
 import { isNewer, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 
 /** Decides which states are older than a Pub/Sub gap, and may therefore have changed unheard. */
@@ -132,7 +143,10 @@ export async function readOther(options: ReadOptions, { cursor, limit }: PageReq
   }
 }
 
-async function readStored({ upstash, prefix }: ReadOptions, places: readonly Place[]): Promise<(StoredOther | undefined)[]> {
+async function readStored(
+  { upstash, prefix }: ReadOptions,
+  places: readonly Place[],
+): Promise<(StoredOther | undefined)[]> {
   const values = await upstash.readTexts(places.map(({ id }) => `${prefix}other_record:${id}`))
   // The value begins with the number of its parts, before the separator.
   return values.map((value) =>

@@ -57,7 +57,7 @@ export function formatCursor(parts: readonly (string | number)[]): string {
   return toBase64(JSON.stringify(parts)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
 }
 
-const NOT_OURS = 'the cursor was not returned by this API'
+const FOREIGN_CURSOR = 'the cursor was not returned by this API'
 
 /** Parses a cursor. @throws StoreError `store.cursor.invalid` */
 export function parseCursor(cursor: string, length: number): (string | number)[] {
@@ -71,14 +71,14 @@ export function parseCursor(cursor: string, length: number): (string | number)[]
   } catch {
     // An unreadable cursor is rejected below.
   }
-  throw new StoreError('store.cursor.invalid', NOT_OURS)
+  throw new StoreError('store.cursor.invalid', FOREIGN_CURSOR)
 }
 
 /** Parses the cursor of a list by time: Unix ms and id of the last item. @throws StoreError `store.cursor.invalid` */
 export function parsePlace(cursor: string): { readonly ms: number; readonly id: string } {
   const [ms, id] = parseCursor(cursor, 2)
   if (typeof ms === 'number' && Number.isFinite(ms) && typeof id === 'string') return { ms, id }
-  throw new StoreError('store.cursor.invalid', NOT_OURS)
+  throw new StoreError('store.cursor.invalid', FOREIGN_CURSOR)
 }
 
 /** Parses the cursor of a list by name: the name of the last item. @throws StoreError `store.cursor.invalid` */
@@ -141,7 +141,7 @@ export async function readParts(
 }
 
 /** How many pages of candidates are examined for one page: few of them may match a filter that has no index. */
-const SCAN_PAGES = 10
+const MAX_SCANNED_PAGES = 10
 
 /** The place of an item in a list by time. */
 export type Place = {
@@ -188,7 +188,7 @@ export async function readPage<T>(
   for await (const place of places) {
     scanned++
     if (waiting.push(place) < limit) continue
-    const end = (await settle()) ?? (scanned >= SCAN_PAGES * limit ? place : undefined)
+    const end = (await settle()) ?? (scanned >= MAX_SCANNED_PAGES * limit ? place : undefined)
     if (end !== undefined) return { items, next: formatCursor([end.ms, end.id]) }
   }
   const end = await settle()

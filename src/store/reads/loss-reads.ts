@@ -1,4 +1,13 @@
-import { type PageRequest, readByTime, readPage, toPlace, afterSeparator, keptSince, type ReadOptions, type Named } from './list-pages.ts'
+import {
+  type PageRequest,
+  readByTime,
+  readPage,
+  toPlace,
+  afterSeparator,
+  keptSince,
+  type ReadOptions,
+  type Named,
+} from './list-pages.ts'
 import { sourceOf, msOf, parseDocument, toName, parseEntries, SEPARATOR } from '../document.ts'
 import type { GapRecord, GapsPage, RelayRecord, Call, MissingCdr, MissingPage } from '../../answers/index.ts'
 import type { HandedBy } from '../../protocol/index.ts'
@@ -94,13 +103,13 @@ export async function countMissing(options: ReadOptions): Promise<number> {
  * A relay reports once a minute that it is ready. If no relay that consumes a list has reported for this long (ms), the CDRs wait in the
  * list.
  */
-const READY_MS = 5 * 60_000
+const MAX_READY_AGE_MS = 5 * 60_000
 
 /** Agents whose documents are read in one request. A document has up to 10 kB. */
-const AT_ONCE = 100
+const AGENTS_PER_READ = 100
 
 /** Maximum number of calls that one search returns; the next search finds the rest. */
-const MOST = 1_000
+const MAX_FOUND = 1_000
 
 /**
  * Finds the calls that their agents left at least `waitMs` ago and whose CDR has not arrived, although a relay consumes the list of CDRs.
@@ -112,22 +121,22 @@ export async function findAwaited(options: ReadOptions, waitMs: number): Promise
   const taken = new Set(
     [...parseDocument(relays).values()].flatMap((value) => {
       const [stamp = '', takes = '', json] = value.split(SEPARATOR)
-      return json === undefined || msOf(stamp) < now() - READY_MS ? [] : takes.split(',')
+      return json === undefined || msOf(stamp) < now() - MAX_READY_AGE_MS ? [] : takes.split(',')
     }),
   )
   taken.delete('')
   if (taken.size === 0) return []
   const names = await readAllNames(options)
   const found: (Found & { readonly agent: Named })[] = []
-  for (let at = 0; at < names.length && found.length < MOST; at += AT_ONCE) {
-    const some = names.slice(at, at + AT_ONCE)
+  for (let at = 0; at < names.length && found.length < MAX_FOUND; at += AGENTS_PER_READ) {
+    const some = names.slice(at, at + AGENTS_PER_READ)
     const texts = await upstash.readTexts(some.map(({ name }) => `${prefix}agent:${name}`))
     for (const [index, agent] of some.entries())
       for (const one of toFound(options, parseDocument(texts[index])))
         if (now() - Math.max(one.dueMs, one.notedMs) >= waitMs && taken.has(`${one.kind}|${sourceOf(one.stamp)}`))
           found.push({ ...one, agent })
   }
-  const due = found.slice(0, MOST)
+  const due = found.slice(0, MAX_FOUND)
   // The other fields of the call are usually among the agent's latest calls.
   const calls = await upstash.readTexts(due.map(({ agent }) => `${prefix}agent_calls:${agent.name}`))
   return due.map((one, index): AwaitedCall => {

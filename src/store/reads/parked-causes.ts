@@ -1,9 +1,9 @@
-import { rangeOf, fits, readRecords, toCause } from './parked-reads.ts'
+import { countOf, rangeOf, fits, readRecords, toCause } from './parked-reads.ts'
+import { keptSince, readByTime, type Place, type ReadOptions } from './list-pages.ts'
 import type { ParkedQuery } from '../effects/park-effects.ts'
 import { type CdrQuery, countCdrs } from './cdr-reads.ts'
 import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../answers/index.ts'
 import { parseDocument, SEPARATOR, toName } from '../document.ts'
-import { readByTime, type Place, type ReadOptions } from './list-pages.ts'
 import { readReplay } from './replay-reads.ts'
 
 /** A parked entry of the relay, and the source whose list contains it. */
@@ -176,4 +176,20 @@ async function countOutdated({ upstash, prefix }: ReadOptions, records: readonly
         : [fields.get('stamp') ?? '']
     return stamps.some((stamp) => stamp.split('|')[0] === source && Number(stamp.split('|')[3]) > ms)
   }).length
+}
+
+/** Counts the parked entries of functions and relays, and the entries of functions that expire within `withinMs`. */
+export async function readParkedCounts(
+  options: ReadOptions,
+  withinMs: number,
+): Promise<{ readonly parked: number; readonly expiring: number }> {
+  const since = keptSince(options, 'parked')
+  // If entries are kept for a few days only, entries in the first half of that time do not count as expiring.
+  const until = since + Math.min(withinMs, options.expiries.parked * 500)
+  const [parked, all, relay] = await options.upstash.readAll([
+    countOf(options, 'parked', since, '+inf'),
+    countOf(options, 'parked', since, until),
+    countOf(options, 'parked_of_relay', since, until),
+  ])
+  return { parked: Number(parked), expiring: Number(all) - Number(relay) }
 }

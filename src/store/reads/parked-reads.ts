@@ -1,5 +1,15 @@
 import type { ParkedQuery, StoredParked } from '../effects/park-effects.ts'
-import { type PageRequest, type Place, readByTime, readPage, toPlace, readParts, formatCursor, keptSince, type ReadOptions } from './list-pages.ts'
+import {
+  type PageRequest,
+  type Place,
+  readByTime,
+  readPage,
+  toPlace,
+  readParts,
+  formatCursor,
+  keptSince,
+  type ReadOptions,
+} from './list-pages.ts'
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from '../../answers/index.ts'
 
@@ -21,7 +31,7 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
 
 type ParkedList = 'parked' | 'parked_of_relay'
 
-const countOf = ({ prefix }: ReadOptions, name: ParkedList, fromMs: number, toMs: number | '+inf') => [
+export const countOf = ({ prefix }: ReadOptions, name: ParkedList, fromMs: number, toMs: number | '+inf') => [
   'ZCOUNT',
   prefix + name,
   String(fromMs),
@@ -34,22 +44,6 @@ async function countParked(options: ReadOptions, fromMs: number) {
     countOf(options, 'parked_of_relay', fromMs, '+inf'),
   ])
   return { relay: { total: Number(relay) }, functions: { total: Number(all) - Number(relay) } }
-}
-
-/** Counts the parked entries of functions and relays, and the entries of functions that expire within `withinMs`. */
-export async function readParkedCounts(
-  options: ReadOptions,
-  withinMs: number,
-): Promise<{ readonly parked: number; readonly expiring: number }> {
-  const since = keptSince(options, 'parked')
-  // If entries are kept for a few days only, entries in the first half of that time do not count as expiring.
-  const until = since + Math.min(withinMs, options.expiries.parked * 500)
-  const [parked, all, relay] = await options.upstash.readAll([
-    countOf(options, 'parked', since, '+inf'),
-    countOf(options, 'parked', since, until),
-    countOf(options, 'parked_of_relay', since, until),
-  ])
-  return { parked: Number(parked), expiring: Number(all) - Number(relay) }
 }
 
 /**
@@ -89,7 +83,7 @@ export async function readParkedEntry(options: ReadOptions, id: string): Promise
   const [lane, since] = [`${prefix}parked_lane:${fields.get('lane')}`, String(keptSince(options, 'parked'))]
   const [ids, total] = fields.has('lane')
     ? await upstash.readAll([
-        ['ZRANGEBYSCORE', lane, since, '+inf', 'LIMIT', '0', String(MAX_OF_LANE)],
+        ['ZRANGEBYSCORE', lane, since, '+inf', 'LIMIT', '0', String(MAX_LANE_IDS)],
         ['ZCOUNT', lane, since, '+inf'],
       ])
     : [[id], 1]
@@ -97,7 +91,7 @@ export async function readParkedEntry(options: ReadOptions, id: string): Promise
 }
 
 /** Maximum number of entries of a lane that an answer names. */
-const MAX_OF_LANE = 100
+const MAX_LANE_IDS = 100
 
 const toStatus = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
 

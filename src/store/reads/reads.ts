@@ -1,14 +1,38 @@
+import { readParkedCounts, findOfRelay, planReplay, readParkedGroups } from './parked-causes.ts'
 import { readOther, readKind } from './latest-reads.ts'
-import { type ParkedFilter, findParked, readBin, readParked, readParkedCounts, readParkedEntry, readParkedMessages, readPlacesOf } from './parked-reads.ts'
+import {
+  type ParkedFilter,
+  findParked,
+  readBin,
+  readParked,
+  readParkedEntry,
+  readParkedMessages,
+  readPlacesOf,
+} from './parked-reads.ts'
 import type { ParkedQuery } from '../effects/park-effects.ts'
-import { type ReplayMessagesRequest, readAudit, readOpenEntries, readReplay, readReplayDetail, readReplays, readReplaysOfRelays } from './replay-reads.ts'
-import { type MissingFilter, type GapFilter, countMissing, findAwaited, readMissing, readGaps, readRelays } from './loss-reads.ts'
+import {
+  type ReplayMessagesRequest,
+  readAudit,
+  readOpenEntries,
+  readReplay,
+  readReplayDetail,
+  readReplays,
+  readReplaysOfRelays,
+} from './replay-reads.ts'
+import {
+  type MissingFilter,
+  type GapFilter,
+  countMissing,
+  findAwaited,
+  readMissing,
+  readGaps,
+  readRelays,
+} from './loss-reads.ts'
 import { type ChangesFilter, readChanges, readCommits } from './change-reads.ts'
 import { type CdrQuery, type CdrFilter, findCdrs, readCdr, readCdrMessages, readCdrs } from './cdr-reads.ts'
 import { type AgentFilter, readAgent, readAgents } from './agent-reads.ts'
 import type { PageRequest, ReadOptions } from './list-pages.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview, readPresentStates } from './campaign-reads.ts'
-import { findOfRelay, planReplay, readParkedGroups } from './parked-causes.ts'
 import { createWall } from './wall-reads.ts'
 
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */

@@ -1,5 +1,16 @@
 import type { ParkedQuery } from '../effects/park-effects.ts'
-import { type PageRequest, readByTime, readPage, toPlace, afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './list-pages.ts'
+import {
+  type PageRequest,
+  readByTime,
+  readPage,
+  toPlace,
+  afterSeparator,
+  clampLimit,
+  formatCursor,
+  keptSince,
+  parseCursor,
+  type ReadOptions,
+} from './list-pages.ts'
 import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplayMessage, ReplaysPage } from '../../answers/index.ts'
 import { parseDocument, parseEntries } from '../document.ts'
 import { StoreError } from '../store-errors.ts'
@@ -29,7 +40,7 @@ export async function readReplay({ upstash, prefix, now }: ReadOptions, id: stri
 }
 
 /** Maximum number of replays that a relay examines in one request. */
-const MOST_DRIVEN = 100
+const MAX_DRIVEN = 100
 
 /** Reads the replays that relays drive, oldest first. Finished replays and expired ones (null) are included until they are removed. */
 export async function readReplaysOfRelays({
@@ -37,7 +48,7 @@ export async function readReplaysOfRelays({
   prefix,
   now,
 }: ReadOptions): Promise<{ readonly id: string; readonly progress: ReplayProgress | null }[]> {
-  const [reply] = await upstash.readAll([['ZRANGE', `${prefix}replays_of_relays`, '0', String(MOST_DRIVEN - 1)]])
+  const [reply] = await upstash.readAll([['ZRANGE', `${prefix}replays_of_relays`, '0', String(MAX_DRIVEN - 1)]])
   const ids = reply as string[]
   const texts = ids.length === 0 ? [] : await upstash.readTexts(ids.map((id) => `${prefix}replay:${id}`))
   return ids.map((id, at) => ({ id, progress: toProgress(id, texts[at], now()) ?? null }))
@@ -146,7 +157,7 @@ function toProgress(id: string, text: unknown, nowMs: number): ReplayProgress | 
 }
 
 /** How many pages of messages are examined for one page: few of them may have the outcome. */
-const SCAN_PAGES = 10
+const MAX_SCANNED_PAGES = 10
 
 /** Reads a replay with the outcomes of its messages, in order. Returns null for an unknown replay. */
 export async function readReplayDetail(
@@ -161,7 +172,7 @@ export async function readReplayDetail(
   const items: ReplayMessage[] = []
   let at = from
   // After an interrupted step, the list may hold more entries than the replay counts.
-  for (const end = from + SCAN_PAGES * limit; at < Math.min(selected, end) && items.length < limit;) {
+  for (const end = from + MAX_SCANNED_PAGES * limit; at < Math.min(selected, end) && items.length < limit;) {
     const found = await readMessages(options, id, progress, at, Math.min(at + limit, selected))
     const left = limit - items.length
     const fitting = found.flatMap((message, place) =>

@@ -1,5 +1,14 @@
 import { readWallScript } from '../steps.ts'
-import { type AbandonRule, dayOf, daysSince, figuresKey, readQuarters, toFigures, type Quarter, type Span } from './figures.ts'
+import {
+  type AbandonRule,
+  dayOf,
+  daysSince,
+  figuresKey,
+  readQuarters,
+  toFigures,
+  type Quarter,
+  type Span,
+} from './figures.ts'
 import { msOf, DAY_MS, HOUR_MS, QUARTER_MS, parseDocument } from '../document.ts'
 import type { Agent, Figures, Wall, WallAgent, WallCampaign } from '../../answers/index.ts'
 import { toAgent } from './agent-reads.ts'
@@ -12,7 +21,7 @@ import { StoreError } from '../store-errors.ts'
 type Shown = { readonly agent: Agent; readonly row: WallAgent; readonly untilMs: number }
 
 /** The name of no campaign: CDRs without a campaign count only in the totals. */
-const NOBODY = ''
+const NO_CAMPAIGN = ''
 
 /** Creates the read of the whole call centre. A result that is derived from one document is cached until the document changes. */
 export function createWall(options: ReadOptions) {
@@ -27,18 +36,18 @@ export function createWall(options: ReadOptions) {
     const figuresOf = (name: string) => days.map((day) => figuresKey('', name, day))
     return [
       GAPS,
-      ...figuresOf(NOBODY),
+      ...figuresOf(NO_CAMPAIGN),
       ...campaigns.flatMap(({ name }) => [`campaign:${name}`, ...figuresOf(name)]),
       ...agents.map(({ name }) => `agent:${name}`),
     ]
   }
   const read = createWallDocuments(options, wantedOf)
 
-  let gapsHeld: Held | undefined
+  let shownGaps: CachedDocument | undefined
   let marks: GapMarks = toGapMarks(null)
-  let shown = new WeakMap<Held, Shown>()
-  const quarters = new WeakMap<Held, Quarter[]>()
-  const show = (ref: string, held: Held, nowMs: number): Shown => {
+  let shown = new WeakMap<CachedDocument, Shown>()
+  const quarters = new WeakMap<CachedDocument, Quarter[]>()
+  const show = (ref: string, held: CachedDocument, nowMs: number): Shown => {
     const before = shown.get(held)
     if (before !== undefined && nowMs <= before.untilMs) return before
     const agent = toAgent(options, ref, held.fields, marks)
@@ -48,7 +57,7 @@ export function createWall(options: ReadOptions) {
     shown.set(held, now)
     return now
   }
-  const quartersOf = (day: number, held: Held): Quarter[] => {
+  const quartersOf = (day: number, held: CachedDocument): Quarter[] => {
     const own = quarters.get(held) ?? readQuarters([day], [held.text])
     quarters.set(held, own)
     return own
@@ -58,7 +67,7 @@ export function createWall(options: ReadOptions) {
     const { atMs, names, held } = await read()
     const { today, lastHour, days } = spansOf(atMs)
     const gaps = held(GAPS)
-    if (gaps !== gapsHeld) [gapsHeld, marks, shown] = [gaps, toGapMarks(gaps.text), new WeakMap()]
+    if (gaps !== shownGaps) [shownGaps, marks, shown] = [gaps, toGapMarks(gaps.text), new WeakMap()]
     const all = names.agents.map(({ ref, name }) => show(ref, held(`agent:${name}`), atMs))
     const rows = all.map(({ row }) => row)
     const quartersIn = (name: string) => days.flatMap((day) => quartersOf(day, held(figuresKey('', name, day))))
@@ -74,7 +83,7 @@ export function createWall(options: ReadOptions) {
       all.flatMap(({ agent: { call }, row }) => (call === null ? [] : (call.campaign_ref ?? row.campaign))),
       (campaign) => campaign,
     )
-    const ofAll = quartersIn(NOBODY)
+    const ofAll = quartersIn(NO_CAMPAIGN)
     const campaigns = names.campaigns.map(({ ref, name }): WallCampaign => {
       const { status, since, unsure } = toCampaign('campaign', ref, held(`campaign:${name}`).fields, marks)
       const own = quartersIn(name)
@@ -136,7 +145,7 @@ const formulaOf = ({ reasons, of }: AbandonRule): string =>
 const toSecond = (time: string): string => time.replace(/\.\d+Z$/, 'Z')
 
 /** A document as last read. A changed text gets a new object, so results can be cached by the object. */
-export type Held = {
+export type CachedDocument = {
   readonly text: string | null
   readonly fields: ReadonlyMap<string, string>
   /** The document cannot expire before this time (Unix ms). After it, the document is read every time. */
@@ -147,21 +156,25 @@ export type Held = {
 export type Names = { readonly agents: readonly Named[]; readonly campaigns: readonly Named[] }
 
 /** The documents as they were at `atMs` (Unix ms) or later. Use them before the next `await`, because the next read changes them. */
-export type WallDocuments = { readonly atMs: number; readonly names: Names; readonly held: (name: string) => Held }
+export type WallDocuments = {
+  readonly atMs: number
+  readonly names: Names
+  readonly held: (name: string) => CachedDocument
+}
 
 /** How often (ms) everything is read again, to notice evictions and writes by other programs. */
-const WHOLE_MS = 5 * 60_000
+const MAX_CACHE_MS = 5 * 60_000
 /** Maximum commits examined in one read. Beyond them, reading everything again costs less. */
-const MOST_COMMITS = 1_000
+const MAX_COMMITS = 1_000
 /**
  * Maximum bytes of documents in the script's reply; the remaining documents are requested separately. In JSON, a control character takes
  * six bytes.
  */
-const MOST_BYTES = 400_000
+const MAX_SCRIPT_BYTES = 400_000
 /** Documents read in one request: an agent's document has up to 4 kB, and a reply is limited to 1 MB. */
-const AT_ONCE = 250
+const DOCUMENTS_PER_READ = 250
 /** The clock of the function that wrote a document may be this far ahead (ms). */
-const CLOCKS_MS = 60_000
+const MAX_CLOCK_SKEW_MS = 60_000
 
 /**
  * Creates the cache of the wall's documents. The change stream names the documents written since the last read, so one round trip reads
@@ -177,7 +190,7 @@ export function createWallDocuments(
   const { upstash, prefix, now, expiries } = options
   const script = readWallScript()
   const registries = ['agents', 'campaigns'].map((name) => ['ZRANGE', prefix + name, '0', '-1'])
-  let documents = new Map<string, Held>()
+  let documents = new Map<string, CachedDocument>()
   let names: Names = { agents: [], campaigns: [] }
   /** The place in the stream at or before which the documents were read, and the time at which all of them were read. */
   let cursor: string | undefined
@@ -188,12 +201,12 @@ export function createWallDocuments(
     campaign: expiries.campaign * 1_000,
     figures: expiries.cdr * 1_000 + DAY_MS,
   }
-  const toHeld = (name: string, text: string | null): Held => {
+  const toCachedDocument = (name: string, text: string | null): CachedDocument => {
     const before = documents.get(name)
     if (before?.text === text) return before
     const fields = parseDocument(text)
     // The script updates this field once an hour, so it is never later than the last write.
-    const dueMs = Number(fields.get('registered')) + (keptMs[name.split(':', 1)[0] ?? ''] ?? 0) - CLOCKS_MS
+    const dueMs = Number(fields.get('registered')) + (keptMs[name.split(':', 1)[0] ?? ''] ?? 0) - MAX_CLOCK_SKEW_MS
     // A gap is written without being named in the stream.
     const isAlwaysDue = name === GAPS || (text !== null && Number.isNaN(dueMs))
     return { text, fields, dueMs: isAlwaysDue ? 0 : text === null ? Infinity : dueMs }
@@ -202,15 +215,15 @@ export function createWallDocuments(
     agents: await readReferences(options, toTexts(agents)),
     campaigns: await readReferences(options, toTexts(campaigns)),
   })
-  const readDocuments = async (some: readonly string[]): Promise<(readonly [string, Held])[]> => {
-    const portions = Array.from({ length: Math.ceil(some.length / AT_ONCE) }, (_, at) =>
-      some.slice(at * AT_ONCE, (at + 1) * AT_ONCE),
+  const readDocuments = async (some: readonly string[]): Promise<(readonly [string, CachedDocument])[]> => {
+    const portions = Array.from({ length: Math.ceil(some.length / DOCUMENTS_PER_READ) }, (_, at) =>
+      some.slice(at * DOCUMENTS_PER_READ, (at + 1) * DOCUMENTS_PER_READ),
     )
     const texts = await Promise.all(portions.map((own) => upstash.readTexts(own.map((name) => prefix + name))))
-    return texts.flat().map((text, at) => [some[at] as string, toHeld(some[at] as string, text)] as const)
+    return texts.flat().map((text, at) => [some[at] as string, toCachedDocument(some[at] as string, text)] as const)
   }
 
-  const readWhole = async (nowMs: number): Promise<void> => {
+  const readEverything = async (nowMs: number): Promise<void> => {
     // Read the end of the stream first, so that documents written meanwhile are read again.
     const [last, ...lists] = await upstash.readAll([
       ['XREVRANGE', `${prefix}changes`, '+', '-', 'COUNT', '1'],
@@ -228,16 +241,18 @@ export function createWallDocuments(
   const readChanged = async (from: string, nowMs: number): Promise<boolean> => {
     // Includes the documents of a day that has begun since.
     const due = wantedOf(names, nowMs).filter((name) => (documents.get(name)?.dueMs ?? 0) <= nowMs)
-    if (due.length > AT_ONCE) return false
+    if (due.length > DOCUMENTS_PER_READ) return false
     const [agents, campaigns, texts, reply] = await upstash.readAll([
       ...registries,
       ['MGET', ...due.map((name) => prefix + name)],
-      ['EVAL', script, '1', `${prefix}changes`, from, prefix, String(MOST_COMMITS), String(MOST_BYTES)],
+      ['EVAL', script, '1', `${prefix}changes`, from, prefix, String(MAX_COMMITS), String(MAX_SCRIPT_BYTES)],
     ])
     const [to, changed = [], own = []] = reply as [string?, string[]?, (string | null)[]?]
     if (to === undefined) return false
-    for (const [at, name] of due.entries()) documents.set(name, toHeld(name, (texts as (string | null)[])[at] ?? null))
-    for (const [at, text] of own.entries()) documents.set(changed[at] as string, toHeld(changed[at] as string, text))
+    for (const [at, name] of due.entries())
+      documents.set(name, toCachedDocument(name, (texts as (string | null)[])[at] ?? null))
+    for (const [at, text] of own.entries())
+      documents.set(changed[at] as string, toCachedDocument(changed[at] as string, text))
     names = await toNames(agents, campaigns)
     const missing = wantedOf(names, nowMs).filter((name) => !documents.has(name))
     for (const [name, held] of await readDocuments([...new Set([...changed.slice(own.length), ...missing])]))
@@ -246,12 +261,12 @@ export function createWallDocuments(
     return true
   }
 
-  return inTurn(async (): Promise<WallDocuments> => {
+  return runOneAtATime(async (): Promise<WallDocuments> => {
     const atMs = now()
-    const isRecent = atMs >= wholeMs && atMs - wholeMs < WHOLE_MS
+    const isRecent = atMs >= wholeMs && atMs - wholeMs < MAX_CACHE_MS
     const isUpToDate = cursor !== undefined && isRecent && (await readChanged(cursor, atMs).catch(toFalse))
-    if (!isUpToDate) await readWhole(atMs)
-    return { atMs, names, held: (name) => documents.get(name) ?? toHeld(name, null) }
+    if (!isUpToDate) await readEverything(atMs)
+    return { atMs, names, held: (name) => documents.get(name) ?? toCachedDocument(name, null) }
   })
 }
 
@@ -262,7 +277,7 @@ function toFalse(error: unknown): boolean {
 }
 
 /** Runs one call at a time. Callers that arrive meanwhile share the next run, which begins after they called. */
-function inTurn<T>(run: () => Promise<T>): () => Promise<T> {
+function runOneAtATime<T>(run: () => Promise<T>): () => Promise<T> {
   let running: Promise<unknown> = Promise.resolve()
   let next: Promise<T> | undefined
   return () => {
