@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { count, maybeText, pageOf, source, text, time, campaignRef } from './answer-fields.ts'
 import { Stats } from './agent-answers.ts'
+import { campaignRef, count, maybeText, pageOf, source, text, time } from './answer-fields.ts'
 
 const campaign = {
   ref: text("The dialler's reference of the campaign or dialler."),

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { maybeText, text, time, campaignRef, source, count } from './answer-fields.ts'
+import { campaignRef, count, maybeText, source, text, time } from './answer-fields.ts'
 import { Today } from './campaign-answers.ts'
 
 export const Change = v.pipe(

@@ -1,7 +1,7 @@
-import { ApiError, type ProblemCode, problemResponse } from './problems.ts'
 import type { MiddlewareHandler } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { timingSafeEqual } from 'hono/utils/buffer'
+import { ApiError, type ProblemCode, problemResponse } from './problems.ts'
 
 /**
  * What a caller may do. `read`: read everything. `masked`: read everything with personal data masked, and not search by it. `operate`: read

@@ -1,21 +1,21 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
 import { AuditPage, BinPage, Deleted, Moved } from '../answers/index.ts'
-import { deleteEntries, restoreEntries, type Reads } from '../store/index.ts'
+import { deleteEntries, type Reads, restoreEntries } from '../store/index.ts'
+import type { ApiEnv } from './auth.ts'
+import { describe } from './openapi.ts'
 import {
   askRelay,
-  findOfRelay,
-  requireCommands,
   closed,
   filter,
+  findOfRelay,
   freeze,
   ids,
   operate,
-  posted,
   type OperateOptions,
+  posted,
+  requireCommands,
 } from './operate.ts'
-import type { ApiEnv } from './auth.ts'
-import { describe } from './openapi.ts'
 import { problem } from './problems.ts'
 import { paging, query } from './query-parameters.ts'
 

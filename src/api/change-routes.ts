@@ -3,11 +3,11 @@ import { describeRoute, resolver } from 'hono-openapi'
 import { streamSSE } from 'hono/streaming'
 import * as v from 'valibot'
 import { ChangesPage, type ChangesPage as Page } from '../answers/index.ts'
-import { StoreError, type Reads } from '../store/index.ts'
+import { type Reads, StoreError } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
+import { isMasked, maskAnswer } from './mask.ts'
 import { describe, problemAs } from './openapi.ts'
 import { problem } from './problems.ts'
-import { isMasked, maskAnswer } from './mask.ts'
 import { query, word } from './query-parameters.ts'
 
 /** How the API streams changes. */

@@ -1,9 +1,9 @@
-import { Hono, type Context, type MiddlewareHandler } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
 import { etag } from 'hono/etag'
 import type { ApiEnv } from './auth.ts'
-import { ApiError, notAllowed, problemResponse, problem } from './problems.ts'
-import { bodyLimit } from 'hono/body-limit'
 import { refuseForeignWrites } from './origins.ts'
+import { ApiError, notAllowed, problem, problemResponse } from './problems.ts'
 
 /** Encodings of the compressed files, the best first. */
 const ENCODINGS = ['br', 'gzip'] as const

@@ -1,5 +1,5 @@
-import { maskPayload, maskText } from '../protocol/index.ts'
 import type { Context, MiddlewareHandler } from 'hono'
+import { maskPayload, maskText } from '../protocol/index.ts'
 import type { ApiEnv, Caller } from './auth.ts'
 import { problem } from './problems.ts'
 

@@ -1,21 +1,21 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
 import { NextRound } from '../answers/index.ts'
-import { DEFAULT_LIMITS, GZIP, gunzipBody, parseEvents } from '../protocol/index.ts'
+import { DEFAULT_LIMITS, gunzipBody, GZIP, parseEvents } from '../protocol/index.ts'
 import {
   driveReplay,
+  type Effect,
   leaveReplay,
   noteSent,
-  settleEntry,
-  type Effect,
   type ParkedMessage,
   type Reads,
   type ReplayProgress,
+  settleEntry,
 } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { describe } from './openapi.ts'
+import { closed, json, MAX_ID, operate, type OperateOptions, refuseMalformed, requireOperator } from './operate.ts'
 import { problem } from './problems.ts'
-import { closed, json, MAX_ID, operate, refuseMalformed, requireOperator, type OperateOptions } from './operate.ts'
 import { query } from './query-parameters.ts'
 import { advance, readRound, roundMs, settleFailed } from './run-replay.ts'
 

@@ -1,9 +1,9 @@
 import type { Hono } from 'hono'
-import { openAPIRouteHandler, describeRoute, resolver, type ResponsesWithResolver } from 'hono-openapi'
+import { describeRoute, openAPIRouteHandler, resolver, type ResponsesWithResolver } from 'hono-openapi'
 import * as v from 'valibot'
+import { Problem } from '../answers/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { query } from './query-parameters.ts'
-import { Problem } from '../answers/index.ts'
 
 const TOKENS =
   'The value of `API_TOKEN`, or a token in `API_TOKENS`. Its role is `read`, `operate`, or `masked`. With `masked`, numbers, contact references and recording URLs show ' +

@@ -1,6 +1,6 @@
+import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { StoreError } from '../store/index.ts'
-import type { ErrorHandler } from 'hono'
 import type { ApiEnv, Caller } from './auth.ts'
 
 /**

@@ -1,5 +1,5 @@
-import * as v from 'valibot'
 import { validator } from 'hono-openapi'
+import * as v from 'valibot'
 import { problem } from './problems.ts'
 
 const UNIX_SECONDS = /^\d{1,10}(?:\.\d{1,3})?$/

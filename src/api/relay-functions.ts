@@ -1,7 +1,7 @@
 import { Hono } from 'hono'
-import { event, record, type AdapterEnv } from '../adapter/index.ts'
+import { type AdapterEnv, event, record } from '../adapter/index.ts'
 import { RELAY_ROUTES, RelayAlive, RelayGap, RelayParked, ReplayStep } from '../protocol/index.ts'
-import { relayAlive, relayGap, relayParked, type Effect } from '../store/index.ts'
+import { type Effect, relayAlive, relayGap, relayParked } from '../store/index.ts'
 
 /** The handlers of the relay's notices. */
 export const app = new Hono<AdapterEnv<Effect>>()

@@ -1,23 +1,23 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
 import { OUTCOMES, Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.ts'
-import { startReplay, stopReplay, type Reads } from '../store/index.ts'
+import { type Reads, startReplay, stopReplay } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
+import { describe } from './openapi.ts'
 import {
   askRelay,
-  findOfRelay,
-  requireCommands,
   closed,
   filter,
+  findOfRelay,
   freeze,
   ids,
   MAX_ID,
   operate,
-  posted,
-  requireOperator,
   type OperateOptions,
+  posted,
+  requireCommands,
+  requireOperator,
 } from './operate.ts'
-import { describe } from './openapi.ts'
 import { found, problem } from './problems.ts'
 import { moment, paging, path, query, word } from './query-parameters.ts'
 

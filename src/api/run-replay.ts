@@ -1,12 +1,12 @@
 import {
   claimEntries,
-  noteSent,
-  selectEntries,
-  settleEntry,
   type Effect,
+  noteSent,
   type ParkedMessage,
   type Reads,
   type ReplayProgress,
+  selectEntries,
+  settleEntry,
   type StoreWriter,
 } from '../store/index.ts'
 

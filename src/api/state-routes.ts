@@ -1,19 +1,19 @@
-import type { Reads } from '../store/index.ts'
 import { Hono } from 'hono'
 import * as v from 'valibot'
-import { describe } from './openapi.ts'
-import { found, problem } from './problems.ts'
-import { flag, paging, path, query, word } from './query-parameters.ts'
 import {
   AgentDetail,
   AgentsPage,
   CampaignDetail,
   CampaignsPage,
   Dialers,
-  Preview,
   Kind,
   OtherPage,
+  Preview,
 } from '../answers/index.ts'
+import type { Reads } from '../store/index.ts'
+import { describe } from './openapi.ts'
+import { found, problem } from './problems.ts'
+import { flag, paging, path, query, word } from './query-parameters.ts'
 
 const NO_AGENT = 'The read model has no agent with this reference.'
 

@@ -1,5 +1,14 @@
 import type * as Answers from '../answers/index.ts'
-import { followChanges, type Changes, type ChangesOptions } from './follow-changes.ts'
+import { ApiProblem } from './api-problem.ts'
+import {
+  type Call,
+  type CallOptions,
+  createRequests,
+  formatPath,
+  pause,
+  type RequestOptions,
+  type Requests,
+} from './api-requests.ts'
 import type {
   AgentsQuery,
   CdrsQuery,
@@ -16,16 +25,7 @@ import type {
   ReplayRequest,
   ReplaySelection,
 } from './client-parameters.ts'
-import {
-  createRequests,
-  formatPath,
-  type Call,
-  type CallOptions,
-  type RequestOptions,
-  pause,
-  type Requests,
-} from './api-requests.ts'
-import { ApiProblem } from './api-problem.ts'
+import { type Changes, type ChangesOptions, followChanges } from './follow-changes.ts'
 
 export type ClientOptions = RequestOptions
 

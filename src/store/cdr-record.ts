@@ -1,3 +1,4 @@
+import type { CdrRecord } from '../answers/index.ts'
 import {
   type Cdr,
   createCdrSchema,
@@ -14,7 +15,6 @@ import {
 import { SEPARATOR } from './document.ts'
 import { type CloudEventAttributes, numberOr, plain, type StoreEvent, textOr } from './effect.ts'
 import { StoreError } from './store-errors.ts'
-import type { CdrRecord } from '../answers/index.ts'
 
 /** A record without the fields that only the read model knows. */
 export type OwnRecord = Omit<CdrRecord, 'id' | 'revised'>

@@ -1,7 +1,7 @@
 import type { KindValue } from '../answers/index.ts'
-import { step, argumentsOf, restOf, namesOf, type Step, type StepName, STEPS } from './steps.ts'
+import { isObject, type Notification, toBytes, type Transport } from '../protocol/index.ts'
+import { argumentsOf, namesOf, restOf, step, type Step, type StepName, STEPS } from './steps.ts'
 import { EffectError } from './store-errors.ts'
-import { toBytes, isObject, type Notification, type Transport } from '../protocol/index.ts'
 
 /** The attributes of a CloudEvent. */
 export type CloudEventAttributes = Omit<Notification, 'data'>

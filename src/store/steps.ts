@@ -1,5 +1,5 @@
-import { readLua } from './lua.ts'
 import { DAY_MS, MAX_NAME_BYTES } from './document.ts'
+import { readLua } from './lua.ts'
 
 /**
  * The steps of the script that writes, with their arguments in order. The last argument may be `...rest`, which stands for any number of

@@ -1,11 +1,11 @@
+import { type Outcomes, toBytes } from '../protocol/index.ts'
 import { EXPIRIES, type Expiries, sha1 } from './document.ts'
-import { APPLY, argumentsOf, keysOf, step, type Step } from './steps.ts'
 import type { Effect } from './effect.ts'
 import { toCdrId } from './effects/cdr-effects.ts'
-import { toBytes, type Outcomes } from '../protocol/index.ts'
-import { StoreError } from './store-errors.ts'
 import { toOutcomeEffects } from './effects/park-effects.ts'
 import { createReads, type Reads } from './reads/reads.ts'
+import { APPLY, argumentsOf, keysOf, step, type Step } from './steps.ts'
+import { StoreError } from './store-errors.ts'
 import { createUpstash, type UpstashOptions } from './upstash.ts'
 
 export type StoreOptions = UpstashOptions & {

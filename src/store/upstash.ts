@@ -1,7 +1,7 @@
 import { Redis } from '@upstash/redis'
 import { isObject, maskText } from '../protocol/index.ts'
-import { StoreError } from './store-errors.ts'
 import { sha1 } from './document.ts'
+import { StoreError } from './store-errors.ts'
 
 /** The address of the database and its token. */
 export type UpstashAddress = {

@@ -1,21 +1,21 @@
+import type { MissingCdr } from '../../answers/index.ts'
+import { type Cdr, toBytes } from '../../protocol/index.ts'
+import { dialedAtOf, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'
+import { FIELD_SEPARATOR } from '../document.ts'
 import {
-  toEffect,
   type Effect,
-  textOr,
   plain,
+  type StoreEvent,
+  textOr,
   toChange,
+  toEffect,
   toSource,
   toStamp,
   toState,
-  type StoreEvent,
 } from '../effect.ts'
 import type { AwaitedCall } from '../reads/loss-reads.ts'
-import { toBytes, type Cdr } from '../../protocol/index.ts'
-import { dialedAtOf, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'
-import { FIELD_SEPARATOR } from '../document.ts'
-import { EffectError } from '../store-errors.ts'
 import { step } from '../steps.ts'
-import type { MissingCdr } from '../../answers/index.ts'
+import { EffectError } from '../store-errors.ts'
 
 /**
  * Returns the key that identifies a CDR when it arrives again: its source, `call_ref`, `dialed_at` (Unix s; null if unknown) and number.

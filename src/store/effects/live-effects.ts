@@ -1,30 +1,30 @@
+import type { Call, StateChange } from '../../answers/index.ts'
 import {
-  toEffect,
+  type AgentCall,
+  type AgentStats,
+  type AgentStatus,
+  type CampaignStats,
+  type CampaignStatus,
+  type DialerStatus,
+  type DialPreview,
+  type InboundCall,
+  isIdentifier,
+} from '../../protocol/index.ts'
+import { toParts } from '../document.ts'
+import {
   type Effect,
   plain,
   type StoreEvent,
   textOr,
   toChange,
+  toEffect,
   toReceived,
   toSource,
   toStamp,
   toState,
 } from '../effect.ts'
-import { toNumbers } from './cdr-effects.ts'
-import {
-  type AgentCall,
-  type AgentStatus,
-  type InboundCall,
-  type AgentStats,
-  type CampaignStats,
-  type CampaignStatus,
-  type DialerStatus,
-  type DialPreview,
-  isIdentifier,
-} from '../../protocol/index.ts'
 import { step } from '../steps.ts'
-import type { Call, StateChange } from '../../answers/index.ts'
-import { toParts } from '../document.ts'
+import { toNumbers } from './cdr-effects.ts'
 
 /**
  * The states that may follow each state. A state that is not listed may follow, and be followed by, any state. Source: the vendor's page

@@ -1,17 +1,4 @@
-import {
-  toEffect,
-  type Effect,
-  numberOr,
-  type StoreEvent,
-  textOr,
-  toChange,
-  toMs,
-  toSource,
-  toStamp,
-  plain,
-} from '../effect.ts'
-import type { ParkedQuery, StoredParked } from './park-effects.ts'
-import type { CdrQuery } from '../reads/cdr-reads.ts'
+import type { AuditRecord, GapRecord, OtherRecord, RelayRecord, Replay } from '../../answers/index.ts'
 import {
   callsEndedBy,
   isTooLarge,
@@ -22,8 +9,21 @@ import {
   toBase64,
 } from '../../protocol/index.ts'
 import { toParts } from '../document.ts'
-import type { GapRecord, OtherRecord, RelayRecord, AuditRecord, Replay } from '../../answers/index.ts'
+import {
+  type Effect,
+  numberOr,
+  plain,
+  type StoreEvent,
+  textOr,
+  toChange,
+  toEffect,
+  toMs,
+  toSource,
+  toStamp,
+} from '../effect.ts'
+import type { CdrQuery } from '../reads/cdr-reads.ts'
 import { step, type Step } from '../steps.ts'
+import type { ParkedQuery, StoredParked } from './park-effects.ts'
 
 /** Maximum characters of a type under which notifications are counted. */
 const MAX_TYPE = 200

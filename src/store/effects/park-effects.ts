@@ -1,17 +1,17 @@
-import { toEffect, type Effect, plain } from '../effect.ts'
+import type { ParkedRecord } from '../../answers/index.ts'
 import {
   ageMs,
   CALL_LIMITS,
   formatEvent,
+  type Outcomes,
   packEvent,
+  type Parked,
   parseEventType,
   toBytes,
   toSourceId,
-  type Outcomes,
-  type Parked,
 } from '../../protocol/index.ts'
 import { sha1, toParts } from '../document.ts'
-import type { ParkedRecord } from '../../answers/index.ts'
+import { type Effect, plain, toEffect } from '../effect.ts'
 import { step } from '../steps.ts'
 
 /** A filter of parked entries. */

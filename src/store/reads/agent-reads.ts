@@ -1,20 +1,20 @@
+import type { Agent, AgentDetail, AgentsPage, AgentState, Call } from '../../answers/index.ts'
+import { isNewer, msOf, parseDocument, parseEntries, SEPARATOR, sourceOf, toName } from '../document.ts'
+import { type GapMarks, gapsKey, readStats, statsKey, toGapMarks } from './latest-reads.ts'
 import {
-  type PageRequest,
   afterSeparator,
   clampLimit,
   countBy,
   formatCursor,
+  type Named,
   newestFirst,
+  type PageRequest,
   parseName,
   readNames,
+  type ReadOptions,
   readReferences,
   toTexts,
-  type Named,
-  type ReadOptions,
 } from './list-pages.ts'
-import { sourceOf, isNewer, msOf, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
-import type { Agent, AgentDetail, AgentsPage, AgentState, Call } from '../../answers/index.ts'
-import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './latest-reads.ts'
 
 /** A filter of agents. An agent matches if one of its states does. */
 export type AgentFilter = PageRequest & {

@@ -1,22 +1,22 @@
+import type { Callee, Campaign, CampaignDetail, CampaignsPage, Preview, StateChange } from '../../answers/index.ts'
+import { parseDocument, parseEntries, toName } from '../document.ts'
+import { readAllAgents, toAgent } from './agent-reads.ts'
+import { dayOf, daysSince, figuresKey, readQuarters, toHourCounts, toToday } from './figures.ts'
+import { type GapMarks, gapsKey, readStats, statsKey, toGapMarks } from './latest-reads.ts'
 import {
-  type PageRequest,
-  readParts,
   afterSeparator,
   clampLimit,
   countBy,
   keptSince,
+  type Named,
   newestFirst,
+  type PageRequest,
   readNames,
+  type ReadOptions,
+  readParts,
   readReferences,
   toTexts,
-  type Named,
-  type ReadOptions,
 } from './list-pages.ts'
-import type { Callee, Campaign, CampaignDetail, CampaignsPage, Preview, StateChange } from '../../answers/index.ts'
-import { parseDocument, parseEntries, toName } from '../document.ts'
-import { readAllAgents, toAgent } from './agent-reads.ts'
-import { daysSince, dayOf, figuresKey, readQuarters, toHourCounts, toToday } from './figures.ts'
-import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './latest-reads.ts'
 
 type Of = 'campaign' | 'dialer'
 

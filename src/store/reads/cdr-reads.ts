@@ -1,18 +1,18 @@
-import type { ParkedMessage } from './parked-reads.ts'
+import type { CdrDetail, CdrRecord, CdrsPage } from '../../answers/index.ts'
+import { laneOf, type Notification, orderKey, packEvent } from '../../protocol/index.ts'
+import { parseCdrEntry } from '../cdr-record.ts'
+import { DAY_MS, parseEntries, QUARTER_MS, toName } from '../document.ts'
+import { DIGITS, ID_LENGTH, toTerm } from '../effects/cdr-effects.ts'
 import {
-  type PageRequest,
-  type Place,
-  readPage,
-  toPlace,
   formatCursor,
   keptSince,
+  type PageRequest,
+  type Place,
   type ReadOptions,
+  readPage,
+  toPlace,
 } from './list-pages.ts'
-import { ID_LENGTH, toTerm, DIGITS } from '../effects/cdr-effects.ts'
-import { DAY_MS, QUARTER_MS, parseEntries, toName } from '../document.ts'
-import { laneOf, orderKey, packEvent, type Notification } from '../../protocol/index.ts'
-import { parseCdrEntry } from '../cdr-record.ts'
-import type { CdrDetail, CdrRecord, CdrsPage } from '../../answers/index.ts'
+import type { ParkedMessage } from './parked-reads.ts'
 
 export type CdrQuery = {
   /** `dialed_at`, Unix ms, both inclusive. */
@@ -39,8 +39,7 @@ export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Pr
 
 /** Reads a CDR with its revisions. Returns null if it does not exist or has expired. */
 export async function readCdr(options: ReadOptions, id: string): Promise<CdrDetail | null> {
-  const { upstash, prefix } = options
-  const [text] = await upstash.readTexts([`${prefix}cdr:${await toName(id)}`])
+  const [text] = await options.upstash.readTexts([`${options.prefix}cdr:${await toName(id)}`])
   const kept = toKept(options, text)
   if (kept === undefined) return null
   const [{ record, payload }, ...revisions] = kept
@@ -65,8 +64,7 @@ function toKept(options: ReadOptions, text: unknown) {
 
 /** Reads the records at these places, each with its event and the time at which it was written. */
 async function readListed(options: ReadOptions, places: readonly Place[]) {
-  const { upstash, prefix } = options
-  const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}cdr:${id}`))
+  const texts = await options.upstash.readTexts(places.map(({ id }) => `${options.prefix}cdr:${id}`))
   return places.map(({ id, ms }, index) => {
     const kept = toKept(options, texts[index])
     if (kept === undefined) return undefined

@@ -1,6 +1,6 @@
 import type { Change, ChangesPage } from '../../answers/index.ts'
 import { StoreError } from '../store-errors.ts'
-import { toMap, type ReadOptions } from './list-pages.ts'
+import { type ReadOptions, toMap } from './list-pages.ts'
 
 export type ChangesFilter = {
   /** The `cursor` of an earlier answer. Absent: only the current cursor is returned. */

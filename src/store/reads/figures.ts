@@ -1,5 +1,5 @@
-import { parseDocument, DAY_MS, QUARTER_MS, parseEntries, SEPARATOR } from '../document.ts'
 import type { Figures, HourCount, Today } from '../../answers/index.ts'
+import { DAY_MS, parseDocument, parseEntries, QUARTER_MS, SEPARATOR } from '../document.ts'
 
 /** The rule by which calls count as abandoned. */
 export type AbandonRule = {

@@ -1,17 +1,17 @@
+import type { Kind, KindValue, OtherPage, OtherRecord, Stats, StatsPoint } from '../../answers/index.ts'
+import { isNewer, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 import {
-  toMap,
-  readParts,
-  toPlace,
-  readPage,
-  readByTime,
-  type Place,
-  type PageRequest,
   afterSeparator,
+  type PageRequest,
+  type Place,
+  readByTime,
   type ReadOptions,
+  readPage,
+  readParts,
+  toMap,
+  toPlace,
   toTexts,
 } from './list-pages.ts'
-import type { OtherRecord, OtherPage, Kind, KindValue, Stats, StatsPoint } from '../../answers/index.ts'
-import { isNewer, parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 
 /** Decides which states are older than a Pub/Sub gap, and may therefore have changed unheard. */
 export type GapMarks = {

@@ -1,5 +1,5 @@
-import { type Expiries, isDigest, SEPARATOR, toName } from '../document.ts'
 import { fromBase64, toBase64, toText } from '../../protocol/index.ts'
+import { type Expiries, isDigest, SEPARATOR, toName } from '../document.ts'
 import { StoreError } from '../store-errors.ts'
 import type { Upstash } from '../upstash.ts'
 

@@ -1,17 +1,17 @@
+import type { Call, GapRecord, GapsPage, MissingCdr, MissingPage, RelayRecord } from '../../answers/index.ts'
+import type { HandedBy } from '../../protocol/index.ts'
+import { msOf, parseDocument, parseEntries, SEPARATOR, sourceOf, toName } from '../document.ts'
+import { findEnd, readAllNames, toStates } from './agent-reads.ts'
 import {
-  type PageRequest,
-  readByTime,
-  readPage,
-  toPlace,
   afterSeparator,
   keptSince,
-  type ReadOptions,
   type Named,
+  type PageRequest,
+  readByTime,
+  type ReadOptions,
+  readPage,
+  toPlace,
 } from './list-pages.ts'
-import { sourceOf, msOf, parseDocument, toName, parseEntries, SEPARATOR } from '../document.ts'
-import type { GapRecord, GapsPage, RelayRecord, Call, MissingCdr, MissingPage } from '../../answers/index.ts'
-import type { HandedBy } from '../../protocol/index.ts'
-import { readAllNames, toStates, findEnd } from './agent-reads.ts'
 
 export type GapFilter = PageRequest & {
   readonly source?: string | undefined

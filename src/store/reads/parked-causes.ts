@@ -1,9 +1,9 @@
-import { countOf, rangeOf, fits, readRecords, toCause } from './parked-reads.ts'
-import { keptSince, readByTime, type Place, type ReadOptions } from './list-pages.ts'
-import type { ParkedQuery } from '../effects/park-effects.ts'
-import { type CdrQuery, countCdrs } from './cdr-reads.ts'
 import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../answers/index.ts'
 import { parseDocument, SEPARATOR, toName } from '../document.ts'
+import type { ParkedQuery } from '../effects/park-effects.ts'
+import { type CdrQuery, countCdrs } from './cdr-reads.ts'
+import { keptSince, type Place, readByTime, type ReadOptions } from './list-pages.ts'
+import { countOf, fits, rangeOf, readRecords, toCause } from './parked-reads.ts'
 import { readReplay } from './replay-reads.ts'
 
 /** A parked entry of the relay, and the source whose list contains it. */

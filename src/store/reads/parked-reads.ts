@@ -1,17 +1,17 @@
+import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from '../../answers/index.ts'
+import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import type { ParkedQuery, StoredParked } from '../effects/park-effects.ts'
 import {
+  formatCursor,
+  keptSince,
   type PageRequest,
   type Place,
   readByTime,
-  readPage,
-  toPlace,
-  readParts,
-  formatCursor,
-  keptSince,
   type ReadOptions,
+  readPage,
+  readParts,
+  toPlace,
 } from './list-pages.ts'
-import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
-import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from '../../answers/index.ts'
 
 export type ParkedFilter = ParkedQuery & PageRequest
 

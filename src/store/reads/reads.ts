@@ -1,38 +1,38 @@
-import { readParkedCounts, findOfRelay, planReplay, readParkedGroups } from './parked-causes.ts'
-import { readOther, readKind } from './latest-reads.ts'
+import type { ParkedQuery } from '../effects/park-effects.ts'
+import { type AgentFilter, readAgent, readAgents } from './agent-reads.ts'
+import { readCampaign, readCampaigns, readDialers, readPresentStates, readPreview } from './campaign-reads.ts'
+import { type CdrFilter, type CdrQuery, findCdrs, readCdr, readCdrMessages, readCdrs } from './cdr-reads.ts'
+import { type ChangesFilter, readChanges, readCommits } from './change-reads.ts'
+import { readKind, readOther } from './latest-reads.ts'
+import type { PageRequest, ReadOptions } from './list-pages.ts'
 import {
-  type ParkedFilter,
+  countMissing,
+  findAwaited,
+  type GapFilter,
+  type MissingFilter,
+  readGaps,
+  readMissing,
+  readRelays,
+} from './loss-reads.ts'
+import { findOfRelay, planReplay, readParkedCounts, readParkedGroups } from './parked-causes.ts'
+import {
   findParked,
+  type ParkedFilter,
   readBin,
   readParked,
   readParkedEntry,
   readParkedMessages,
   readPlacesOf,
 } from './parked-reads.ts'
-import type { ParkedQuery } from '../effects/park-effects.ts'
 import {
-  type ReplayMessagesRequest,
   readAudit,
   readOpenEntries,
   readReplay,
   readReplayDetail,
   readReplays,
   readReplaysOfRelays,
+  type ReplayMessagesRequest,
 } from './replay-reads.ts'
-import {
-  type MissingFilter,
-  type GapFilter,
-  countMissing,
-  findAwaited,
-  readMissing,
-  readGaps,
-  readRelays,
-} from './loss-reads.ts'
-import { type ChangesFilter, readChanges, readCommits } from './change-reads.ts'
-import { type CdrQuery, type CdrFilter, findCdrs, readCdr, readCdrMessages, readCdrs } from './cdr-reads.ts'
-import { type AgentFilter, readAgent, readAgents } from './agent-reads.ts'
-import type { PageRequest, ReadOptions } from './list-pages.ts'
-import { readCampaign, readCampaigns, readDialers, readPreview, readPresentStates } from './campaign-reads.ts'
 import { createWall } from './wall-reads.ts'
 
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */

@@ -1,20 +1,20 @@
+import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplayMessage, ReplaysPage } from '../../answers/index.ts'
+import { parseDocument, parseEntries } from '../document.ts'
+import { FOUND_ALL, type StoredReplay } from '../effects/operator-effects.ts'
 import type { ParkedQuery } from '../effects/park-effects.ts'
+import { StoreError } from '../store-errors.ts'
 import {
-  type PageRequest,
-  readByTime,
-  readPage,
-  toPlace,
   afterSeparator,
   clampLimit,
   formatCursor,
   keptSince,
+  type PageRequest,
   parseCursor,
+  readByTime,
   type ReadOptions,
+  readPage,
+  toPlace,
 } from './list-pages.ts'
-import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplayMessage, ReplaysPage } from '../../answers/index.ts'
-import { parseDocument, parseEntries } from '../document.ts'
-import { StoreError } from '../store-errors.ts'
-import { FOUND_ALL, type StoredReplay } from '../effects/operator-effects.ts'
 
 /** A page of the messages of a replay. */
 export type ReplayMessagesRequest = PageRequest & {

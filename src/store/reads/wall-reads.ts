@@ -1,21 +1,21 @@
+import type { Agent, Figures, Wall, WallAgent, WallCampaign } from '../../answers/index.ts'
+import { DAY_MS, HOUR_MS, msOf, parseDocument, QUARTER_MS } from '../document.ts'
 import { readWallScript } from '../steps.ts'
+import { StoreError } from '../store-errors.ts'
+import { toAgent } from './agent-reads.ts'
+import { toCampaign } from './campaign-reads.ts'
 import {
   type AbandonRule,
   dayOf,
   daysSince,
   figuresKey,
-  readQuarters,
-  toFigures,
   type Quarter,
+  readQuarters,
   type Span,
+  toFigures,
 } from './figures.ts'
-import { msOf, DAY_MS, HOUR_MS, QUARTER_MS, parseDocument } from '../document.ts'
-import type { Agent, Figures, Wall, WallAgent, WallCampaign } from '../../answers/index.ts'
-import { toAgent } from './agent-reads.ts'
-import { toCampaign } from './campaign-reads.ts'
-import { countBy, type ReadOptions, readReferences, toTexts, type Named } from './list-pages.ts'
-import { GAPS, toGapMarks, type GapMarks } from './latest-reads.ts'
-import { StoreError } from '../store-errors.ts'
+import { type GapMarks, GAPS, toGapMarks } from './latest-reads.ts'
+import { countBy, type Named, type ReadOptions, readReferences, toTexts } from './list-pages.ts'
 
 /** An agent on the wall. `untilMs` (Unix ms) is when its call stops being shown, if its document does not change before. */
 type Shown = { readonly agent: Agent; readonly row: WallAgent; readonly untilMs: number }

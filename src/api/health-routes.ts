@@ -1,12 +1,12 @@
 import { Hono } from 'hono'
 import { describeRoute, resolver } from 'hono-openapi'
-import { Config, Health, GapsPage, Relays, Queues, type QueueRecord } from '../answers/index.ts'
+import * as v from 'valibot'
+import { Config, GapsPage, Health, type QueueRecord, Queues, Relays } from '../answers/index.ts'
 import type { Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { describe, problemAs } from './openapi.ts'
-import { query, moment, paging, word } from './query-parameters.ts'
-import * as v from 'valibot'
 import { problem } from './problems.ts'
+import { moment, paging, query, word } from './query-parameters.ts'
 
 /** No response takes longer (ms). Lambda may freeze the environment before it arrives. */
 const MAX_RESPONSE_MS = 30_000
