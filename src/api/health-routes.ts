@@ -7,6 +7,7 @@ import type { ApiEnv } from './auth.ts'
 import { describe, problemAs } from './openapi.ts'
 import { problem } from './problems.ts'
 import { moment, paging, query, word } from './query-parameters.ts'
+import { shareFor } from './wall-routes.ts'
 
 /** No response takes longer (ms). Lambda may freeze the environment before it arrives. */
 const MAX_RESPONSE_MS = 30_000
@@ -122,11 +123,10 @@ const NO_QUEUES = 'This API does not know its queues: set ENIGMA_QUEUE_PREFIX.'
 
 /** Serves `GET /queues`. */
 export function queues(read: ReadQueues | undefined, now: () => number): Hono {
-  let kept: { readonly answer: Promise<Queues>; readonly untilMs: number } | undefined
-  const ask = async (readQueues: ReadQueues): Promise<Queues> => {
-    const items = await readQueues()
+  const answer = shareFor(KEEP_QUEUES_MS, now, async (): Promise<Queues> => {
+    const items = (await read?.()) ?? []
     return { items: [...items], read_at: new Date(now()).toISOString() }
-  }
+  })
   return new Hono().get(
     '/',
     describe({
@@ -141,13 +141,9 @@ export function queues(read: ReadQueues | undefined, now: () => number): Hono {
     query(),
     async (c) => {
       if (read === undefined) throw problem('not-found', NO_QUEUES)
-      if (kept === undefined || now() >= kept.untilMs) kept = { answer: ask(read), untilMs: now() + KEEP_QUEUES_MS }
-      const { answer } = kept
       try {
-        return c.json(await answer)
+        return c.json(await answer())
       } catch {
-        // The next request tries again.
-        if (kept.answer === answer) kept = undefined
         throw problem(
           'unavailable',
           'SQS did not return the number of messages. Allow sqs:GetQueueUrl and sqs:GetQueueAttributes on all queues, and try again.',

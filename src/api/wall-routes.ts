@@ -33,12 +33,12 @@ export function wall(read: Reads, rule: AbandonRule, now: () => number): Hono {
  * Shares the result of a read for this long (ms) from when it was requested, even while it is still being read. A failed read is not
  * shared.
  */
-function shareFor<T>(ms: number, now: () => number, read: () => Promise<T>): () => Promise<T> {
+export function shareFor<T>(ms: number, now: () => number, read: () => Promise<T>): () => Promise<T> {
   let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined
   return async () => {
     const nowMs = now()
     // The clock may be set back.
-    if (last !== undefined && nowMs >= last.atMs && nowMs - last.atMs <= ms) return last.answer
+    if (last !== undefined && nowMs >= last.atMs && nowMs - last.atMs < ms) return last.answer
     const own = { atMs: nowMs, answer: read() }
     last = own
     try {

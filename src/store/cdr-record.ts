@@ -204,7 +204,7 @@ export function parseCdrEntry(entry: string): KeptCdr {
  */
 export function toDigest(payload: unknown): string {
   const text = JSON.stringify(toCanonical(payload)) ?? ''
-  return [0x811c9dc5, 0x01000193].map((seed) => hash(text, seed).toString(16).padStart(8, '0')).join('')
+  return [FNV_OFFSET, 0x01000193].map((seed) => fnv1a(text, seed).toString(16).padStart(8, '0')).join('')
 }
 
 function toCanonical(value: unknown): unknown {
@@ -217,7 +217,11 @@ function toCanonical(value: unknown): unknown {
     .map(([name, inner]) => [name, toCanonical(inner)])
 }
 
-function hash(text: string, seed: number): number {
+/** The offset basis of 32-bit FNV-1a. Source: http://www.isthe.com/chongo/tech/comp/fnv/ */
+export const FNV_OFFSET = 0x811c9dc5
+
+/** Returns the 32 bits of an FNV-1a hash. */
+export function fnv1a(text: string, seed: number): number {
   let state = seed
   for (let at = 0; at < text.length; at++) {
     state ^= text.charCodeAt(at)

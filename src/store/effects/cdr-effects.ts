@@ -1,6 +1,6 @@
 import type { MissingCdr } from '../../answers/index.ts'
 import { type Cdr, toBytes } from '../../protocol/index.ts'
-import { dialedAtOf, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'
+import { dialedAtOf, fnv1a, FNV_OFFSET, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'
 import { FIELD_SEPARATOR } from '../document.ts'
 import {
   type Effect,
@@ -137,13 +137,12 @@ export function toCdrId(digest: string): string {
  */
 export function toTerm(of: 'agent' | 'contact' | 'number', value: string): string {
   const digits = of === 'number' ? value.replace(/\D/g, '') : ''
-  return hash(`${of}:${digits.length >= LAST_DIGITS ? digits.slice(-LAST_DIGITS) : value}`)
+  return toDigits(`${of}:${digits.length >= LAST_DIGITS ? digits.slice(-LAST_DIGITS) : value}`)
 }
 
 /** Returns 30 bits of an FNV-1a hash, as five digits. */
-function hash(text: string): string {
-  let state = 0x811c9dc5
-  for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
+function toDigits(text: string): string {
+  let state = fnv1a(text, FNV_OFFSET)
   // The low bits of FNV are the weakest, and the first digits choose the field of an entry.
   state ^= state >>> 15
   let digits = ''
