@@ -38,7 +38,7 @@ export function shareFor<T>(ms: number, now: () => number, read: () => Promise<T
   return async () => {
     const nowMs = now()
     // The clock may be set back.
-    if (last !== undefined && nowMs >= last.atMs && nowMs - last.atMs < ms) return last.answer
+    if (last !== undefined && nowMs >= last.atMs && nowMs - last.atMs <= ms) return last.answer
     const own = { atMs: nowMs, answer: read() }
     last = own
     try {

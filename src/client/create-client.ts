@@ -1,7 +1,30 @@
 import type * as Answers from '../answers/index.ts'
 import { ApiProblem } from './api-problem.ts'
-import { type Call, type CallOptions, createRequests, formatPath, pause, type RequestOptions, type Requests } from './api-requests.ts'
-import type { AgentsQuery, CdrsQuery, ChangesQuery, DeleteRequest, GapsQuery, ListQuery, MissingQuery, NextRoundRequest, ParkedEntryOptions, ParkedGroupsQuery, ParkedQuery, ReplayMessagesQuery, ReplayRequest, ReplaySelection } from './client-parameters.ts'
+import {
+  type Call,
+  type CallOptions,
+  createRequests,
+  formatPath,
+  pause,
+  type RequestOptions,
+  type Requests,
+} from './api-requests.ts'
+import type {
+  AgentsQuery,
+  CdrsQuery,
+  ChangesQuery,
+  DeleteRequest,
+  GapsQuery,
+  ListQuery,
+  MissingQuery,
+  NextRoundRequest,
+  ParkedEntryOptions,
+  ParkedGroupsQuery,
+  ParkedQuery,
+  ReplayMessagesQuery,
+  ReplayRequest,
+  ReplaySelection,
+} from './client-parameters.ts'
 import { type Changes, type ChangesOptions, followChanges } from './follow-changes.ts'
 
 export type ClientOptions = RequestOptions

@@ -18,7 +18,7 @@ it('asks SQS once for all requests of ten seconds, and says when that was', asyn
     ['2026-01-31T08:00:00.000Z', 1],
     ['2026-01-31T08:00:00.000Z', 1],
   ])
-  nowMs += 9_999
+  nowMs += 10_000
   expect((await json<Queues>('/queues')).items[0]?.waiting).toBe(1)
   nowMs += 1
   expect((await json<Queues>('/queues')).items[0]?.waiting).toBe(2)

@@ -3,7 +3,13 @@ import { Hono } from 'hono'
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Server } from 'node:http'
 import type { ApiEnv } from '../../api/auth.ts'
-import { createLogin, type ExchangeCode, createConsole, type ConsoleFiles, type ConsoleTable } from '../../api/console-routes.ts'
+import {
+  createLogin,
+  type ExchangeCode,
+  createConsole,
+  type ConsoleFiles,
+  type ConsoleTable,
+} from '../../api/console-routes.ts'
 import { answerError, logToConsole } from '../../api/problems.ts'
 
 /** The console of a street: a one-time code logs the user in, and its files are bundled from sources when somebody opens it. */
