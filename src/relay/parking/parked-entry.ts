@@ -12,7 +12,7 @@ import {
   toText,
   type Notification,
 } from '../../protocol/index.ts'
-import { scanObject } from '../../protocol/scan.ts'
+import { scanObject } from '../../protocol/text.ts'
 import type { Item } from '../item.ts'
 
 /** An entry of the parked list, as written by `formatParked`. */

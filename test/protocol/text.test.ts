@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { scanArray, scanObject } from '../../src/protocol/scan.ts'
+import { scanArray, scanObject } from '../../src/protocol/text.ts'
 
 /** Any JSON value as text, with any white space between its tokens. */
 const spaced = fc
