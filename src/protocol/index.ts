@@ -1,5 +1,4 @@
 export * from './cloudevents.ts'
-export * from './commands.ts'
 export * from './confirmations.ts'
 export * from './http.ts'
 export * from './notices.ts'
