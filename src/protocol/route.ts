@@ -1,3 +1,6 @@
+import { isObject } from './text.ts'
+import { referenceOf } from './values.ts'
+
 /** What the relay, the queue and the function of a route keep to. */
 export type Limits = {
   /** A notification older than this (ms) is stale: it is handled, but never shown as live. Absent: never stale. */
@@ -143,6 +146,26 @@ export const QUEUE_LIMITS = { retentionSeconds: 14 * 24 * 3600, messageBytes: 10
 
 /** Six times the function's limit: a message that is in work is not handed out again meanwhile. Source: AWS Lambda developer guide. */
 export const visibilitySeconds = ({ timeoutSeconds }: Route): number => timeoutSeconds * 6
+
+/**
+ * What keeps its order: the channel's reference; for list items, which have none, the payload's `call_ref`, else its `ref`;
+ * else the empty text, so that what names nothing stays in one order too.
+ */
+export function orderKey(reference: string | undefined, payload: unknown): string {
+  if (reference !== undefined && reference !== '') return reference
+  if (!isObject(payload)) return ''
+  return referenceOf(payload['call_ref']) ?? referenceOf(payload['ref']) ?? ''
+}
+
+/** The lane of an order key: FNV-1a over its UTF-16 units, modulo the number of lanes. The SQS message group is its decimal text. */
+export function laneOf(key: string, lanes: number): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < key.length; at++) {
+    hash ^= key.charCodeAt(at)
+    hash = Math.imul(hash, 0x01000193)
+  }
+  return (hash >>> 0) % lanes
+}
 
 /**
  * The part of Standard Schema that is used here, so that any library which has it (valibot, zod, arktype …) fits without being

@@ -1,28 +1,110 @@
 import { formatEvent, parseEvents } from './cloudevents.ts'
-import { ProtocolError, type Notification } from './notification.ts'
-import { fromBase64, isObject, toBase64, toBytes, toText } from './text.ts'
-import { referenceOf } from './values.ts'
-
-/** Messages of the queues: their group, their body and attributes, and the outcomes of the notifications in them. */
+import { parseEventType, ProtocolError, toNotification, type Notification } from './notification.ts'
+import { fromBase64, toBase64, toBytes, toText } from './text.ts'
 
 /**
- * What keeps its order: the channel's reference; for list items, which have none, the payload's `call_ref`, else its `ref`;
- * else the empty text, so that what names nothing stays in one order too.
+ * The CloudEvents HTTP binding, binary mode: attributes in `ce-*` headers, the packet itself as the body.
+ * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
  */
-export function orderKey(reference: string | undefined, payload: unknown): string {
-  if (reference !== undefined && reference !== '') return reference
-  if (!isObject(payload)) return ''
-  return referenceOf(payload['call_ref']) ?? referenceOf(payload['ref']) ?? ''
+
+const ATTRIBUTES = [
+  'id',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'transport',
+  'channel',
+  'sequence',
+  'traceparent',
+  'maxwaitms',
+  'reason',
+] as const
+
+/** The headers that name the replay which sent a notification again, and the parked entry or the CDR that it sent. */
+export const REPLAY_HEADER = 'ce-replay'
+export const PARKED_HEADER = 'ce-parked'
+
+/** The media types of a batch of events, and of a single one. Source: section 3.1 of the binding, and the JSON format. */
+export const BATCH_TYPE = 'application/cloudevents-batch+json'
+export const EVENT_TYPE = 'application/cloudevents+json'
+
+/** The media type of the answer to a batch: `{"outcomes":[…]}`, one for each event, in the order of the request. */
+export const OUTCOMES_TYPE = 'application/vnd.enigma-relay.outcomes+json'
+
+/** What became of an event: `done` and `parked` are settled; `retry` is to be sent again, with the attempt one higher. */
+export type HttpOutcome = {
+  /** Of the event. */
+  readonly id: string
+  readonly outcome: 'done' | 'parked' | 'retry'
+  /** Seconds until it may be tried again; with `retry` only. */
+  readonly after?: number
 }
 
-/** The lane of an order key: FNV-1a over its UTF-16 units, modulo the number of lanes. The SQS message group is its decimal text. */
-export function laneOf(key: string, lanes: number): number {
-  let hash = 0x811c9dc5
-  for (let at = 0; at < key.length; at++) {
-    hash ^= key.charCodeAt(at)
-    hash = Math.imul(hash, 0x01000193)
+// Section 3.1.3.2: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
+const encodeHeader = (text: string): string =>
+  text.toWellFormed().replace(/[^\x21\x23\x24\x26-\x7e]/gu, encodeURIComponent)
+
+function decodeHeader(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
   }
-  return (hash >>> 0) % lanes
+}
+
+const segment = (text: string) => {
+  // A URL takes these two segments out of a path, also when they are percent-encoded; `%252E` survives and is decoded twice below.
+  if (text === '.' || text === '..') return text.replaceAll('.', '%252E')
+  return encodeURIComponent(text.toWellFormed())
+}
+
+/** `/agents/call/1002`; without a reference `/campaigns/cdr`. Segments are percent-encoded. */
+export function toPath(n: Pick<Notification, 'type' | 'subject'>): string {
+  const parsed = parseEventType(n.type) ?? { type: 'unknown', subType: n.type }
+  const base = `/${segment(parsed.type)}/${segment(parsed.subType)}`
+  return n.subject === undefined || n.subject === '' ? base : `${base}/${segment(n.subject)}`
+}
+
+/** The `ce-*` headers and the content type. */
+export function toHeaders(n: Notification): Headers {
+  const headers = new Headers({ 'content-type': n.datacontenttype, 'ce-specversion': '1.0' })
+  for (const name of ATTRIBUTES) {
+    const value = n[name]
+    if (value !== undefined && value !== '') headers.set(`ce-${name}`, encodeHeader(String(value)))
+  }
+  return headers
+}
+
+/** The request for a handler: `POST /<type>/<sub_type>[/<reference>]`. Host and scheme mean nothing. */
+export function toRequest(n: Notification, signal?: AbortSignal): Request {
+  return new Request(`http://enigma${toPath(n)}`, {
+    method: 'POST',
+    headers: toHeaders(n),
+    body: n.data as string | Uint8Array<ArrayBuffer>,
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+/**
+ * The inverse of `toRequest`: headers and the body's bytes into a notification.
+ *
+ * @throws ProtocolError `protocol.event.invalid` naming the header that is missing.
+ */
+export function fromHttp(headers: Headers, body: Uint8Array): Notification {
+  const get = (name: string) => {
+    const value = headers.get(`ce-${name}`)
+    // A header that is there and empty says as little as none.
+    return value === null || value === '' ? undefined : decodeHeader(value)
+  }
+  return toNotification({
+    get,
+    missing: (name) => new ProtocolError('protocol.event.invalid', `the header ce-${name} is missing`),
+    time: get('time'),
+    datacontenttype: headers.get('content-type') || undefined,
+    maxwaitms: get('maxwaitms'),
+    data: () => toText(body) ?? body,
+  })
 }
 
 /** The name of the SQS message attribute that says that a body is compressed, and its value. */
