@@ -1,8 +1,8 @@
-import { isObject, isSqsText, maskText, REPLAY_HEADER, toPath, toRequest } from '../protocol/index.ts'
-import { AdapterError, describeError, type Log } from './adapter-error.ts'
-import type { App, Delivery } from './app.ts'
-import { within, type Budget } from './budget.ts'
-import type { Entry } from './message.ts'
+import { Hono, type ErrorHandler } from 'hono'
+import { isObject, REPLAY_HEADER, toPath, toRequest } from '../protocol/index.ts'
+import { AdapterError, describeError, logFailure, logToConsole, toReason, type Log } from './adapter-error.ts'
+import { deliveryOf, type App, type Delivery } from './event.ts'
+import type { Entry, LambdaContext } from './message.ts'
 
 /** What running the notifications of a function takes. */
 export type Run = {
@@ -79,9 +79,6 @@ type Outcome =
   | { readonly kind: 'retry' | 'park'; readonly reason: string; readonly status?: number; readonly error?: unknown }
 
 const RETRIED = new Set([408, 425, 429])
-const LONGEST_REASON = 500
-// Masked before it is cut to `LONGEST_REASON`, so that no half of a number is left; a whole page of HTML is not.
-const LONGEST_READ = 4000
 
 /**
  * 2xx done; 408, 425, 429 and 5xx retry; everything else park.
@@ -112,11 +109,79 @@ async function readWords(response: Response): Promise<string> {
   }
 }
 
-/** A text as the reason of a parked notification: masked, one line, short, of characters that every SQS server takes. */
-export function toReason(text: string, payload?: unknown): string {
-  const line = maskText(text.slice(0, LONGEST_READ), payload)
-    .replace(/[\s\p{Cc}]+/gu, ' ')
-    .trim()
-  const short = line.length > LONGEST_REASON ? `${line.slice(0, LONGEST_REASON - 1)}…` : line
-  return isSqsText(short) ? short : short.replace(/[^\x20-\uD7FF\uE000-\uFFFD]/g, '?')
+// One function for all apps: an app that has it was given no `onError`.
+const defaultHandler: unknown = Reflect.get(new Hono(), 'errorHandler')
+
+/**
+ * Hono's default error handler prints the whole error, with whatever a library wrote into its text (the failed command, the
+ * number). An app that still has it gets one that answers the same and hands the error to the adapter, which logs it masked. An
+ * app with an `onError` of its own keeps it, also when it is set later.
+ */
+export function keepErrorsQuiet(app: App): void {
+  if (Reflect.get(app, 'errorHandler') === defaultHandler) (app as unknown as Hono).onError(answerQuietly)
 }
+
+const answerQuietly: ErrorHandler = (error, c) => {
+  if ('getResponse' in error) {
+    const response = error.getResponse()
+    return c.newResponse(response.body, response)
+  }
+  const { fail } = deliveryOf(c) ?? { fail: logFailure(logToConsole) }
+  fail(error)
+  return c.text('Internal Server Error', 500)
+}
+
+export type Budget = { handlerMs: () => number; commitMs: () => number; reportMs: () => number }
+
+const LARGEST_RESERVE_MS = 2000
+
+/**
+ * How the time that Lambda leaves is divided. A function that Lambda kills reports nothing: its whole batch runs again. So each
+ * step has to end while there is time for those behind it: handlers, then the commit, the report.
+ * Each function returns ms; zero or less: too late to begin. `Infinity` without a Lambda context.
+ *
+ * @param timeoutMs a limit of the user's own for one notification
+ */
+export function createBudget(context: LambdaContext | undefined, timeoutMs = Infinity): Budget {
+  const leftMs = () => context?.getRemainingTimeInMillis() ?? Infinity
+  const reserveMs = Math.min(LARGEST_RESERVE_MS, leftMs() / 4)
+  return {
+    handlerMs: () => Math.min(timeoutMs, leftMs() - reserveMs),
+    commitMs: () => leftMs() - reserveMs * 0.25,
+    reportMs: () => leftMs() - reserveMs * 0.1,
+  }
+}
+
+// A timer of more milliseconds than this fires at once.
+const LONGEST_TIMER_MS = 0x7fff_ffff
+
+/**
+ * The result of `work`, unless it takes longer than this. The work itself is not stopped: it has to be told, and what it does
+ * later is ignored.
+ *
+ * @param limitMs may be `Infinity`
+ * @throws AdapterError `adapter.step.time_limit`; `adapter.step.no_time` when nothing was left to begin with and the work was not started
+ */
+export async function within<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
+  if (limitMs <= 0) throw new AdapterError('adapter.step.no_time', 'the function had no time left for this step')
+  if (limitMs > LONGEST_TIMER_MS) return work()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new AdapterError('adapter.step.time_limit', `no answer within ${(limitMs / 1000).toFixed(1)} s`)),
+      limitMs,
+    )
+  })
+  try {
+    return await Promise.race([work(), limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Ten attempts at 1, 2, 4 … 256 s last eight and a half minutes; each one more adds five minutes. */
+const LONGEST_PAUSE_SECONDS = 300
+
+/** How long (s) to wait after this attempt: 1 s after the first, doubled after each. */
+export const pauseSeconds = (attempt: number, longest = LONGEST_PAUSE_SECONDS): number =>
+  Math.min(2 ** (attempt - 1), longest)

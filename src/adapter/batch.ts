@@ -1,6 +1,5 @@
 import { describeError, type Log } from './adapter-error.ts'
-import type { Run } from './attempt.ts'
-import { within, type Budget } from './budget.ts'
+import { within, type Budget, type Run } from './attempt.ts'
 import { isEmpty, toCommit, type Commit } from './commit.ts'
 import { createFinished, createMemory, createUncommitted, recallFinished, type Recall } from './memory.ts'
 import type { Message } from './message.ts'

@@ -1,5 +1,5 @@
 import { parseEventType, type Failed, type Outcomes, type Parked } from '../protocol/index.ts'
-import { toReason } from './attempt.ts'
+import { toReason } from './adapter-error.ts'
 import { isFinished, readMessage, type Delivered, type Entry, type Message, type SqsRecord } from './message.ts'
 
 /** What the handlers of a whole batch recorded, and what is to be remembered; written in one go. */

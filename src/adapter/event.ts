@@ -15,8 +15,73 @@ import {
   type SchemaIssue,
   type StandardSchema,
 } from '../protocol/index.ts'
-import { deliveryOf, problemResponse, type HandlerContext } from './app.ts'
+import { AdapterError, problemResponse } from './adapter-error.ts'
 import { isTooDeep, MOST_LEVELS, toPacket } from './message.ts'
+
+/**
+ * What comes with a request besides its headers: handed to the app as `c.env.enigma` by `fromSqs` and `fromHttp`, read by
+ * `event(c)` and `record(c, effect)`.
+ */
+export type Delivery<Effect> = {
+  /** Absent behind HTTP, where headers and body tell. */
+  readonly notification?: Notification
+  readonly packet?: () => Record<string, unknown> | undefined
+  /** When SQS took its message, unix ms. Absent: not known. */
+  readonly sentMs?: number | undefined
+  /** How often this notification's message was handed out, this time included. */
+  readonly attempt: number
+  /** What fails now is parked. */
+  readonly lastAttempt: boolean
+  /** Older (ms) is stale. Absent: as the route table says. */
+  readonly maxAgeMs?: number | undefined
+  readonly now: () => number
+  readonly record: (effect: Effect) => void
+  /** Notes the error behind a 500, for the log and the reason. */
+  readonly fail: (error: unknown) => void
+}
+
+/**
+ * The environment of an app for this adapter.
+ *
+ * @example const app = new Hono<AdapterEnv<Effect>>()
+ */
+export type AdapterEnv<Effect = unknown> = { Bindings: { enigma?: Delivery<Effect> } }
+
+/** The part of Hono's context that is read here. */
+export type HandlerContext = {
+  readonly env: unknown
+  readonly req: { readonly raw: Request; arrayBuffer: () => Promise<ArrayBuffer> }
+}
+
+/** The delivery behind a request; undefined when the app runs without `fromSqs` and `fromHttp`. */
+export function deliveryOf({ env }: { readonly env: unknown }): Delivery<unknown> | undefined {
+  const delivery = isObject(env) ? env['enigma'] : undefined
+  return isObject(delivery) ? (delivery as Delivery<unknown>) : undefined
+}
+
+/** What `fromSqs` and `fromHttp` run: a Hono app, or anything else with a `fetch` of this kind. */
+export type App = { readonly fetch: (request: Request, env: { enigma: unknown }) => Response | Promise<Response> }
+
+/**
+ * Notes an effect. A handler writes nothing itself: what all handlers of a batch recorded is committed in one go, before outcomes
+ * are reported. Effects recorded before a step that fails stay; effects recorded after the answer or the time limit are not kept.
+ *
+ * @example record(c, { kind: 'agent-status', ref: status.reference, to: status.payload.status })
+ * @throws AdapterError `adapter.record.no_commit` when the app runs neither behind `fromSqs` nor behind `fromHttp`
+ */
+export function record<Effect>(
+  c: { readonly env: { readonly enigma?: Delivery<Effect> } },
+  effect: NoInfer<Effect>,
+): void {
+  const delivery = c.env?.enigma
+  if (delivery === undefined) {
+    throw new AdapterError(
+      'adapter.record.no_commit',
+      'record(c, effect) was called outside fromSqs and fromHttp, so nothing would commit the effect: run the app with one of them',
+    )
+  }
+  delivery.record(effect)
+}
 
 /** These of a notification are as in its CloudEvent. Its `id` is the same on each copy and each attempt: the idempotency key. */
 type Received = Pick<Notification, 'id' | 'time' | 'transport' | 'channel' | 'sequence' | 'reason' | 'data'>

@@ -1,8 +1,8 @@
 import { AdapterError, describeError, logToConsole, type Log } from './adapter-error.ts'
-import { keepErrorsQuiet, type App } from './app.ts'
+import { createBudget, keepErrorsQuiet, pauseSeconds, within, type Budget } from './attempt.ts'
 import { createBatches } from './batch.ts'
-import { createBudget, pauseSeconds, within, type Budget } from './budget.ts'
 import type { Commit } from './commit.ts'
+import type { App } from './event.ts'
 import type { Recall } from './memory.ts'
 import {
   isFinished,

@@ -1,6 +1,7 @@
 import { DEFAULT_LIMITS, laneOf, OTHER, parseEventType, type Limits, type Route } from '../protocol/index.ts'
 import { AdapterError } from './adapter-error.ts'
-import { keepErrorsQuiet, type App } from './app.ts'
+import { keepErrorsQuiet } from './attempt.ts'
+import type { App } from './event.ts'
 
 /** What is asked of a route here; a whole one fits. */
 type HttpRoute = Pick<Route, 'name' | 'type' | 'subType'> & Partial<HttpLimits>

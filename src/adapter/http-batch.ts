@@ -8,11 +8,9 @@ import {
   type HttpOutcome,
   type Notification,
 } from '../protocol/index.ts'
-import type { Log } from './adapter-error.ts'
-import { problemResponse } from './app.ts'
-import type { Run } from './attempt.ts'
+import { problemResponse, type Log } from './adapter-error.ts'
+import { createBudget, pauseSeconds, type Run } from './attempt.ts'
 import type { HandleBatch } from './batch.ts'
-import { createBudget, pauseSeconds } from './budget.ts'
 import { nameRoute, toGroup, type FindHosted, type Hosted } from './hosted-apps.ts'
 import { isFinished, toEntry, toKey, toReferenceKey, type Delivered, type Message } from './message.ts'
 

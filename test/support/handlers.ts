@@ -8,7 +8,7 @@ import {
   type LambdaContext,
 } from '../../src/adapter/index.ts'
 import type { Parked } from '../../src/protocol/index.ts'
-import { keepErrorsQuiet } from '../../src/adapter/app.ts'
+import { keepErrorsQuiet } from '../../src/adapter/attempt.ts'
 import { appFile } from '../../src/lambda/declarations.ts'
 import { queueName, type Route } from '../../src/protocol/index.ts'
 import type { Effect, Store } from '../../src/store/index.ts'
