@@ -1,9 +1,8 @@
-import { describeError, type Log } from './adapter-error.ts'
-import { within, type Budget, type Run } from './attempt.ts'
-import { isEmpty, toCommit, type Commit } from './commit.ts'
+import { describeError, describeStack, type Log } from './adapter-error.ts'
+import { attempt, within, type Budget, type Run } from './attempt.ts'
+import { isEmpty, parkEntry, parkMessage, toCommit, type Commit } from './commit.ts'
 import { createFinished, createMemory, createUncommitted, recallFinished, type Recall } from './memory.ts'
-import type { Message } from './message.ts'
-import { runBatch } from './streams.ts'
+import { toOrder, type Entry, type Message } from './message.ts'
 
 type BatchOptions<Effect> = {
   readonly commit: (batch: Commit<Effect>) => Promise<void>
@@ -69,4 +68,111 @@ export function createBatches<Effect>(options: BatchOptions<Effect>): HandleBatc
       return false
     }
   }
+}
+
+/**
+ * Runs the unfinished notifications of a batch, `maxParallel` references at once, and parks the messages that could not be read.
+ *
+ * @param runOf returns the function of a route, and how to run it
+ */
+export async function runBatch(
+  messages: readonly Message<unknown>[],
+  runOf: (route: string) => Run,
+  { maxParallel, log }: { readonly maxParallel: number; readonly log: Log },
+): Promise<void> {
+  const { streams, copies } = toStreams(messages)
+  for (const message of messages) if (message.fault !== undefined && message.parked === undefined) parkMessage(message)
+  const retries: Retry[] = []
+  const waiting = streams.values()
+  const work = async () => {
+    for (const stream of waiting) await runStream(stream, runOf((stream[0] as Entry<unknown>).route), retries)
+  }
+  await Promise.all(Array.from({ length: Math.min(Math.max(1, maxParallel), streams.length) }, work))
+  for (const { copy, first } of copies) {
+    // Copies share the outcome of the one that ran. The first one comes again with its own message; on its last attempt the copy need
+    // not, and must not be parked beside it.
+    copy.finished = first.finished || (copy.lastAttempt && !first.lastAttempt)
+  }
+  logRetries(retries, log)
+}
+
+/**
+ * Sorts the unfinished notifications of a batch in the order in which they were delivered: into streams, each of one reference of one type
+ * and sub_type over all messages, and second and later appearances of a notification, each with its first.
+ */
+function toStreams(messages: readonly Message<unknown>[]) {
+  const firsts = new Map<string, Entry<unknown>>()
+  const copies: { readonly copy: Entry<unknown>; readonly first: Entry<unknown> }[] = []
+  for (const entry of messages.flatMap((message) => message.entries)) {
+    if (entry.finished) continue
+    // A notification that a replay sends runs also beside a copy of it.
+    const same = `${entry.replay?.job ?? ''} ${entry.key}`
+    const first = firsts.get(same)
+    if (first === undefined) firsts.set(same, entry)
+    else copies.push({ copy: entry, first })
+  }
+  return { streams: [...Map.groupBy(firsts.values(), toOrder).values()], copies }
+}
+
+const HELD =
+  'held back: an earlier notification of its reference is still being retried, and this message was on its last attempt'
+
+/**
+ * Runs one reference, in order. Behind one that is to be retried, the rest is held back: it is not run and not finished.
+ *
+ * A message that is held back on its last attempt would be moved to the dead-letter queue whole, so what is held back in it is
+ * parked alone: it is neither lost, nor run before the earlier one. That is rare: mostly the earlier one's message was handed out
+ * as often, so the earlier one is parked and the rest runs.
+ */
+async function runStream(stream: readonly Entry<unknown>[], run: Run, retries: Retry[]): Promise<void> {
+  let blocked = false
+  for (const [at, entry] of stream.entries()) {
+    if (blocked) {
+      if (entry.lastAttempt) parkEntry(entry, { reason: HELD, maxAgeMs: run.maxAgeMs })
+      continue
+    }
+    const limitMs = run.budget.handlerMs()
+    // There is no other time for those behind it: one that hangs leaves them half of it.
+    const hasHalf = entry.lastAttempt && at < stream.length - 1
+    const outcome = await attempt(entry, run, hasHalf ? limitMs / 2 : limitMs)
+    if (outcome.kind === 'done') {
+      entry.finished = true
+      continue
+    }
+    const { reason, status, error } = outcome
+    if (outcome.kind === 'retry') retries.push({ entry, reason, error })
+    if (outcome.kind === 'park' || entry.lastAttempt) parkEntry(entry, { reason, status, maxAgeMs: run.maxAgeMs })
+    else entry.failure = { reason, ...(status === undefined ? {} : { status }) }
+    blocked = !entry.finished
+  }
+}
+
+type Retry = { readonly entry: Entry<unknown>; readonly reason: string; readonly error: unknown }
+
+const MOST_LINES = 10
+
+/** Logs one line for each type and reason, with the first notification that had it: in an outage all fail for the same reason. */
+function logRetries(retries: readonly Retry[], log: Log): void {
+  const all = [...Map.groupBy(retries, ({ entry, reason }) => `${entry.notification.type} ${reason}`).values()]
+  for (const same of all.slice(0, MOST_LINES)) {
+    const [{ entry, reason, error }] = same as [Retry]
+    log({
+      level: 'warn',
+      code: 'adapter.handler.failed',
+      message: 'the handler failed; these notifications will be delivered again',
+      count: same.length,
+      reason,
+      attempt: entry.attempt,
+      type: entry.notification.type,
+      firstId: entry.notification.id,
+      stack: describeStack(error),
+    })
+  }
+  if (all.length > MOST_LINES)
+    log({
+      level: 'warn',
+      code: 'adapter.handler.failed_more',
+      message: 'the handler failed for other reasons as well',
+      reasons: all.length - MOST_LINES,
+    })
 }
