@@ -1,8 +1,16 @@
 import { describeError, describeStack, type Log } from './adapter-error.ts'
 import { attempt, within, type Budget, type Run } from './attempt.ts'
-import { isEmpty, parkEntry, parkMessage, toCommit, type Commit } from './commit.ts'
-import { createFinished, createMemory, createUncommitted, recallFinished, type Recall } from './memory.ts'
-import { toOrder, type Entry, type Message } from './message.ts'
+import {
+  createFinished,
+  createMemory,
+  createUncommitted,
+  isEmpty,
+  recallFinished,
+  toCommit,
+  type Commit,
+  type Recall,
+} from './commit.ts'
+import { parkEntry, parkMessage, toOrder, type Entry, type Message } from './message.ts'
 
 type BatchOptions<Effect> = {
   readonly commit: (batch: Commit<Effect>) => Promise<void>

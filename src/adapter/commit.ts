@@ -1,6 +1,5 @@
-import { parseEventType, type Failed, type Outcomes, type Parked } from '../protocol/index.ts'
-import { toReason } from './adapter-error.ts'
-import { isFinished, readMessage, type Delivered, type Entry, type Message, type SqsRecord } from './message.ts'
+import type { Failed, Outcomes, Parked } from '../protocol/index.ts'
+import { isFinished, parkEntry, parkMessage, readMessage, type Entry, type Message, type SqsRecord } from './message.ts'
 
 /** What the handlers of a whole batch recorded, and what is to be remembered; written in one go. */
 export type Commit<Effect> = Outcomes & {
@@ -59,27 +58,6 @@ function toFailed({ messageId, attempt, entries }: Message<unknown>): Failed[] {
   })
 }
 
-/** Puts one notification aside: it is finished, and the batch's commit writes it. */
-export function parkEntry(
-  entry: Entry<unknown>,
-  { reason, status, maxAgeMs }: { reason: string; status?: number | undefined; maxAgeMs: number | undefined },
-): void {
-  const { key, notification } = entry
-  const types = parseEventType(notification.type)
-  const handler = types === undefined ? {} : { handler: `${types.type}/${types.subType}` }
-  const answered = status === undefined ? {} : { status }
-  const limit = maxAgeMs === undefined ? {} : { maxAgeMs }
-  entry.parked = { key, notification, reason, ...answered, ...handler, ...limit, ...about(entry) }
-  entry.finished = true
-}
-
-/** Puts a message aside that could not be read, as it came. */
-export function parkMessage(message: Message<unknown>, reason = message.fault ?? ''): void {
-  const { body, contentEncoding } = message
-  const encoding = contentEncoding === undefined ? {} : { contentEncoding }
-  message.parked = { body, ...encoding, reason: toReason(reason), ...about(message) }
-}
-
 /** A message that SQS itself gave up, as a commit that parks each notification in it but the finished ones. */
 export async function parkWhole(
   record: SqsRecord,
@@ -99,14 +77,154 @@ export async function parkWhole(
   return toCommit([message])
 }
 
-function about({ messageId, route, attempt, replay, eventSourceARN, messageGroupId, firstReceivedMs }: Delivered) {
+/** The names of `done` → the keys that were remembered by each. */
+export type Recall = (names: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
+
+/** Longer than a queue with ten attempts goes on retrying (eight and a half minutes), and than the pauses of one whose commits fail. */
+const KEEP_MS = 3600_000
+/** Messages of which the finished notifications are kept, for an app that gives no `recall`. */
+const MOST_MESSAGES = 10_000
+/** Characters of message bodies for which effects are kept; a function has 128 MB and more. */
+const MOST_CHARACTERS = 16_000_000
+
+/** Keeps a value for a message in this process, for an hour. When all together are larger than `most`, the oldest go. */
+function createKept<Value>(now: () => number, most: number) {
+  const kept = new Map<string, { readonly value: Value; readonly size: number; readonly untilMs: number }>()
+  let total = 0
+  const forget = (id: string): void => {
+    total -= kept.get(id)?.size ?? 0
+    kept.delete(id)
+  }
   return {
-    route,
-    attempts: attempt,
-    messageId,
-    ...(eventSourceARN === undefined ? {} : { eventSourceARN }),
-    ...(messageGroupId === undefined ? {} : { messageGroupId }),
-    ...(firstReceivedMs === undefined ? {} : { firstReceivedAt: new Date(firstReceivedMs).toISOString() }),
-    ...(replay === undefined ? {} : { replay }),
-  } satisfies Partial<Parked>
+    get(id: string): Value | undefined {
+      const one = kept.get(id)
+      return one !== undefined && one.untilMs > now() ? one.value : undefined
+    },
+    set(id: string, value: Value, size: number): void {
+      // Behind all others, which are then in the order of their ends.
+      forget(id)
+      kept.set(id, { value, size, untilMs: now() + KEEP_MS })
+      total += size
+      for (const [oldest, { untilMs }] of kept) {
+        if (untilMs > now() && total <= most) break
+        forget(oldest)
+      }
+    },
+    forget,
+  }
+}
+
+/**
+ * The options' own, or, where they have no `recall`, one that remembers in this process what was committed. Another environment of the
+ * function knows nothing of it, and then runs what was finished once more, with the same ids.
+ */
+export function createMemory<Effect>(
+  { commit, recall }: { readonly commit: (batch: Commit<Effect>) => Promise<void>; readonly recall?: Recall },
+  now: () => number,
+) {
+  if (recall !== undefined) return { commit, recall }
+  const kept = createKept<ReadonlySet<string>>(now, MOST_MESSAGES)
+  return {
+    recall: ((messageIds) =>
+      Promise.resolve(new Map(messageIds.map((id) => [id, kept.get(id) ?? new Set<string>()])))) satisfies Recall,
+    commit: async (batch: Commit<Effect>): Promise<void> => {
+      if (!isEmpty({ ...batch, done: new Map() })) await commit(batch)
+      for (const [message, ids] of batch.done) kept.set(message, new Set(ids), 1)
+    },
+  }
+}
+
+/**
+ * A message of which a part is finished comes again whole. What is finished is remembered under a name (of an SQS message its id, which stays
+ * the same through all attempts), so that the next attempt runs only what is left.
+ */
+export async function recallFinished(messages: readonly Message<unknown>[], recall: Recall): Promise<void> {
+  const again = messages.filter((message) => message.isAgain && message.fault === undefined)
+  if (again.length === 0) return
+  const finished = await recall([...new Set(again.map((message) => message.memory))])
+  // A copy in another message of the batch is finished as well.
+  const keys = new Set([...finished.values()].flatMap((ids) => [...ids]))
+  for (const entry of messages.flatMap((message) => message.entries)) {
+    entry.remembered = finished.get(entry.memory)?.has(entry.key) ?? false
+    // A notification that a replay sends runs again, whatever its former outcome.
+    entry.finished = entry.replay === undefined ? keys.has(entry.key) : entry.remembered
+  }
+}
+
+/** Notifications of which this process remembers that they are finished: those of some seconds at full speed. */
+const MOST_FINISHED = 50_000
+
+/**
+ * Remembers in this process which notifications of HTTP requests are finished: the answer may be lost, and the request comes again. For an hour at
+ * most, and at no cost.
+ */
+export function createFinished(now: () => number) {
+  const kept = createKept<true>(now, MOST_FINISHED)
+  // A replay runs again what was finished before it, and each replay once.
+  const nameOf = ({ key, replay }: Entry<unknown>) => (replay === undefined ? key : `${key} ${replay.job}`)
+  const entriesOf = (messages: readonly Message<unknown>[]) => messages.flatMap(({ entries }) => entries)
+  return {
+    restore(messages: readonly Message<unknown>[]): void {
+      for (const entry of entriesOf(messages)) entry.finished ||= kept.get(nameOf(entry)) ?? false
+    },
+    /** After a commit that succeeded. */
+    keep(messages: readonly Message<unknown>[]): void {
+      for (const entry of entriesOf(messages)) if (entry.finished) kept.set(nameOf(entry), true, 1)
+    },
+  }
+}
+
+type Uncommitted<Effect> = {
+  /** What finished notifications recorded, or how they are put aside, by their key. */
+  readonly finished: ReadonlyMap<string, { readonly effects: readonly Effect[]; readonly parked: Parked | undefined }>
+  /** How a message is put aside that could not be read. */
+  readonly parked: Parked | undefined
+}
+
+/**
+ * Remembers in this process what ran for messages whose commit failed, so that their next delivery commits the recorded effects and does
+ * not run handlers or park again. Another environment of the function knows nothing of it and runs everything.
+ *
+ * Effects are judged when they are applied (a call may have grown stale since), so that committing them late is correct.
+ */
+export function createUncommitted<Effect>(now: () => number) {
+  const kept = createKept<Uncommitted<Effect>>(now, MOST_CHARACTERS)
+  return {
+    /** Before a batch runs: what finished in an earlier attempt is finished, with its effects. */
+    restore(messages: readonly Message<Effect>[]): void {
+      const found = messages.flatMap((message) => {
+        const own = kept.get(message.messageId)
+        return own === undefined ? [] : [{ message, own }]
+      })
+      // A copy in another message of the batch is finished as well; its effects are committed once.
+      const keys = new Set(found.flatMap(({ own }) => [...own.finished.keys()]))
+      // A notification that a replay sends runs again.
+      for (const entry of messages.flatMap((message) => message.entries))
+        if (entry.replay === undefined) entry.finished ||= keys.has(entry.key)
+      for (const { message, own } of found) {
+        if (own.parked !== undefined) message.parked = own.parked
+        for (const entry of message.entries) {
+          const former = entry.remembered ? undefined : own.finished.get(entry.key)
+          if (former === undefined) continue
+          entry.finished = true
+          entry.effects.push(...former.effects)
+          if (former.parked !== undefined) entry.parked = former.parked
+        }
+      }
+    },
+    /** After a commit that failed. */
+    keep(messages: readonly Message<Effect>[]): void {
+      for (const { messageId, body, entries, parked } of messages) {
+        kept.forget(messageId)
+        const own = entries.filter((entry) => entry.finished && !entry.remembered)
+        if (own.length === 0 && parked === undefined) continue
+        const finished = new Map(own.map(({ key, effects, parked }) => [key, { effects, parked }]))
+        kept.set(messageId, { finished, parked }, body.length)
+      }
+    },
+    /** After a commit that succeeded. */
+    forget(messages: readonly Message<Effect>[]): void {
+      for (const { messageId } of messages) kept.forget(messageId)
+    },
+  }
 }

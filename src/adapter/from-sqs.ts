@@ -1,9 +1,8 @@
 import { AdapterError, describeError, logToConsole, type Log } from './adapter-error.ts'
 import { createBudget, keepErrorsQuiet, pauseSeconds, within, type Budget } from './attempt.ts'
 import { createBatches } from './batch.ts'
-import type { Commit } from './commit.ts'
+import type { Commit, Recall } from './commit.ts'
 import type { App } from './event.ts'
-import type { Recall } from './memory.ts'
 import {
   isFinished,
   readMessage,

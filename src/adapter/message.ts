@@ -4,6 +4,7 @@ import {
   isObject,
   orderKey,
   PARKED,
+  parseEventType,
   parseExact,
   ProtocolError,
   readBody,
@@ -14,6 +15,7 @@ import {
   type Parked,
   type Replay,
 } from '../protocol/index.ts'
+import { toReason } from './adapter-error.ts'
 
 /**
  * What Lambda hands to a function behind an SQS queue, as far as this room reads it; `SQSEvent` and `Context` of
@@ -191,4 +193,37 @@ export function toPacket(data: string | Uint8Array): Record<string, unknown> | u
 function lazily<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined
   return () => (made ??= { value: make() }).value
+}
+
+/** Puts one notification aside: it is finished, and the batch's commit writes it. */
+export function parkEntry(
+  entry: Entry<unknown>,
+  { reason, status, maxAgeMs }: { reason: string; status?: number | undefined; maxAgeMs: number | undefined },
+): void {
+  const { key, notification } = entry
+  const types = parseEventType(notification.type)
+  const handler = types === undefined ? {} : { handler: `${types.type}/${types.subType}` }
+  const answered = status === undefined ? {} : { status }
+  const limit = maxAgeMs === undefined ? {} : { maxAgeMs }
+  entry.parked = { key, notification, reason, ...answered, ...handler, ...limit, ...about(entry) }
+  entry.finished = true
+}
+
+/** Puts a message aside that could not be read, as it came. */
+export function parkMessage(message: Message<unknown>, reason = message.fault ?? ''): void {
+  const { body, contentEncoding } = message
+  const encoding = contentEncoding === undefined ? {} : { contentEncoding }
+  message.parked = { body, ...encoding, reason: toReason(reason), ...about(message) }
+}
+
+function about({ messageId, route, attempt, replay, eventSourceARN, messageGroupId, firstReceivedMs }: Delivered) {
+  return {
+    route,
+    attempts: attempt,
+    messageId,
+    ...(eventSourceARN === undefined ? {} : { eventSourceARN }),
+    ...(messageGroupId === undefined ? {} : { messageGroupId }),
+    ...(firstReceivedMs === undefined ? {} : { firstReceivedAt: new Date(firstReceivedMs).toISOString() }),
+    ...(replay === undefined ? {} : { replay }),
+  } satisfies Partial<Parked>
 }
