@@ -4,8 +4,7 @@ import { createBatches } from './batch.ts'
 import type { Commit } from './commit.ts'
 import type { App, Delivery } from './event.ts'
 import type { FromSqsOptions } from './from-sqs.ts'
-import { createHttpBatches } from './http-batch.ts'
-import { hostApp, hostFunctions, type HttpFunction } from './hosted-apps.ts'
+import { createHttpBatches, hostApp, hostFunctions, type HttpFunction } from './http-batch.ts'
 import { createVerify, type Verified, type Verify } from './verify.ts'
 
 type Shared<Effect> = Pick<
