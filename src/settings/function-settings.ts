@@ -1,9 +1,31 @@
 import type { ApiOptions } from '../api/index.ts'
+import type { StoreOptions, UpstashAddress } from '../store/index.ts'
 import { FunctionsError } from './function-error.ts'
 
-/** Settings of the read model and of the API that the environment may have. */
+/** Variables by name: the environment of a process, or what a platform at the edge passes with each request. */
+export type Env = Readonly<Record<string, string | undefined>>
 
-type Env = Readonly<Record<string, string | undefined>>
+/** Reads a setting, at most so old (ms): '' when there is none. */
+export type ReadSetting = (name: string, maxAgeMs?: number) => Promise<string>
+
+/** Where the platform has set nothing: the environment of the process, if there is one. */
+const ofProcess: ReadSetting = (name) => Promise.resolve(globalThis.process?.env[name]?.trim() ?? '')
+
+let read = ofProcess
+
+/** Says how `setting` reads. The platform does so once, before a handler runs: the wiring of Lambda, or `createEdge`. */
+export function provideSettings(own: ReadSetting): void {
+  read = own
+}
+
+/**
+ * The value of a setting, at most so old (ms); '' when there is none. On Lambda it may be in Parameter Store: `variables` and `secrets` of a
+ * declaration. Elsewhere it is a variable.
+ *
+ * @example
+ * const token = await setting('CRM_TOKEN')
+ */
+export const setting: ReadSetting = (name, maxAgeMs) => read(name, maxAgeMs)
 
 /** A setting as `parse` has it; nothing when it is not set. @throws FunctionsError when `parse` returns undefined */
 export function readSetting<Option extends object>(
@@ -79,4 +101,52 @@ export const readMissingWait = (env: Env) =>
     'functions.missing_minutes.invalid',
     'a number of minutes, 1 to 1440; write a whole number such as 15',
     (text) => (/^[1-9]\d{0,3}$/.test(text) && Number(text) <= 1_440 ? { waitMs: Number(text) * 60_000 } : undefined),
+  )
+
+/**
+ * The options of the read model by the variables. Its address is in UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, unless a function returns it.
+ *
+ * @throws FunctionsError that says what to write
+ */
+export function readStoreOptions(env: Env, address?: (refused?: string) => Promise<UpstashAddress>): StoreOptions {
+  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX } = env
+  return {
+    prefix: ENIGMA_STORE_PREFIX?.trim() || 'enigma:',
+    // How long a call is shown as current at most: two hours by default.
+    ...readSetting(
+      env,
+      'ENIGMA_CALL_LIMIT_SECONDS',
+      'functions.call_limit.invalid',
+      'a number of seconds; write a whole number such as 7200',
+      (text) => (/^[1-9]\d{0,8}$/.test(text) ? { callLimitSeconds: Number(text) } : undefined),
+    ),
+    // Where the day of today's figures begins: UTC by default.
+    ...readSetting(
+      env,
+      'ENIGMA_TIME_ZONE',
+      'functions.time_zone.invalid',
+      'a time zone; write a name from the IANA database such as Africa/Johannesburg',
+      parseTimeZone,
+    ),
+    // How long what is parked is kept, and what was deleted of it: 30 and 7 days by default.
+    expiries: { ...readDays(env, 'ENIGMA_PARKED_DAYS', 'parked'), ...readDays(env, 'ENIGMA_BIN_DAYS', 'bin') },
+    ...(address === undefined ? { url: url.trim(), token } : { address }),
+  }
+}
+
+function parseTimeZone(text: string): Pick<StoreOptions, 'timeZone'> | undefined {
+  try {
+    return { timeZone: new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone }
+  } catch {
+    return undefined
+  }
+}
+
+const readDays = (env: Env, name: string, of: 'parked' | 'bin') =>
+  readSetting(
+    env,
+    name,
+    'functions.parked_days.invalid',
+    'a number of days; write a whole number such as 30',
+    (text) => (/^[1-9]\d{0,3}$/.test(text) ? { [of]: Number(text) * 24 * 3600 } : undefined),
   )
