@@ -1,3 +1,3 @@
 /** The functions, the API and the console on platforms at the edge. */
-export { consoleFrom, type ReadFile } from './console-files.ts'
-export { createEdge, type Bindings, type Edge, type EdgeContext, type EdgeOptions } from './create-edge.ts'
+export { consoleFrom, createEdge } from './create-edge.ts'
+export type { Bindings, Edge, EdgeContext, EdgeOptions, ReadFile } from './create-edge.ts'
