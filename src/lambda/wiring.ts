@@ -22,7 +22,7 @@ import {
 import { readConsole } from './console-files.ts'
 import { withFaults } from './faults.ts'
 import { countMetric, writeMetric } from './metrics.ts'
-import { createParameters, type Parameters } from './parameters.ts'
+import { createParameters, type Parameters } from './parameter-store.ts'
 import { DRAIN, queueUrl, sendCommand, sendReplayStep, sqs } from './queues.ts'
 import { readQueues } from './queue-depths.ts'
 import { stayAlive } from './stay-alive.ts'

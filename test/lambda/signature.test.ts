@@ -1,7 +1,7 @@
 import { AwsV4Signer } from 'aws4fetch'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { signPost } from '../../src/lambda/signature.ts'
+import { signPost } from '../../src/lambda/parameter-store.ts'
 
 test('a request is signed as another implementation signs it', async () => {
   const word = fc.stringMatching(/^[A-Za-z0-9+/=]{1,40}$/)
