@@ -183,7 +183,7 @@ test('the client takes nothing of the answers but types', () => {
 
 test('the import table is not blind: it sees imports of every form', () => {
   expect(importsOf('src/console/main.tsx')).toContain('preact')
-  expect(importsOf('src/lambda/queues.ts')).toContain('@aws-sdk/client-sqs')
+  expect(importsOf('src/lambda/sqs-queues.ts')).toContain('@aws-sdk/client-sqs')
   expect(importsOf('functions/agents/call.ts')).toEqual(expect.arrayContaining(['hono', 'src/adapter', 'src/store']))
   expect(importsOf('src/relay/targets/sqs/sqs-client.ts')).toEqual(
     expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']),

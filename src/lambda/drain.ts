@@ -4,8 +4,7 @@ import type { Commit, FromSqsOptions, SqsRecord } from '../adapter/index.ts'
 import { deadLetterQueueName, queueName, type Route, type Routes } from '../protocol/index.ts'
 import { StoreError } from '../store/index.ts'
 import { FunctionsError } from '../settings/function-error.ts'
-import { queueUrl, sqs } from './queues.ts'
-import { describeSqsError } from './sqs-errors.ts'
+import { describeSqsError, queueUrl, sqs } from './sqs-queues.ts'
 
 type Options = FromSqsOptions<never>
 

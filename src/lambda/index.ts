@@ -2,5 +2,5 @@
 export { FunctionsError, setting } from '../settings/index.ts'
 export { readConsole } from './console-files.ts'
 export { handleUrl, type UrlAnswer, type UrlEvent } from './handle-url.ts'
-export { sqs, type Sqs } from './queues.ts'
+export { sqs, type Sqs } from './sqs-queues.ts'
 export { apiOptions, store, toHandler, wire } from './wiring.ts'

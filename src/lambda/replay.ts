@@ -4,7 +4,7 @@ import { createReplayApp, findLost, listMissing, runReplay } from '../api/index.
 import { DEFAULT_LIMITS, queueName, RELAY_ROUTES } from '../protocol/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 import { drain } from './drain.ts'
-import { DRAIN, sendParked, sendReplayStep } from './queues.ts'
+import { DRAIN, sendParked, sendReplayStep } from './sqs-queues.ts'
 import {
   commitBatch,
   countDrained,

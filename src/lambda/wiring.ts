@@ -23,8 +23,7 @@ import { readConsole } from './console-files.ts'
 import { withFaults } from './faults.ts'
 import { countMetric, writeMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameter-store.ts'
-import { DRAIN, queueUrl, sendCommand, sendReplayStep, sqs } from './queues.ts'
-import { readQueues } from './queue-depths.ts'
+import { DRAIN, queueUrl, readQueues, sendCommand, sendReplayStep, sqs } from './sqs-queues.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**

@@ -52,7 +52,7 @@ async function useReplays() {
   })
   vi.resetModules()
   const { wire } = await import('../../src/lambda/wiring.ts')
-  const { sendReplayStep } = await import('../../src/lambda/queues.ts')
+  const { sendReplayStep } = await import('../../src/lambda/sqs-queues.ts')
   const { handler: replay } = await import('../../src/lambda/replay.ts')
   const state = { answer: (_run: Run): number => 204, isAway: false }
   const runs: Run[] = []
@@ -313,7 +313,7 @@ test(
   async () => {
     const { state, store, runs, sendAll, parked, ask } = await useReplays()
     const { runReplay } = await import('../../src/api/index.ts')
-    const { sendParked } = await import('../../src/lambda/queues.ts')
+    const { sendParked } = await import('../../src/lambda/sqs-queues.ts')
     state.answer = () => 422
     await sendAll(Array.from({ length: 40 }, (_, n) => status(`a${n}`, n)))
     await waitFor(async () => (await parked()).length === 40, 'all to be parked')

@@ -13,7 +13,7 @@ async function useQueues() {
     AWS_SECRET_ACCESS_KEY: 'test',
   })
   vi.resetModules()
-  const { readQueues } = await import('../../src/lambda/queue-depths.ts')
+  const { readQueues } = await import('../../src/lambda/sqs-queues.ts')
   const put = (url: string, n: number) =>
     sqs.sqs.send(
       new SendMessageCommand({

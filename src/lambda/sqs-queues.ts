@@ -1,19 +1,22 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { QueuedMessage } from '../api/index.ts'
 import {
   COMMAND_QUEUE,
+  CONTENT_ENCODING,
+  deadLetterQueueName,
   formatCommand,
   formatEvent,
   formatPacket,
+  maskText,
   PARKED,
   queueName,
   RELAY_ROUTES,
   REPLAY,
-  CONTENT_ENCODING,
   type RelayCommand,
 } from '../protocol/index.ts'
-import type { QueuedMessage } from '../api/index.ts'
 import { FunctionsError } from '../settings/function-error.ts'
-import { isMissingQueue } from './sqs-errors.ts'
+import type { QueueRecord } from '../store/index.ts'
+import { readOwnRoutes } from './declarations.ts'
 
 /** The SDK and a client of it. */
 export type Sqs = { readonly sdk: typeof import('@aws-sdk/client-sqs'); readonly client: SQSClient }
@@ -188,4 +191,60 @@ export async function sendCommand(prefix: string, command: RelayCommand): Promis
       MessageDeduplicationId: id,
     }),
   )
+}
+
+let routes: ReturnType<typeof readOwnRoutes> | undefined
+
+/**
+ * Returns how many messages each queue of a stack holds, and each dead-letter queue: the routes in their order, the commands last.
+ * @throws the SDK's error, FunctionsError
+ */
+export async function readQueues(prefix: string): Promise<QueueRecord[]> {
+  routes ??= readOwnRoutes()
+  const { all } = await routes
+  const queues = all.flatMap((route) => [
+    { queue: queueName(prefix, route), route: route.name, dead_letter: false },
+    { queue: deadLetterQueueName(prefix, route), route: route.name, dead_letter: true },
+  ])
+  const commands = { queue: queueName(prefix, COMMAND_QUEUE), route: COMMAND_QUEUE.name, dead_letter: false }
+  return Promise.all([...queues, commands].map(async (one) => ({ ...one, ...(await readDepth(one.queue)) })))
+}
+
+/** SQS approximates. Source: GetQueueAttributes in the Amazon SQS API reference. */
+async function readDepth(queue: string): Promise<Pick<QueueRecord, 'waiting' | 'in_flight'>> {
+  const { sdk, client } = await sqs()
+  try {
+    const { Attributes: read = {} } = await client.send(
+      new sdk.GetQueueAttributesCommand({
+        QueueUrl: await queueUrl(queue),
+        AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+      }),
+    )
+    return {
+      waiting: Number(read['ApproximateNumberOfMessages'] ?? 0),
+      in_flight: Number(read['ApproximateNumberOfMessagesNotVisible'] ?? 0),
+    }
+  } catch (error) {
+    if (isMissingQueue(error)) return { waiting: null, in_flight: null }
+    throw error
+  }
+}
+
+/** Whether the SDK says that there is no such queue; its two protocols name that differently. */
+export const isMissingQueue = (error: unknown): boolean =>
+  error instanceof Error && /QueueDoesNotExist|NonExistentQueue/.test(error.name)
+
+/** An error of the SDK in words that say what to do. They hold no account number and no secret. */
+export function describeSqsError(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return describeSqsError(error.errors[0])
+  if (!(error instanceof Error)) return 'an error without a message'
+  const { name, message } = error
+  if (isMissingQueue(error))
+    return 'the queue does not exist; check ENIGMA_QUEUE_PREFIX, or create it with `enigma-relay queues --create`'
+  if (/AccessDenied|NotAuthorized/i.test(name))
+    return 'access is denied; allow sqs:GetQueueUrl, sqs:ReceiveMessage and sqs:DeleteMessage'
+  if (/Credentials|Token|Signature|AccessKey/i.test(name)) return `AWS rejected the credentials (${name})`
+  if (/Timeout|Abort/i.test(name)) return 'SQS did not answer in time'
+  const code = 'code' in error ? ` ${String(error.code)}` : ''
+  return `SQS cannot be reached or answered with an error (${name}${code}${message === '' ? '' : `: ${maskText(message)}`})`
 }
