@@ -4,7 +4,6 @@ import type { Server } from 'node:http'
 import type { App } from '../../adapter/index.ts'
 import { appFile, readDeclarations } from '../../lambda/declarations.ts'
 import { FunctionsError } from '../../settings/function-error.ts'
-import { stayAlive } from '../../lambda/stay-alive.ts'
 import type { DeclaredRoute, Route, Routes } from '../../protocol/index.ts'
 import type { Logger, Release } from '../../runtime/index.ts'
 import { createLambdaTrigger, type Invocation, type LambdaHandler } from '../lambda/lambda-trigger.ts'
@@ -51,7 +50,7 @@ export async function readDeclared(root: URL | undefined): Promise<readonly Decl
 
 /** Loads the app of each route and makes a handler of it. @param root the folder that contains `functions/`. @throws StreetError `dev.functions.invalid` */
 export async function loadFunctions(root: URL, routes: Routes): Promise<ReadonlyMap<Route, LambdaHandler>> {
-  const { toHandler } = await import('../../lambda/wiring.ts')
+  const { stayAlive, toHandler } = await import('../../lambda/wiring.ts')
   stayAlive(undefined)
   const loaded = routes.all.map(async (route): Promise<[Route, LambdaHandler]> => {
     const file = appFile(route)
