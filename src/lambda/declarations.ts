@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import { existsSync, globSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
+import { parentPort, Worker, workerData } from 'node:worker_threads'
 import {
   faultsOfRoute,
+  formatRoutes,
   isObject,
   OTHER,
   parseRoutes,
@@ -55,7 +56,7 @@ export async function readDeclarations(root: URL = ROOT): Promise<readonly Decla
 /** The routes of this version: those of the build, or in a clone those that `functions/` declares. @throws FunctionsError `functions.routes.invalid` */
 export async function readOwnRoutes(): Promise<Routes> {
   if (existsSync(BUILT)) return parseRoutes(await readFile(BUILT, 'utf8'))
-  const thread = new Worker(new URL('declarations-thread.ts', import.meta.url))
+  const thread = new Worker(new URL(import.meta.url), { workerData: READ_DECLARATIONS })
   try {
     const [table] = (await once(thread, 'message')) as [string]
     return parseRoutes(table)
@@ -93,3 +94,10 @@ function* faultsOfFile(file: string, route: DeclaredRoute): Generator<string> {
   if (!isObject(route.payload) || !('~standard' in route.payload))
     yield 'its payload is not a schema; use one from a Standard Schema library, such as v.object({ … }) of valibot'
 }
+
+/** Marks the thread that `readOwnRoutes` starts: importing the files of `functions/` must not affect the process that wants their routes. */
+const READ_DECLARATIONS = 'enigma-relay: read the declarations of functions/'
+
+if (workerData === READ_DECLARATIONS)
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- the port of a thread, not a window
+  parentPort?.postMessage(formatRoutes(await readDeclarations()))

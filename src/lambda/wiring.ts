@@ -29,7 +29,7 @@ import {
 } from '../settings/index.ts'
 import { readConsole } from './console-files.ts'
 import { withFaults } from './faults.ts'
-import { countMetric, writeMetric } from './metrics.ts'
+import { countMetric, writeMetric } from './cloudwatch-metrics.ts'
 import { createParameters, type Parameters } from './parameter-store.ts'
 import { DRAIN, queueUrl, readQueues, sendCommand, sendReplayStep, sqs } from './sqs-queues.ts'
 
