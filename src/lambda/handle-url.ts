@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { describeError } from '../adapter/index.ts'
-import { logApi, problemResponse, type ApiEnv } from '../api/index.ts'
+import { logApi, problemResponse, type ApiEnv, type ConsoleFiles, type ConsoleTable } from '../api/index.ts'
 import { fromBase64, toBase64, toText } from '../protocol/index.ts'
 
 /**
@@ -175,5 +176,36 @@ async function pass(body: ReadableStream<Uint8Array>, out: Out): Promise<void> {
       goOn = resolve
       out.once('drain', resolve)
     })
+  }
+}
+
+/** Of a function's bundle: where it has the files of the console, seen from itself. */
+declare const ENIGMA_CONSOLE: string | undefined
+
+/** Beside the API's bundle; in the package, `dist/console`. */
+const FOLDER = new URL(typeof ENIGMA_CONSOLE === 'string' ? ENIGMA_CONSOLE : '../console/', import.meta.url)
+
+const ENDINGS = { br: '.br', gzip: '.gz' } as const
+
+/**
+ * The console's files in a folder that the build has made, read as they are asked for. @param folder a file URL with a slash at its end
+ *
+ * @example createApi({ read: store.read, token, console: readConsole() })
+ */
+export function readConsole(folder: URL = FOLDER): ConsoleFiles {
+  let table: Promise<ConsoleTable> | undefined
+  const readTable = async (): Promise<ConsoleTable> => {
+    try {
+      return JSON.parse(await readFile(new URL('files.json', folder), 'utf8')) as ConsoleTable
+    } catch (error) {
+      // Looked for again at the next request.
+      table = undefined
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
+      throw error
+    }
+  }
+  return {
+    table: () => (table ??= readTable()),
+    read: (name, encoding) => readFile(new URL(name + (encoding === undefined ? '' : ENDINGS[encoding]), folder)),
   }
 }

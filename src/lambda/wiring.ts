@@ -27,7 +27,7 @@ import {
   readStoreOptions,
   type ReadSetting,
 } from '../settings/index.ts'
-import { readConsole } from './console-files.ts'
+import { readConsole } from './handle-url.ts'
 import { withFaults } from './faults.ts'
 import { countMetric, writeMetric } from './cloudwatch-metrics.ts'
 import { createParameters, type Parameters } from './parameter-store.ts'

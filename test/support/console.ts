@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { afterAll } from 'vitest'
 import { bundleConsole, writeConsole, type ConsoleBundle } from '../../infra/build/bundle-console.ts'
 import type { ConsoleFiles } from '../../src/api/index.ts'
-import { readConsole } from '../../src/lambda/console-files.ts'
+import { readConsole } from '../../src/lambda/handle-url.ts'
 
 /** The console as a build makes it, for the API of the tests of a file. To be called outside of tests. */
 export async function useConsole(): Promise<{ readonly bundle: ConsoleBundle; readonly files: ConsoleFiles }> {
