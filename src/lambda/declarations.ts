@@ -25,8 +25,8 @@ const ROOT = new URL('../../', import.meta.url)
 /** The file that exports the Hono app of a route: `functions/agents/status.ts`, or one of ours for the relay's own. */
 export const appFile = ({ name, type, subType }: Route): string => {
   if (name === OTHER.name) return `functions/${name}.ts`
-  if (name === RELAY_ROUTES.replay.name) return 'src/lambda/replay.ts'
-  return type === RELAY_TYPE ? 'src/api/relay-functions.ts' : `functions/${type}/${subType}.ts`
+  if (name === RELAY_ROUTES.replay.name) return 'src/lambda/replay-function.ts'
+  return type === RELAY_TYPE ? 'src/api/relay.ts' : `functions/${type}/${subType}.ts`
 }
 
 /**

@@ -48,7 +48,7 @@ export async function useParkedConsole(
   vi.resetModules()
   const { wire } = await import('../../src/lambda/wiring.ts')
   const { sendReplayStep } = await import('../../src/lambda/sqs-queues.ts')
-  const { handler } = await import('../../src/lambda/replay.ts')
+  const { handler } = await import('../../src/lambda/replay-function.ts')
   const state = { isBroken: (_id: string) => false }
   const handled: string[] = []
   const app = new Hono<AdapterEnv>().post('/agents/status/:ref?', async (c) => {

@@ -53,7 +53,7 @@ async function useReplays() {
   vi.resetModules()
   const { wire } = await import('../../src/lambda/wiring.ts')
   const { sendReplayStep } = await import('../../src/lambda/sqs-queues.ts')
-  const { handler: replay } = await import('../../src/lambda/replay.ts')
+  const { handler: replay } = await import('../../src/lambda/replay-function.ts')
   const state = { answer: (_run: Run): number => 204, isAway: false }
   const runs: Run[] = []
   const bodies: Uint8Array[] = []

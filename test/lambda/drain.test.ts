@@ -20,7 +20,7 @@ async function useDrain() {
     AWS_SECRET_ACCESS_KEY: 'test',
   })
   vi.resetModules()
-  const { drain } = await import('../../src/lambda/drain.ts')
+  const { drain } = await import('../../src/lambda/drain-queues.ts')
   const parked: string[] = []
   const lines: LogLine[] = []
   const put = (route: string, n: number) =>
@@ -109,7 +109,7 @@ test(
     // On Lambda, a function sees to these itself.
     const listeners = process.rawListeners('unhandledRejection') as NodeJS.UnhandledRejectionListener[]
     vi.resetModules()
-    const { handler } = await import('../../src/lambda/replay.ts')
+    const { handler } = await import('../../src/lambda/replay-function.ts')
     process.removeAllListeners('unhandledRejection')
     for (const listener of listeners) process.on('unhandledRejection', listener)
     const lines: string[] = []

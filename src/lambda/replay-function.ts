@@ -3,7 +3,7 @@ import { fromSqs, type LambdaContext, type SqsEvent } from '../adapter/index.ts'
 import { createReplayApp, findLost, listMissing, runReplay } from '../api/index.ts'
 import { DEFAULT_LIMITS, queueName, RELAY_ROUTES } from '../protocol/index.ts'
 import { readOwnRoutes } from './declarations.ts'
-import { drain } from './drain.ts'
+import { drain } from './drain-queues.ts'
 import { DRAIN, sendParked, sendReplayStep } from './sqs-queues.ts'
 import {
   commitBatch,
