@@ -98,6 +98,7 @@ function* faultsOfFile(file: string, route: DeclaredRoute): Generator<string> {
 /** Marks the thread that `readOwnRoutes` starts: importing the files of `functions/` must not affect the process that wants their routes. */
 const READ_DECLARATIONS = 'enigma-relay: read the declarations of functions/'
 
+// Not awaited: a function may import this module too, and would wait for its own import. A rejection ends the thread with its error.
 if (workerData === READ_DECLARATIONS)
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- the port of a thread, not a window
-  parentPort?.postMessage(formatRoutes(await readDeclarations()))
+  void readDeclarations().then((declared) => parentPort?.postMessage(formatRoutes(declared)))

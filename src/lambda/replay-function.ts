@@ -2,9 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fromSqs, type LambdaContext, type SqsEvent } from '../adapter/index.ts'
 import { createReplayApp, findLost, listMissing, runReplay } from '../api/index.ts'
 import { DEFAULT_LIMITS, queueName, RELAY_ROUTES } from '../protocol/index.ts'
-import { readOwnRoutes } from './declarations.ts'
 import { drain } from './drain-queues.ts'
-import { DRAIN, sendParked, sendReplayStep } from './sqs-queues.ts'
+import { DRAIN, sendParked, sendReplayStep, stackRoutes } from './sqs-queues.ts'
 import {
   commitBatch,
   countDrained,
@@ -34,14 +33,11 @@ export const app = createReplayApp(async ({ job, steps }) => {
 })
 
 async function targetOf(name: string) {
-  routes ??= readOwnRoutes()
-  const lanes = (await routes).all.find((route) => route.name === name)?.lanes ?? DEFAULT_LIMITS.lanes
+  const lanes = (await stackRoutes()).all.find((route) => route.name === name)?.lanes ?? DEFAULT_LIMITS.lanes
   return { queue: queueName(queuePrefix(), { name }), lanes }
 }
 
 const runSteps = fromSqs(app, wire(RELAY_ROUTES.replay))
-
-let routes: ReturnType<typeof readOwnRoutes> | undefined
 
 /**
  * Steps of replays come from its queue. Every five minutes a schedule has it park what is in the dead-letter queues, go on with replays whose step was
@@ -55,11 +51,10 @@ export async function handler(given: SqsEvent | { readonly source?: string }, co
 
 /** Resolves with false when the read model does not answer. */
 async function drainAll(): Promise<boolean> {
-  routes ??= readOwnRoutes()
   const { recall, read } = store()
   const options = {
     prefix: queuePrefix(),
-    routes: await routes,
+    routes: await stackRoutes(),
     commit: commitBatch,
     recall,
     ping: read.ping,

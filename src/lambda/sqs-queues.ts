@@ -13,6 +13,7 @@ import {
   RELAY_ROUTES,
   REPLAY,
   type RelayCommand,
+  type Routes,
 } from '../protocol/index.ts'
 import { FunctionsError } from '../settings/function-error.ts'
 import type { QueueRecord } from '../store/index.ts'
@@ -193,15 +194,17 @@ export async function sendCommand(prefix: string, command: RelayCommand): Promis
   )
 }
 
-let routes: ReturnType<typeof readOwnRoutes> | undefined
+let routes: Promise<Routes> | undefined
+
+/** Returns the route table of the stack, read once. @throws FunctionsError `functions.routes.invalid` */
+export const stackRoutes = (): Promise<Routes> => (routes ??= readOwnRoutes())
 
 /**
  * Returns how many messages each queue of a stack holds, and each dead-letter queue: the routes in their order, the commands last.
  * @throws the SDK's error, FunctionsError
  */
 export async function readQueues(prefix: string): Promise<QueueRecord[]> {
-  routes ??= readOwnRoutes()
-  const { all } = await routes
+  const { all } = await stackRoutes()
   const queues = all.flatMap((route) => [
     { queue: queueName(prefix, route), route: route.name, dead_letter: false },
     { queue: deadLetterQueueName(prefix, route), route: route.name, dead_letter: true },
