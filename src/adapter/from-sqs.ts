@@ -1,3 +1,4 @@
+import { DEFAULT_LIMITS } from '../protocol/index.ts'
 import { AdapterError, describeError, logToConsole, type Log } from './adapter-error.ts'
 import { createBudget, keepErrorsQuiet, pauseSeconds, within, type Budget } from './attempt.ts'
 import { createBatches } from './batch.ts'
@@ -44,7 +45,7 @@ export type FromSqsOptions<Effect> = {
    * On that attempt, what fails is parked alone. At most the queue's own `maxReceiveCount`, where SQS moves the whole message; less, so that
    * an outage of the read model may last longer than a handler's fault. Default 10.
    */
-  readonly maxReceiveCount?: number
+  readonly attempts?: number
   /** Older notifications (ms) are `stale`. Default: as the route table says. */
   readonly maxAgeMs?: number | undefined
   /** References that are handled at once. Default 100. */
@@ -56,9 +57,6 @@ export type FromSqsOptions<Effect> = {
   /** Default: one JSON line on standard error. */
   readonly log?: Log
 }
-
-/** As most routes of the table have it. */
-const MAX_RECEIVE_COUNT = 10
 
 /**
  * A Lambda handler that runs a Hono app on the notifications of an SQS batch: one request each, `POST /agents/call/1002`, each
@@ -72,10 +70,10 @@ const MAX_RECEIVE_COUNT = 10
  *   record(c, agentStatus(await event(c, AgentStatus)))
  *   return c.body(null, 204)
  * })
- * export const handler = fromSqs(app, { commit, recall, postpone, maxReceiveCount: 10 })
+ * export const handler = fromSqs(app, { commit, recall, postpone, attempts: 10 })
  */
 export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
-  const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole, check } = options
+  const { attempts = DEFAULT_LIMITS.attempts, postpone, maxAgeMs, now = Date.now, log = logToConsole, check } = options
   const { longestDelaySeconds, longestOutageDelaySeconds } = options
   const handleBatch = createBatches({ ...options, now, log, isOneRequest: false })
   keepErrorsQuiet(app)
@@ -87,7 +85,7 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
       )
     const budget = createBudget(context, options.timeoutMs)
     const messages = await Promise.all(
-      event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount, options.route)),
+      event.Records.map((record) => readMessage<Effect>(record, attempts, options.route)),
     )
     const counts = await handleBatch(messages, budget, () => ({ app, budget, maxAgeMs, now, log, check }))
     const failed = event.Records.flatMap((record, at) => {

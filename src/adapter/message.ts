@@ -102,13 +102,13 @@ export type Entry<Effect> = Delivered & {
 /** Never throws: what cannot be read has a `fault`. */
 export async function readMessage<Effect>(
   record: SqsRecord,
-  maxReceiveCount: number,
+  attempts: number,
   route = queueOf(record).replace(/\.fifo$/, ''),
 ): Promise<Message<Effect>> {
   const { messageId, body, eventSourceARN, attributes } = record
   const count = Number(attributes.ApproximateReceiveCount)
   const attempt = Number.isInteger(count) && count > 0 ? count : 1
-  const lastAttempt = attempt >= maxReceiveCount
+  const lastAttempt = attempt >= attempts
   const contentEncoding = record.messageAttributes?.[CONTENT_ENCODING]?.stringValue
   const job = record.messageAttributes?.[REPLAY]?.stringValue
   const entry = record.messageAttributes?.[PARKED]?.stringValue

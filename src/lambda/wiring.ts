@@ -139,7 +139,7 @@ export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.tri
 export function wire(route: Route): FromSqsOptions<Effect> {
   return {
     route: route.name,
-    maxReceiveCount: route.attempts,
+    attempts: route.attempts,
     maxAgeMs: route.maxAgeMs,
     timeoutMs: route.handlerSeconds === undefined ? undefined : route.handlerSeconds * 1_000,
     longestDelaySeconds: route.retrySeconds,

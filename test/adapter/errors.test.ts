@@ -19,7 +19,7 @@ const breakWithPersonalData = () => {
 
 test('an error that nobody caught is logged with its words and stack, but without personal data', async () => {
   const said = watchConsole()
-  const world = createWorld({ maxReceiveCount: 1 })
+  const world = createWorld({ attempts: 1 })
   const app = new Hono().post('*', breakWithPersonalData)
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([personal])))
   expect(said()).toBe('[]')
@@ -74,7 +74,7 @@ test('what is thrown and is not an Error is retried', async () => {
 })
 
 test('an error that holds a whole dial_preview costs no more than its first words', async () => {
-  const world = createWorld({ maxReceiveCount: 1 })
+  const world = createWorld({ attempts: 1 })
   const callees = Array.from({ length: 20_000 }, (_, index) => ({
     number: `2782${1_000_000 + index}`,
     contact_ref: `CONTACT-${index}`,

@@ -113,7 +113,7 @@ test('attempt and lastAttempt follow the receive count', async () => {
     heard.push([attempt, lastAttempt])
     return c.body(null, 204)
   })
-  const handler = fromSqs(app, createWorld({ maxReceiveCount: 3 }).options)
+  const handler = fromSqs(app, createWorld({ attempts: 3 }).options)
   for (const receiveCount of [1, 2, 3, 4]) await handler(sqsEvent(sqsRecord([notification('1', 1)], { receiveCount })))
   expect(heard).toEqual([
     [1, false],

@@ -42,7 +42,7 @@ test('after an hour it is forgotten, and runs once more', async () => {
   expect(state.runs.filter((ref) => ref === '1003')).toHaveLength(2)
 })
 
-test('without a maxReceiveCount the tenth attempt is the last', async () => {
+test('without the option attempts the tenth attempt is the last', async () => {
   const { run } = useApp()
   expect((await run(9)).batchItemFailures).toHaveLength(1)
   expect((await run(10)).batchItemFailures).toEqual([])

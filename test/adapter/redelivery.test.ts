@@ -70,7 +70,7 @@ test('whatever fails, each notification is done or parked exactly once, and each
   await fc.assert(
     fc.asyncProperty(streets, async ({ packs, answers, batches, fewAttempts, commitFails }) => {
       // A failed commit uses up an attempt of all; so many that SQS takes a message away whole is another matter.
-      const maxReceiveCount = commitFails.length > 0 ? 20 : fewAttempts
+      const attempts = commitFails.length > 0 ? 20 : fewAttempts
       let index = 0
       let commitNumber = 0
       const messages = packs.map(({ group, references }, at): Waiting => {
@@ -93,7 +93,7 @@ test('whatever fails, each notification is done or parked exactly once, and each
           return answer
         },
         {
-          maxReceiveCount,
+          attempts,
           failCommit: () => {
             const fails = commitFails[commitNumber++] === true
             if (!fails) done.push(...uncommitted.splice(0))
@@ -101,7 +101,7 @@ test('whatever fails, each notification is done or parked exactly once, and each
           },
         },
       )
-      const queue = createQueue(messages, maxReceiveCount)
+      const queue = createQueue(messages, attempts)
       for (let round = 0; !queue.isEmpty(); round++) {
         const received = queue.receive(batches[round % batches.length] as number)
         if (received.length > 0) queue.settle(received, await scene.failed(sqsEvent(...received)))

@@ -63,7 +63,7 @@ test.each([408, 425, 429, 500, 503, 'throw'] as const)('%s is retried and its ef
 })
 
 test('a failed message comes again after 1, 2, 4 … 300 seconds', async () => {
-  const scene = createScene(() => 503, { maxReceiveCount: 100 })
+  const scene = createScene(() => 503, { attempts: 100 })
   for (const receiveCount of [1, 2, 3, 9, 10, 50])
     await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount })))
   expect(scene.postponed.map(([, delay]) => delay)).toEqual([1, 2, 4, 256, 300, 300])

@@ -34,7 +34,7 @@ export function createWorld<Effect = unknown>({ failCommit = () => false, ...own
       return new Map(messageIds.flatMap((id) => (memory.has(id) ? [[id, memory.get(id) as Set<string>]] : [])))
     },
     postpone: async ({ messageId }, delaySeconds) => void postponed.push([messageId, delaySeconds]),
-    maxReceiveCount: 10,
+    attempts: 10,
     now: () => Date.parse(RECEIVED),
     log: (line) => void lines.push(line),
     ...own,

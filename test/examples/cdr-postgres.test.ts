@@ -18,7 +18,7 @@ async function useCdrFunction() {
   const handler = fromSqs(app, {
     commit: store.commit,
     recall: store.recall,
-    maxReceiveCount: 10,
+    attempts: 10,
     postpone: async () => undefined,
   })
   const rows = async () =>

@@ -46,7 +46,7 @@ async function useCallFunction() {
     maxAgeMs: route.maxAgeMs,
     commit: commitTo(store, (one) => parked.push(one)),
     recall: store.recall,
-    maxReceiveCount: 10,
+    attempts: 10,
     postpone: async () => undefined,
   })
   return { crm, store, parked, handler }

@@ -19,7 +19,7 @@ async function useCallCentre() {
   const handle = fromSqs(app, {
     commit: commitTo(world.store),
     recall: world.store.recall,
-    maxReceiveCount: 10,
+    attempts: 10,
     postpone: async () => undefined,
   })
   let heard = 0

@@ -77,7 +77,7 @@ test(
     })
     const handler = fromSqs(app, {
       ...wire(routeOf('agents', 'status')),
-      maxReceiveCount: ATTEMPTS,
+      attempts: ATTEMPTS,
       log: () => undefined,
     })
     await useTrigger(sqs, 'agents-status', handler, {

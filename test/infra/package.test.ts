@@ -28,7 +28,7 @@ import { app } from './crm-pop.ts'
 const store = createStoreWriter({ url: process.env['STORE'] ?? '', token: 'test-token' })
 
 export const handler = fromSqs<Effect>(app, {
-  commit: store.commit, recall: store.recall, maxReceiveCount: 10, postpone: async () => undefined,
+  commit: store.commit, recall: store.recall, attempts: 10, postpone: async () => undefined,
 })
 `
 const RUN = `

@@ -214,7 +214,7 @@ test("while the database is full, own steps and parking happen once, and the log
     commit: commitTo(store, (one) => parked.push(one)),
     recall: (ids) => store.recall(ids),
     postpone: async () => undefined,
-    maxReceiveCount: 50,
+    attempts: 50,
     now: () => nowMs,
     log: (line) => void lines.push(line),
   })

@@ -13,7 +13,7 @@ export async function useFunction(app: App, route: DeclaredRoute) {
   const handler = fromSqs(app, {
     commit: commitTo(store, ({ reason }) => void (outcome = `parked: ${reason}`)),
     recall: store.recall,
-    maxReceiveCount: route.attempts,
+    attempts: route.attempts,
     maxAgeMs: route.maxAgeMs,
     postpone: async () => undefined,
     log: () => undefined,

@@ -59,7 +59,7 @@ function toHandler(
     commit: commitTo(store, park),
     route: route.name,
     recall: (messageIds) => store.recall(messageIds),
-    maxReceiveCount: route.attempts,
+    attempts: route.attempts,
     maxAgeMs,
     log: () => undefined,
   })
