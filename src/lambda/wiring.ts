@@ -20,6 +20,7 @@ import {
   type UpstashAddress,
 } from '../store/index.ts'
 import {
+  FunctionsError,
   provideSettings,
   readAbandonRule,
   readEvents,
@@ -137,6 +138,12 @@ export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.tri
 
 /** The options of `fromSqs` for a route. */
 export function wire(route: Route): FromSqsOptions<Effect> {
+  const name: unknown = (route as Route | undefined)?.name
+  if (typeof name !== 'string' || name === '')
+    throw new FunctionsError(
+      'functions.routes.invalid',
+      'the handler has no route: export one from its file with `export const route = defineRoute({ … })`, and pass it to wire() or toHandler()',
+    )
   return {
     route: route.name,
     attempts: route.attempts,
@@ -157,8 +164,10 @@ export function wire(route: Route): FromSqsOptions<Effect> {
 }
 
 /** The Lambda handler of an app for a route. */
-export const toHandler = (app: App, route: Route) =>
-  fromSqs(withFaults(app, route, process.env['ENIGMA_FAIL']), wire(route))
+export function toHandler(app: App, route: Route) {
+  const options = wire(route)
+  return fromSqs(withFaults(app, route, process.env['ENIGMA_FAIL']), options)
+}
 
 /**
  * The options of the read API by the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, ENIGMA_EVENTS_URL,

@@ -6,6 +6,7 @@ import { bundleFunctions, FUNCTIONS_FOLDER } from '../../infra/build/bundle-func
 import type { SqsEvent } from '../../src/adapter/index.ts'
 import { loadFunctions } from '../../src/local/street/street-functions.ts'
 import { formatEvent, formatPacket, formatSequence, type Notification, type Route } from '../../src/protocol/index.ts'
+import type { Store } from '../../src/store/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
@@ -53,6 +54,14 @@ function toNotification(
   }
 }
 
+/** A notice of the relay. */
+const toNotice = (subType: string, reference: string, payload: unknown): Notification =>
+  toNotification('relay', subType, reference, payload, {
+    id: `main/o/${base}/${index}`,
+    transport: 'relay',
+    channel: 'enigma:relay:main',
+  })
+
 const toEvent = (queue: string, notifications: readonly Notification[], receiveCount = 1): SqsEvent => ({
   Records: notifications.map((notification, at) => ({
     messageId: `m${at}-${notification.id}`,
@@ -99,20 +108,12 @@ async function useFunctions(from: 'sources' | 'bundles') {
 
 const NONE = { batchItemFailures: [] }
 
-describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
-  test('each function turns its notification into what an application reads', async () => {
-    const { store, load } = await useFunctions(from)
-    const run = async (file: File, queue: string, ...notifications: Notification[]) =>
-      expect(await (await load(file))(toEvent(queue, notifications)), file).toEqual(NONE)
-
-    await run(
-      'agents/status',
-      'agents-status',
-      toNotification('agents', 'status', '1002', { ref: 1002, status: 'available', campaign_ref: 12 }),
-    )
-    await run(
-      'agents/call',
-      'agents-call',
+/** By the name of a route: a notification for it, and what an application reads after it was handled. */
+const CASES: Readonly<
+  Record<string, { readonly make: () => Notification; readonly check: (store: Store) => Promise<unknown> }>
+> = {
+  'agents-call': {
+    make: () =>
       toNotification('agents', 'call', '1002', {
         ref: '1002',
         call_ref: 77,
@@ -120,32 +121,24 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
         number: 27821234567,
         agent: 'x',
       }),
-    )
-    await run(
-      'agents/stats',
-      'agents-stats',
-      toNotification('agents', 'stats', '1002', { calls: '3', talk_time: 5000 }),
-    )
-    expect(await store.read.agent('1002')).toMatchObject({
-      states: [{ campaign_ref: '12', status: 'available' }],
-      call: { call_ref: '77', number: '27821234567' },
-      stats: [{ values: { calls: 3, talk_time: 5000 } }],
-    })
-
-    await run(
-      'campaigns/status',
-      'campaigns-status',
-      toNotification('campaigns', 'status', '12', { ref: '12', status: 'started' }),
-    )
-    await run('campaigns/stats', 'campaigns-stats', toNotification('campaigns', 'stats', '12', { total_calls: 9 }))
-    await run(
-      'campaigns/dial_preview',
-      'campaigns-dial_preview',
-      toNotification('campaigns', 'dial_preview', '12', { callees: [{ number: 1, contact_ref: 2 }] }),
-    )
-    await run(
-      'campaigns/cdr',
-      'campaigns-cdr',
+    check: async (store) =>
+      expect(await store.read.agent('1002')).toMatchObject({ call: { call_ref: '77', number: '27821234567' } }),
+  },
+  'agents-stats': {
+    make: () => toNotification('agents', 'stats', '1002', { calls: '3', talk_time: 5000 }),
+    check: async (store) =>
+      expect(await store.read.agent('1002')).toMatchObject({ stats: [{ values: { calls: 3, talk_time: 5000 } }] }),
+  },
+  'agents-status': {
+    make: () => toNotification('agents', 'status', '1002', { ref: 1002, status: 'busy', campaign_ref: 12 }),
+    check: async (store) =>
+      expect(await store.read.agent('1002')).toMatchObject({
+        states: [{ campaign_ref: '12', status: 'busy' }],
+        call: { call_ref: '77' },
+      }),
+  },
+  'campaigns-cdr': {
+    make: () =>
       toNotification(
         'campaigns',
         'cdr',
@@ -153,18 +146,31 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
         { call_ref: 77, dialed_at: Math.floor(base / 1000), extension: 1002, end_reason: 'hungup', ref: 12 },
         { transport: 'list' },
       ),
-    )
-    expect(await store.read.preview('12')).toMatchObject({ callees: [{ number: '1', contact_ref: '2' }] })
-    expect(await store.read.campaign('12')).toMatchObject({
-      status: 'started',
-      stats: [{ values: { total_calls: 9 } }],
-      counts: [{ end_reason: 'hungup', count: 1 }],
-    })
-    expect((await store.read.agent('1002'))?.call).toBeNull()
-
-    await run(
-      'inbound/call',
-      'inbound-call',
+    check: async (store) => {
+      expect((await store.read.agent('1002'))?.call).toBeNull()
+      expect(await store.read.campaign('12')).toMatchObject({ counts: [{ end_reason: 'hungup', count: 1 }] })
+    },
+  },
+  'campaigns-dial_preview': {
+    make: () => toNotification('campaigns', 'dial_preview', '12', { callees: [{ number: 1, contact_ref: 2 }] }),
+    check: async (store) =>
+      expect(await store.read.preview('12')).toMatchObject({ callees: [{ number: '1', contact_ref: '2' }] }),
+  },
+  'campaigns-stats': {
+    make: () => toNotification('campaigns', 'stats', '12', { total_calls: 9 }),
+    check: async (store) =>
+      expect(await store.read.campaign('12')).toMatchObject({ stats: [{ values: { total_calls: 9 } }] }),
+  },
+  'campaigns-status': {
+    make: () => toNotification('campaigns', 'status', '12', { ref: '12', status: 'started' }),
+    check: async (store) => expect(await store.read.campaign('12')).toMatchObject({ status: 'started' }),
+  },
+  'dialers-status': {
+    make: () => toNotification('dialers', 'status', 'd1', { status: 'started' }),
+    check: async (store) => expect(await store.read.dialers()).toMatchObject([{ ref: 'd1', status: 'started' }]),
+  },
+  'inbound-call': {
+    make: () =>
       toNotification(
         'inbound',
         'call',
@@ -172,45 +178,74 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
         { ref: '801', call_ref: 'i1', call_dir: 'inbound' },
         { transport: 'list', maxwaitms: 3 },
       ),
-    )
-    expect((await store.read.agent('801'))?.call).toMatchObject({ call_ref: 'i1', direction: 'inbound' })
-    await run('dialers/status', 'dialers-status', toNotification('dialers', 'status', 'd1', { status: 'started' }))
-    expect(await store.read.dialers()).toMatchObject([{ ref: 'd1', status: 'started' }])
-    const gap = {
-      source: 'main',
-      relay: 'r1',
-      from: new Date(base - 5000).toISOString(),
-      to: new Date(base + 60_000).toISOString(),
-      cause: 'reconnect',
-      patterns: ['enigma:notifications*'],
+    check: async (store) =>
+      expect((await store.read.agent('801'))?.call).toMatchObject({ call_ref: 'i1', direction: 'inbound' }),
+  },
+  'relay-alive': {
+    make: () =>
+      toNotice('alive', 'r1', { relay: 'r1', sources: ['main'], started: new Date(base - 9000).toISOString() }),
+    check: async (store) =>
+      expect(await store.read.relays()).toMatchObject([
+        { relay: 'r1', sources: ['main'], started_at: new Date(base - 9000).toISOString() },
+      ]),
+  },
+  'relay-gap': {
+    make: () =>
+      toNotice('gap', 'main', {
+        source: 'main',
+        relay: 'r1',
+        from: new Date(base - 5000).toISOString(),
+        to: new Date(base + 60_000).toISOString(),
+        cause: 'reconnect',
+        patterns: ['enigma:notifications*'],
+      }),
+    check: async (store) => {
+      expect(await store.read.gaps()).toMatchObject({ items: [{ cause: 'reconnect', relay: 'r1' }] })
+      expect(await store.read.agent('1002')).toMatchObject({ states: [{ unsure: true }] })
+    },
+  },
+  'relay-parked': {
+    make: () =>
+      toNotice('parked', 'main/p/1/1', {
+        source: 'main',
+        id: 'main/p/1/1',
+        state: 'parked',
+        route: 'agents-call',
+        reason: 'too_large',
+        detail: 'more than the 262144 bytes of enigma-agents-call.fifo, also when gzipped',
+        received: new Date(base).toISOString(),
+        parkedat: new Date(base).toISOString(),
+        bytes: 300_000,
+        type: 'enigma.agents.call',
+      }),
+    check: async (store) =>
+      expect((await store.read.parked()).items).toMatchObject([{ route: 'agents-call', notification_ids: ['main/p/1/1'] }]),
+  },
+  // A step of a replay that does not exist any more has nothing to do.
+  'relay-replay': {
+    make: () => toNotification('relay', 'replay', 'gone', { job: 'gone' }, { transport: 'list' }),
+    check: async (store) => expect((await store.read.replays()).items).toEqual([]),
+  },
+  other: {
+    make: () => toNotification('agents', 'mood', '1002', { odd: true }, { reason: 'unknown_type' }),
+    check: async (store) =>
+      expect(await store.read.other()).toMatchObject({
+        items: [{ reason: 'unknown_type' }],
+        counts: { 'agents/mood': 1 },
+      }),
+  },
+}
+
+describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
+  test('each route turns its notification into what an application reads', async () => {
+    const { store, load } = await useFunctions(from)
+    for (const { name, type, subType } of ROUTES.all) {
+      const one = CASES[name]
+      if (one === undefined) throw new Error(`${name} has no case: add one to CASES`)
+      const handler = await load(name === 'other' ? name : `${type}/${subType}`)
+      expect(await handler(toEvent(name, [one.make()])), name).toEqual(NONE)
+      await one.check(store)
     }
-    await run(
-      'relay/gap',
-      'relay-gap',
-      toNotification('relay', 'gap', 'main', gap, {
-        id: `main/o/${base}/0`,
-        transport: 'relay',
-        channel: 'enigma:relay:main',
-      }),
-    )
-    expect(await store.read.gaps()).toMatchObject({ items: [{ cause: 'reconnect', relay: 'r1' }] })
-    expect(await store.read.agent('1002')).toMatchObject({ states: [{ unsure: true }] })
-    const alive = { relay: 'r1', sources: ['main'], started: new Date(base - 9000).toISOString() }
-    await run(
-      'relay/alive',
-      'relay-alive',
-      toNotification('relay', 'alive', 'r1', alive, {
-        id: `main/o/${base}/1`,
-        transport: 'relay',
-        channel: 'enigma:relay:main',
-      }),
-    )
-    expect(await store.read.relays()).toMatchObject([{ relay: 'r1', sources: ['main'], started_at: alive.started }])
-    await run('other', 'other', toNotification('agents', 'mood', '1002', { odd: true }, { reason: 'unknown_type' }))
-    expect(await store.read.other()).toMatchObject({
-      items: [{ reason: 'unknown_type' }],
-      counts: { 'agents/mood': 1 },
-    })
   })
 
   test('a call of an hour ago is recorded as stale and shown to nobody', async () => {
