@@ -8,17 +8,7 @@ import {
   toNotification,
   type Notification,
 } from './notification.ts'
-import {
-  fromBase64,
-  hasMark,
-  isObject,
-  isSqsText,
-  scanArray,
-  scanObject,
-  toBase64,
-  toBytes,
-  toText,
-} from './text.ts'
+import { fromBase64, hasMark, isObject, isSqsText, scanArray, scanObject, toBase64, toBytes, toText } from './text.ts'
 
 /**
  * CloudEvents in JSON: one event, or the batch format (a JSON array). The packet's text is put in and taken out as it is; it is

@@ -219,7 +219,9 @@ const CASES: Readonly<
         type: 'enigma.agents.call',
       }),
     check: async (store) =>
-      expect((await store.read.parked()).items).toMatchObject([{ route: 'agents-call', notification_ids: ['main/p/1/1'] }]),
+      expect((await store.read.parked()).items).toMatchObject([
+        { route: 'agents-call', notification_ids: ['main/p/1/1'] },
+      ]),
   },
   // A step of a replay that does not exist any more has nothing to do.
   'relay-replay': {
