@@ -1,6 +1,6 @@
 import { isSqsText, maskText } from '../protocol/index.ts'
 
-/** An error of the adapter itself. */
+/** An error of the adapter itself, not of a handler. */
 export class AdapterError extends Error {
   override readonly name = 'AdapterError'
   readonly code:
@@ -17,44 +17,44 @@ export class AdapterError extends Error {
   }
 }
 
-const DEEPEST_CAUSE = 4
-const STACK_FRAMES = 8
-const LONGEST_WORDS = 500
-// Masking keeps the length, so half a number that this cuts off lies behind `LONGEST_WORDS`; a message may hold a whole 3 MiB packet.
-const LONGEST_ERROR_READ = 2000
+const MAX_CAUSES = 4
+const MAX_FRAMES = 8
+const MAX_ERROR_LENGTH = 500
+// Masking keeps the length of a text, so a number that is cut here lies beyond `MAX_ERROR_LENGTH`. A message may contain a whole packet of 3 MiB.
+const MAX_ERROR_INPUT = 2000
 
-/** The words of an error and of its causes, masked (see `maskText`), at most 500 characters: `TypeError: fetch failed; Error: connect ECONNREFUSED`. */
+/** Describes an error and its causes, masked (see `maskText`), in at most 500 characters: `TypeError: fetch failed; Error: connect ECONNREFUSED`. */
 export function describeError(error: unknown, payload?: unknown): string {
   const words: string[] = []
-  for (let at = error, depth = 0; at !== undefined && depth < DEEPEST_CAUSE; depth++) {
+  for (let at = error, depth = 0; at !== undefined && depth < MAX_CAUSES; depth++) {
     words.push(at instanceof Error ? `${at.name}: ${at.message}` : 'the thrown value is not an Error')
     at = at instanceof Error ? at.cause : undefined
   }
-  return maskText(words.join('; ').slice(0, LONGEST_ERROR_READ), payload).slice(0, LONGEST_WORDS)
+  return maskText(words.join('; ').slice(0, MAX_ERROR_INPUT), payload).slice(0, MAX_ERROR_LENGTH)
 }
 
-/** Where an error comes from: the frames of its stack, without its message. */
+/** Returns the frames of an error's stack, without its message. */
 export function describeStack(error: unknown): string[] {
   if (!(error instanceof Error) || error.stack === undefined) return []
-  // The message is in the stack's first lines, and a message of several lines may look like anything: only frames are taken.
+  // The stack begins with the message, which may have several lines, so only lines that look like frames are returned.
   const frames = error.stack.split('\n').filter((line) => /^\s+at .*[:(]/.test(line))
-  return frames.slice(0, STACK_FRAMES).map((line) => maskText(line.trim()))
+  return frames.slice(0, MAX_FRAMES).map((line) => maskText(line.trim()))
 }
 
-const LONGEST_REASON = 500
-// Masked before it is cut to `LONGEST_REASON`, so that no half of a number is left; a whole page of HTML is not.
-const LONGEST_READ = 4000
+const MAX_REASON_LENGTH = 500
+// A text is masked before it is cut to `MAX_REASON_LENGTH`, so that no part of a number remains. This limit avoids masking a whole page of HTML.
+const MAX_REASON_INPUT = 4000
 
-/** A text as the reason of a parked notification: masked, one line, short, of characters that every SQS server takes. */
+/** Turns a text into the reason of a parked notification: masked, one line, at most 500 characters, all of which every SQS server accepts. */
 export function toReason(text: string, payload?: unknown): string {
-  const line = maskText(text.slice(0, LONGEST_READ), payload)
+  const line = maskText(text.slice(0, MAX_REASON_INPUT), payload)
     .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim()
-  const short = line.length > LONGEST_REASON ? `${line.slice(0, LONGEST_REASON - 1)}…` : line
+  const short = line.length > MAX_REASON_LENGTH ? `${line.slice(0, MAX_REASON_LENGTH - 1)}…` : line
   return isSqsText(short) ? short : short.replace(/[^\x20-\uD7FF\uE000-\uFFFD]/g, '?')
 }
 
-/** A line for the log: no payload, no personal data, no secret. The codes are in docs/logs.md. */
+/** A log line. It contains no payload, no personal data and no secret. docs/logs.md lists the codes. */
 export type LogLine = {
   readonly level: 'warn' | 'error'
   readonly code: `${string}.${string}.${string}`
@@ -64,10 +64,10 @@ export type LogLine = {
 
 export type Log = (line: LogLine) => void
 
-/** Writes one JSON line to standard error; CloudWatch reads its fields. */
+/** Writes one JSON line to standard error, whose fields CloudWatch reads. */
 export const logToConsole: Log = (line) => console.error(JSON.stringify(line))
 
-/** Logs an error of a handler. */
+/** Returns a function that logs an error of a handler. */
 export const logFailure = (log: Log) => (error: unknown) =>
   log({
     level: 'error',
@@ -77,7 +77,7 @@ export const logFailure = (log: Log) => (error: unknown) =>
     stack: describeStack(error),
   })
 
-/** An answer that says what is wrong. Source: RFC 9457. */
+/** Makes a response that describes a problem. Source: RFC 9457. */
 export function problemResponse(
   status: number,
   title: string,

@@ -1,13 +1,13 @@
 import { Hono, type ErrorHandler } from 'hono'
-import { isObject, REPLAY_HEADER, toPath, toRequest } from '../protocol/index.ts'
+import { DEFAULT_LIMITS, isObject, REPLAY_HEADER, toPath, toRequest } from '../protocol/index.ts'
 import { AdapterError, describeError, logFailure, logToConsole, toReason, type Log } from './adapter-error.ts'
 import { deliveryOf, type App, type Delivery } from './event.ts'
 import type { Entry, LambdaContext } from './message.ts'
 
-/** What running the notifications of a function takes. */
+/** A function, and everything that is needed to run notifications through it. */
 export type Run = {
   readonly app: App
-  /** Bindings of the platform, which handlers find in `c.env`. */
+  /** Bindings of the platform, which handlers read from `c.env`. */
   readonly env?: object | undefined
   readonly budget: Budget
   readonly maxAgeMs: number | undefined
@@ -16,12 +16,12 @@ export type Run = {
   readonly check?: ((effect: unknown) => void) | undefined
 }
 
-/** Runs the app on one notification. Never rejects; what the app does after the time limit changes nothing. */
+/** Runs the app on one notification. Never rejects. Effects that the app records after the time limit are discarded. */
 export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: number): Promise<Outcome> {
   const { notification, packet, attempt, lastAttempt, sentMs, replay } = entry
   const payload = () => packet()?.['payload']
   const abort = new AbortController()
-  let open = true
+  let isOpen = true
   let failure: { readonly error: unknown } | undefined
   const delivery: Delivery<Effect> = {
     notification,
@@ -33,7 +33,7 @@ export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: n
     now: run.now,
     record: (effect) => {
       run.check?.(effect)
-      if (open) entry.effects.push(effect)
+      if (isOpen) entry.effects.push(effect)
       else
         run.log({
           level: 'error',
@@ -49,7 +49,7 @@ export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: n
     request = toRequest(notification, abort.signal)
     if (replay !== undefined) request.headers.set(REPLAY_HEADER, replay.job)
   } catch (error) {
-    // A foreign event may have what no header can carry: it never will.
+    // A foreign event may contain characters that no header can carry. A retry would fail too.
     return { kind: 'park', ...explain(error, payload()) }
   }
   try {
@@ -58,22 +58,22 @@ export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: n
       return toOutcome(response, toPath({ type: notification.type }), payload)
     })
     if (outcome.kind === 'done' || failure === undefined) return outcome
-    // The answer to an error nobody caught says nothing; the error does.
+    // The response to an uncaught error has no details, so the reason is the error itself.
     return { ...outcome, ...explain(failure.error, payload(), outcome.status) }
   } catch (error) {
     if (error instanceof AdapterError) abort.abort(error)
     return { kind: 'retry', ...explain(error, payload()) }
   } finally {
-    open = false
+    isOpen = false
   }
 }
 
 function explain(error: unknown, payload: unknown, status?: number): { reason: string; error: unknown } {
-  const words = error instanceof AdapterError ? error.message : describeError(error, payload)
-  return { reason: toReason(status === undefined ? words : `${status}: ${words}`, payload), error }
+  const detail = error instanceof AdapterError ? error.message : describeError(error, payload)
+  return { reason: toReason(status === undefined ? detail : `${status}: ${detail}`, payload), error }
 }
 
-/** What came of one notification. `retry`: it may succeed later. `park`: it never will, and is put aside at once. */
+/** The outcome of one notification. `retry`: it may succeed later. `park`: it will never succeed, so it is parked at once. */
 type Outcome =
   | { readonly kind: 'done' }
   | { readonly kind: 'retry' | 'park'; readonly reason: string; readonly status?: number; readonly error?: unknown }
@@ -81,10 +81,10 @@ type Outcome =
 const RETRIED = new Set([408, 425, 429])
 
 /**
- * 2xx done; 408, 425, 429 and 5xx retry; everything else park.
+ * Judges a response. 2xx: done. 408, 425, 429 and 5xx: retry. Any other status: park.
  *
- * @param payload what the reason is about: its personal values are masked
- * @param path named when the app has no such route
+ * @param path for the reason, if the app has no route for it
+ * @param payload returns the payload, whose personal values are masked in the reason
  */
 async function toOutcome(response: Response, path: string, payload: () => unknown): Promise<Outcome> {
   const { status } = response
@@ -102,20 +102,20 @@ async function readWords(response: Response): Promise<string> {
   if (!/json\b/i.test(response.headers.get('content-type') ?? '')) return text
   try {
     const body: unknown = JSON.parse(text)
-    const words = isObject(body) ? [body['detail'], body['title'], body['message'], body['error']] : []
-    return words.find((word): word is string => typeof word === 'string' && word.trim() !== '') ?? text
+    const detail = isObject(body) ? [body['detail'], body['title'], body['message'], body['error']] : []
+    return detail.find((word): word is string => typeof word === 'string' && word.trim() !== '') ?? text
   } catch {
     return text
   }
 }
 
-// One function for all apps: an app that has it was given no `onError`.
+// All apps share Hono's default error handler. An app that has it has no `onError` of its own.
 const defaultHandler: unknown = Reflect.get(new Hono(), 'errorHandler')
 
 /**
- * Hono's default error handler prints the whole error, with whatever a library wrote into its text (the failed command, the
- * number). An app that still has it gets one that answers the same and hands the error to the adapter, which logs it masked. An
- * app with an `onError` of its own keeps it, also when it is set later.
+ * Replaces Hono's default error handler, which prints the whole error with any personal data that a library wrote into its text (the failed
+ * command, the number). The replacement gives the same response and passes the error to the adapter, which logs it masked. An app with an
+ * `onError` of its own keeps it, even if it is set later.
  */
 export function keepErrorsQuiet(app: App): void {
   if (Reflect.get(app, 'errorHandler') === defaultHandler) (app as unknown as Hono).onError(answerQuietly)
@@ -131,20 +131,21 @@ const answerQuietly: ErrorHandler = (error, c) => {
   return c.text('Internal Server Error', 500)
 }
 
+/** The time limits (ms) of the steps of an invocation. */
 export type Budget = { handlerMs: () => number; commitMs: () => number; reportMs: () => number }
 
-const LARGEST_RESERVE_MS = 2000
+const MAX_RESERVE_MS = 2000
 
 /**
- * How the time that Lambda leaves is divided. A function that Lambda kills reports nothing: its whole batch runs again. So each
- * step has to end while there is time for those behind it: handlers, then the commit, the report.
- * Each function returns ms; zero or less: too late to begin. `Infinity` without a Lambda context.
+ * Divides the remaining time of a Lambda function. A function that Lambda kills reports nothing, and its whole batch runs again. So each
+ * step (handlers, commit, report) has to end while there is time for the following steps. Each of the returned functions returns the time
+ * limit of its step in ms; zero or less means that it is too late to begin. Without a Lambda context, it returns `Infinity`.
  *
- * @param timeoutMs a limit of the user's own for one notification
+ * @param timeoutMs the user's own time limit for one notification
  */
 export function createBudget(context: LambdaContext | undefined, timeoutMs = Infinity): Budget {
   const leftMs = () => context?.getRemainingTimeInMillis() ?? Infinity
-  const reserveMs = Math.min(LARGEST_RESERVE_MS, leftMs() / 4)
+  const reserveMs = Math.min(MAX_RESERVE_MS, leftMs() / 4)
   return {
     handlerMs: () => Math.min(timeoutMs, leftMs() - reserveMs),
     commitMs: () => leftMs() - reserveMs * 0.25,
@@ -152,19 +153,19 @@ export function createBudget(context: LambdaContext | undefined, timeoutMs = Inf
   }
 }
 
-// A timer of more milliseconds than this fires at once.
-const LONGEST_TIMER_MS = 0x7fff_ffff
+// A timer of more than 2^31 - 1 ms fires at once. Source: `setTimeout` in the Node.js documentation.
+const MAX_TIMER_MS = 0x7fff_ffff
 
 /**
- * The result of `work`, unless it takes longer than this. The work itself is not stopped: it has to be told, and what it does
- * later is ignored.
+ * Resolves with the result of `work`, unless it takes longer than `limitMs`. Does not stop the work: the caller has to, and ignores
+ * later results.
  *
  * @param limitMs may be `Infinity`
- * @throws AdapterError `adapter.step.time_limit`; `adapter.step.no_time` when nothing was left to begin with and the work was not started
+ * @throws AdapterError `adapter.step.time_limit`, or `adapter.step.no_time` if there was no time left and the work was not started
  */
 export async function within<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
   if (limitMs <= 0) throw new AdapterError('adapter.step.no_time', 'the function had no time left for this step')
-  if (limitMs > LONGEST_TIMER_MS) return work()
+  if (limitMs > MAX_TIMER_MS) return work()
   let timer: ReturnType<typeof setTimeout> | undefined
   const limit = new Promise<never>((_, reject) => {
     timer = setTimeout(
@@ -179,9 +180,9 @@ export async function within<T>(limitMs: number, work: () => Promise<T>): Promis
   }
 }
 
-/** Ten attempts at 1, 2, 4 … 256 s last eight and a half minutes; each one more adds five minutes. */
-const LONGEST_PAUSE_SECONDS = 300
-
-/** How long (s) to wait after this attempt: 1 s after the first, doubled after each. */
-export const pauseSeconds = (attempt: number, longest = LONGEST_PAUSE_SECONDS): number =>
-  Math.min(2 ** (attempt - 1), longest)
+/**
+ * Returns the back-off (s) after an attempt: 1 s after the first, doubled after each. With the default maximum of 300 s, ten attempts last eight
+ * and a half minutes (1, 2, 4 … 256 s), and each further attempt adds five minutes.
+ */
+export const pauseSeconds = (attempt: number, maxSeconds = DEFAULT_LIMITS.retrySeconds): number =>
+  Math.min(2 ** (attempt - 1), maxSeconds)

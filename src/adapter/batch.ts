@@ -10,7 +10,7 @@ import {
   type Commit,
   type Recall,
 } from './commit.ts'
-import { parkEntry, parkMessage, toOrder, type Entry, type Message } from './message.ts'
+import { parkEntry, parkMessage, toStreamKey, type Entry, type Message } from './message.ts'
 
 type BatchOptions<Effect> = {
   readonly commit: (batch: Commit<Effect>) => Promise<void>
@@ -18,11 +18,11 @@ type BatchOptions<Effect> = {
   readonly maxParallel?: number | undefined
   readonly now: () => number
   readonly log: Log
-  /** All messages of a batch came in one HTTP request, which may come again whole although it was answered. */
+  /** Whether all messages of a batch arrived in one HTTP request. Its response may be lost, and then the whole request is sent again. */
   readonly isOneRequest: boolean
 }
 
-/** Handles a batch. Resolves with whether what was done counts: it does not when it could not be looked up or written, and then all of it has to come again. */
+/** Handles a batch. Resolves with false if the recall or the commit failed: no outcome is valid then, and the whole batch has to be delivered again. */
 export type HandleBatch<Effect> = (
   messages: readonly Message<Effect>[],
   budget: Budget,
@@ -33,7 +33,7 @@ const MAX_PARALLEL = 100
 
 const FAILED = { recall: 'adapter.recall.failed', run: 'adapter.run.failed', commit: 'adapter.commit.failed' } as const
 
-/** What `fromSqs` and `fromHttp` share: recalls what is finished of a batch, runs the rest, and commits in one go. */
+/** Returns the function with which `fromSqs` and `fromHttp` handle a batch: recalls the finished notifications, runs the others, and commits once. */
 export function createBatches<Effect>(options: BatchOptions<Effect>): HandleBatch<Effect> {
   const { maxParallel = MAX_PARALLEL, isOneRequest, now, log } = options
   const { commit, recall } = createMemory(options, now)
@@ -81,7 +81,7 @@ export function createBatches<Effect>(options: BatchOptions<Effect>): HandleBatc
 /**
  * Runs the unfinished notifications of a batch, `maxParallel` references at once, and parks the messages that could not be read.
  *
- * @param runOf returns the function of a route, and how to run it
+ * @param runOf returns how to run the function of a route
  */
 export async function runBatch(
   messages: readonly Message<unknown>[],
@@ -97,50 +97,50 @@ export async function runBatch(
   }
   await Promise.all(Array.from({ length: Math.min(Math.max(1, maxParallel), streams.length) }, work))
   for (const { copy, first } of copies) {
-    // Copies share the outcome of the one that ran. The first one comes again with its own message; on its last attempt the copy need
-    // not, and must not be parked beside it.
+    // Copies share the outcome of the first one, which is redelivered with its own message. On the last attempt of the copy's message, the
+    // copy counts as finished: it must not be parked in addition to the first one.
     copy.finished = first.finished || (copy.lastAttempt && !first.lastAttempt)
   }
   logRetries(retries, log)
 }
 
 /**
- * Sorts the unfinished notifications of a batch in the order in which they were delivered: into streams, each of one reference of one type
- * and sub_type over all messages, and second and later appearances of a notification, each with its first.
+ * Groups the unfinished notifications of a batch into streams, in the order of delivery. A stream has all notifications of one reference and
+ * kind, across messages. Further copies of a notification are returned separately, each with its first copy.
  */
 function toStreams(messages: readonly Message<unknown>[]) {
   const firsts = new Map<string, Entry<unknown>>()
   const copies: { readonly copy: Entry<unknown>; readonly first: Entry<unknown> }[] = []
   for (const entry of messages.flatMap((message) => message.entries)) {
     if (entry.finished) continue
-    // A notification that a replay sends runs also beside a copy of it.
+    // A replayed notification runs in addition to an ordinary copy of it.
     const same = `${entry.replay?.job ?? ''} ${entry.key}`
     const first = firsts.get(same)
     if (first === undefined) firsts.set(same, entry)
     else copies.push({ copy: entry, first })
   }
-  return { streams: [...Map.groupBy(firsts.values(), toOrder).values()], copies }
+  return { streams: [...Map.groupBy(firsts.values(), toStreamKey).values()], copies }
 }
 
 const HELD =
   'held back: an earlier notification of its reference is still being retried, and this message was on its last attempt'
 
 /**
- * Runs one reference, in order. Behind one that is to be retried, the rest is held back: it is not run and not finished.
+ * Runs the notifications of one reference in order. After a notification that has to be retried, the later ones are held back: they are neither
+ * run nor finished.
  *
- * A message that is held back on its last attempt would be moved to the dead-letter queue whole, so what is held back in it is
- * parked alone: it is neither lost, nor run before the earlier one. That is rare: mostly the earlier one's message was handed out
- * as often, so the earlier one is parked and the rest runs.
+ * A notification that is held back on the last attempt of its message is parked. It is then neither lost nor run before the earlier one. This is
+ * rare: usually both messages have had the same number of deliveries, so the earlier notification is parked and the later ones run.
  */
 async function runStream(stream: readonly Entry<unknown>[], run: Run, retries: Retry[]): Promise<void> {
-  let blocked = false
+  let isBlocked = false
   for (const [at, entry] of stream.entries()) {
-    if (blocked) {
+    if (isBlocked) {
       if (entry.lastAttempt) parkEntry(entry, { reason: HELD, maxAgeMs: run.maxAgeMs })
       continue
     }
     const limitMs = run.budget.handlerMs()
-    // There is no other time for those behind it: one that hangs leaves them half of it.
+    // On the last attempt, the later notifications have no other time to run, so one that hangs leaves half of the time to them.
     const hasHalf = entry.lastAttempt && at < stream.length - 1
     const outcome = await attempt(entry, run, hasHalf ? limitMs / 2 : limitMs)
     if (outcome.kind === 'done') {
@@ -151,18 +151,18 @@ async function runStream(stream: readonly Entry<unknown>[], run: Run, retries: R
     if (outcome.kind === 'retry') retries.push({ entry, reason, error })
     if (outcome.kind === 'park' || entry.lastAttempt) parkEntry(entry, { reason, status, maxAgeMs: run.maxAgeMs })
     else entry.failure = { reason, ...(status === undefined ? {} : { status }) }
-    blocked = !entry.finished
+    isBlocked = !entry.finished
   }
 }
 
 type Retry = { readonly entry: Entry<unknown>; readonly reason: string; readonly error: unknown }
 
-const MOST_LINES = 10
+const MAX_LOG_LINES = 10
 
-/** Logs one line for each type and reason, with the first notification that had it: in an outage all fail for the same reason. */
+/** Logs one line for each type and reason, with the id of the first notification: in an outage, all fail for the same reason. */
 function logRetries(retries: readonly Retry[], log: Log): void {
   const all = [...Map.groupBy(retries, ({ entry, reason }) => `${entry.notification.type} ${reason}`).values()]
-  for (const same of all.slice(0, MOST_LINES)) {
+  for (const same of all.slice(0, MAX_LOG_LINES)) {
     const [{ entry, reason, error }] = same as [Retry]
     log({
       level: 'warn',
@@ -176,11 +176,11 @@ function logRetries(retries: readonly Retry[], log: Log): void {
       stack: describeStack(error),
     })
   }
-  if (all.length > MOST_LINES)
+  if (all.length > MAX_LOG_LINES)
     log({
       level: 'warn',
       code: 'adapter.handler.failed_more',
       message: 'the handler failed for other reasons as well',
-      reasons: all.length - MOST_LINES,
+      reasons: all.length - MAX_LOG_LINES,
     })
 }

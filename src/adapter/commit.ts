@@ -1,22 +1,22 @@
 import type { Failed, Outcomes, Parked } from '../protocol/index.ts'
 import { isFinished, parkEntry, parkMessage, readMessage, type Entry, type Message, type SqsRecord } from './message.ts'
 
-/** What the handlers of a whole batch recorded, and what is to be remembered; written in one go. */
+/** Everything that a batch writes, in one go: recorded effects, outcomes, and finished notifications to remember. */
 export type Commit<Effect> = Outcomes & {
   /** In the order of the batch: message by message, notification by notification. */
   readonly effects: Effect[]
   /**
-   * A name → ids of notifications that are finished, which `recall` is asked for by that name. Behind SQS, the name is the id of a message that
-   * SQS will hand out again; behind HTTP it covers neighbours in a request of which a part will come again. Add them to what is remembered by
-   * that name, and remember them for longer than the notifications may go on being retried.
+   * Name → keys of finished notifications. `recall` asks for them by this name. Behind SQS, the name is the id of a message that SQS will deliver
+   * again. Behind HTTP, it stands for neighbouring notifications of a request of which a part will be sent again. Add the keys to those already
+   * remembered under the name, and remember them for longer than the notifications may be retried.
    */
   readonly done: ReadonlyMap<string, readonly string[]>
 }
 
 /**
- * Collects the commit of a batch, once its handlers ran.
+ * Collects the commit of a batch after its handlers ran.
  *
- * @param isOneRequest whether all of it comes again while anything of it is left, as a request whose answer is lost may
+ * @param isOneRequest whether the whole batch is delivered again if any part of it is unfinished, like an HTTP request whose response is lost
  */
 export function toCommit<Effect>(messages: readonly Message<Effect>[], isOneRequest = false): Commit<Effect> {
   const entries = messages.flatMap((message) => message.entries)
@@ -35,13 +35,13 @@ export function toCommit<Effect>(messages: readonly Message<Effect>[], isOneRequ
 export const isEmpty = ({ effects, done, parked, failed, replayed }: Commit<unknown>): boolean =>
   effects.length + done.size + parked.length + failed.length + replayed.length === 0
 
-/** What to remember: all finished notifications of each message that will come again and has got further than before. */
+/** Returns the finished notifications of each message that will be delivered again and has made progress. */
 function toRemember(messages: readonly Message<unknown>[], isOneRequest: boolean): Map<string, string[]> {
   const done = new Map<string, string[]>()
-  const isLeft = (some: readonly Message<unknown>[]) => some.some((message) => !isFinished(message))
+  const hasUnfinished = (some: readonly Message<unknown>[]) => some.some((message) => !isFinished(message))
   for (const [memory, own] of Map.groupBy(messages, (message) => message.memory)) {
     const finished = own.flatMap(({ entries }) => entries.filter((entry) => entry.finished))
-    if (!isLeft(isOneRequest ? messages : own) || finished.every((entry) => entry.remembered)) continue
+    if (!hasUnfinished(isOneRequest ? messages : own) || finished.every((entry) => entry.remembered)) continue
     done.set(
       memory,
       finished.map((entry) => entry.key),
@@ -58,7 +58,7 @@ function toFailed({ messageId, attempt, entries }: Message<unknown>): Failed[] {
   })
 }
 
-/** A message that SQS itself gave up, as a commit that parks each notification in it but the finished ones. */
+/** Reads a message of a dead-letter queue. Returns a commit that parks its notifications, except for finished ones. */
 export async function parkWhole(
   record: SqsRecord,
   reason: string,
@@ -77,18 +77,18 @@ export async function parkWhole(
   return toCommit([message])
 }
 
-/** The names of `done` → the keys that were remembered by each. */
+/** Returns the keys that were remembered under each of these names: the keys that `Commit.done` had for the name. */
 export type Recall = (names: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
 
-/** Longer than a queue with ten attempts goes on retrying (eight and a half minutes), and than the pauses of one whose commits fail. */
+/** Longer than the retries of a queue with ten attempts (eight and a half minutes), and than the pauses while commits fail. */
 const KEEP_MS = 3600_000
-/** Messages of which the finished notifications are kept, for an app that gives no `recall`. */
-const MOST_MESSAGES = 10_000
-/** Characters of message bodies for which effects are kept; a function has 128 MB and more. */
-const MOST_CHARACTERS = 16_000_000
+/** The number of messages whose finished notifications are remembered in this process, for an app without `recall`. */
+const MAX_MESSAGES = 10_000
+/** The total length of the message bodies whose effects are kept. A function has at least 128 MB of memory. */
+const MAX_CHARACTERS = 16_000_000
 
-/** Keeps a value for a message in this process, for an hour. When all together are larger than `most`, the oldest go. */
-function createKept<Value>(now: () => number, most: number) {
+/** Keeps values in this process for an hour, by id. Removes the oldest values when their total size exceeds `maxSize`. */
+function createExpiringMap<Value>(now: () => number, maxSize: number) {
   const kept = new Map<string, { readonly value: Value; readonly size: number; readonly untilMs: number }>()
   let total = 0
   const forget = (id: string): void => {
@@ -101,12 +101,12 @@ function createKept<Value>(now: () => number, most: number) {
       return one !== undefined && one.untilMs > now() ? one.value : undefined
     },
     set(id: string, value: Value, size: number): void {
-      // Behind all others, which are then in the order of their ends.
+      // Set again at the end of the map, so that entries stay in the order in which they expire.
       forget(id)
       kept.set(id, { value, size, untilMs: now() + KEEP_MS })
       total += size
       for (const [oldest, { untilMs }] of kept) {
-        if (untilMs > now() && total <= most) break
+        if (untilMs > now() && total <= maxSize) break
         forget(oldest)
       }
     },
@@ -115,15 +115,15 @@ function createKept<Value>(now: () => number, most: number) {
 }
 
 /**
- * The options' own, or, where they have no `recall`, one that remembers in this process what was committed. Another environment of the
- * function knows nothing of it, and then runs what was finished once more, with the same ids.
+ * Returns `commit` and `recall` of the options. Without `recall`, finished notifications are remembered in this process only. Another environment
+ * of the function does not know them, and runs them once more, with the same ids.
  */
 export function createMemory<Effect>(
   { commit, recall }: { readonly commit: (batch: Commit<Effect>) => Promise<void>; readonly recall?: Recall },
   now: () => number,
 ) {
   if (recall !== undefined) return { commit, recall }
-  const kept = createKept<ReadonlySet<string>>(now, MOST_MESSAGES)
+  const kept = createExpiringMap<ReadonlySet<string>>(now, MAX_MESSAGES)
   return {
     recall: ((messageIds) =>
       Promise.resolve(new Map(messageIds.map((id) => [id, kept.get(id) ?? new Set<string>()])))) satisfies Recall,
@@ -135,39 +135,39 @@ export function createMemory<Effect>(
 }
 
 /**
- * A message of which a part is finished comes again whole. What is finished is remembered under a name (of an SQS message its id, which stays
- * the same through all attempts), so that the next attempt runs only what is left.
+ * Marks the notifications that an earlier delivery finished, so that only the others run: SQS delivers the whole message again even if a part of
+ * it is finished. Finished notifications are remembered under a name, for an SQS message its id, which is the same on each attempt.
  */
 export async function recallFinished(messages: readonly Message<unknown>[], recall: Recall): Promise<void> {
-  const again = messages.filter((message) => message.isAgain && message.fault === undefined)
+  const again = messages.filter((message) => message.isRedelivery && message.fault === undefined)
   if (again.length === 0) return
   const finished = await recall([...new Set(again.map((message) => message.memory))])
-  // A copy in another message of the batch is finished as well.
+  // A copy in another message of the batch is finished too.
   const keys = new Set([...finished.values()].flatMap((ids) => [...ids]))
   for (const entry of messages.flatMap((message) => message.entries)) {
     entry.remembered = finished.get(entry.memory)?.has(entry.key) ?? false
-    // A notification that a replay sends runs again, whatever its former outcome.
+    // A replayed notification runs again, regardless of its former outcome.
     entry.finished = entry.replay === undefined ? keys.has(entry.key) : entry.remembered
   }
 }
 
-/** Notifications of which this process remembers that they are finished: those of some seconds at full speed. */
-const MOST_FINISHED = 50_000
+/** The number of finished notifications of HTTP requests that are remembered: those of several seconds at full throughput. */
+const MAX_FINISHED = 50_000
 
 /**
- * Remembers in this process which notifications of HTTP requests are finished: the answer may be lost, and the request comes again. For an hour at
- * most, and at no cost.
+ * Remembers in this process, for up to an hour, which notifications of HTTP requests are finished: if the response is lost, the request is sent
+ * again. This needs no command in the read model.
  */
 export function createFinished(now: () => number) {
-  const kept = createKept<true>(now, MOST_FINISHED)
-  // A replay runs again what was finished before it, and each replay once.
+  const kept = createExpiringMap<true>(now, MAX_FINISHED)
+  // A replay runs notifications that were finished before it, so its id is part of the name. Each replay runs them once.
   const nameOf = ({ key, replay }: Entry<unknown>) => (replay === undefined ? key : `${key} ${replay.job}`)
   const entriesOf = (messages: readonly Message<unknown>[]) => messages.flatMap(({ entries }) => entries)
   return {
     restore(messages: readonly Message<unknown>[]): void {
       for (const entry of entriesOf(messages)) entry.finished ||= kept.get(nameOf(entry)) ?? false
     },
-    /** After a commit that succeeded. */
+    /** To be called after a successful commit. */
     keep(messages: readonly Message<unknown>[]): void {
       for (const entry of entriesOf(messages)) if (entry.finished) kept.set(nameOf(entry), true, 1)
     },
@@ -175,30 +175,30 @@ export function createFinished(now: () => number) {
 }
 
 type Uncommitted<Effect> = {
-  /** What finished notifications recorded, or how they are put aside, by their key. */
+  /** The effects or the parked entries of finished notifications, by key. */
   readonly finished: ReadonlyMap<string, { readonly effects: readonly Effect[]; readonly parked: Parked | undefined }>
-  /** How a message is put aside that could not be read. */
+  /** The parked entry of a message that could not be read. */
   readonly parked: Parked | undefined
 }
 
 /**
- * Remembers in this process what ran for messages whose commit failed, so that their next delivery commits the recorded effects and does
- * not run handlers or park again. Another environment of the function knows nothing of it and runs everything.
+ * Remembers in this process the results of messages whose commit failed. Their next delivery commits the recorded effects without running
+ * handlers or parking again. Another environment of the function does not know them and runs everything.
  *
- * Effects are judged when they are applied (a call may have grown stale since), so that committing them late is correct.
+ * Late commits are correct, because effects are judged when they are applied: a call may have become stale meanwhile.
  */
 export function createUncommitted<Effect>(now: () => number) {
-  const kept = createKept<Uncommitted<Effect>>(now, MOST_CHARACTERS)
+  const kept = createExpiringMap<Uncommitted<Effect>>(now, MAX_CHARACTERS)
   return {
-    /** Before a batch runs: what finished in an earlier attempt is finished, with its effects. */
+    /** To be called before a batch runs: marks notifications that an earlier attempt finished, and restores their effects. */
     restore(messages: readonly Message<Effect>[]): void {
       const found = messages.flatMap((message) => {
         const own = kept.get(message.messageId)
         return own === undefined ? [] : [{ message, own }]
       })
-      // A copy in another message of the batch is finished as well; its effects are committed once.
+      // A copy in another message of the batch is finished too. The effects are committed once.
       const keys = new Set(found.flatMap(({ own }) => [...own.finished.keys()]))
-      // A notification that a replay sends runs again.
+      // A replayed notification runs again.
       for (const entry of messages.flatMap((message) => message.entries))
         if (entry.replay === undefined) entry.finished ||= keys.has(entry.key)
       for (const { message, own } of found) {
@@ -212,7 +212,7 @@ export function createUncommitted<Effect>(now: () => number) {
         }
       }
     },
-    /** After a commit that failed. */
+    /** To be called after a failed commit. */
     keep(messages: readonly Message<Effect>[]): void {
       for (const { messageId, body, entries, parked } of messages) {
         kept.forget(messageId)
@@ -222,7 +222,7 @@ export function createUncommitted<Effect>(now: () => number) {
         kept.set(messageId, { finished, parked }, body.length)
       }
     },
-    /** After a commit that succeeded. */
+    /** To be called after a successful commit. */
     forget(messages: readonly Message<Effect>[]): void {
       for (const { messageId } of messages) kept.forget(messageId)
     },

@@ -16,27 +16,27 @@ import {
   type StandardSchema,
 } from '../protocol/index.ts'
 import { AdapterError, problemResponse } from './adapter-error.ts'
-import { isTooDeep, MOST_LEVELS, toPacket } from './message.ts'
+import { isTooDeep, MAX_LEVELS, toPacket } from './message.ts'
 
 /**
- * What comes with a request besides its headers: handed to the app as `c.env.enigma` by `fromSqs` and `fromHttp`, read by
- * `event(c)` and `record(c, effect)`.
+ * The data that accompany a request besides its headers. `fromSqs` and `fromHttp` pass them to the app as `c.env.enigma`; `event(c)` and
+ * `record(c, effect)` read them.
  */
 export type Delivery<Effect> = {
-  /** Absent behind HTTP, where headers and body tell. */
+  /** Absent for a single event by HTTP, which is read from headers and body. */
   readonly notification?: Notification
   readonly packet?: () => Record<string, unknown> | undefined
-  /** When SQS took its message, unix ms. Absent: not known. */
+  /** When SQS accepted its message (Unix ms). Absent if unknown. */
   readonly sentMs?: number | undefined
-  /** How often this notification's message was handed out, this time included. */
+  /** How often the notification was delivered, including this time. */
   readonly attempt: number
-  /** What fails now is parked. */
+  /** A failure on this attempt parks the notification. */
   readonly lastAttempt: boolean
-  /** Older (ms) is stale. Absent: as the route table says. */
+  /** An older notification (ms) is stale. Absent: `maxAgeMs` of the route applies. */
   readonly maxAgeMs?: number | undefined
   readonly now: () => number
   readonly record: (effect: Effect) => void
-  /** Notes the error behind a 500, for the log and the reason. */
+  /** Reports the error behind a response with status 500, for the log and the reason. */
   readonly fail: (error: unknown) => void
 }
 
@@ -47,27 +47,27 @@ export type Delivery<Effect> = {
  */
 export type AdapterEnv<Effect = unknown> = { Bindings: { enigma?: Delivery<Effect> } }
 
-/** The part of Hono's context that is read here. */
+/** The part of Hono's context that is used here. */
 export type HandlerContext = {
   readonly env: unknown
   readonly req: { readonly raw: Request; arrayBuffer: () => Promise<ArrayBuffer> }
 }
 
-/** The delivery behind a request; undefined when the app runs without `fromSqs` and `fromHttp`. */
+/** Returns the delivery behind a request, or undefined if the app runs without `fromSqs` and `fromHttp`. */
 export function deliveryOf({ env }: { readonly env: unknown }): Delivery<unknown> | undefined {
   const delivery = isObject(env) ? env['enigma'] : undefined
   return isObject(delivery) ? (delivery as Delivery<unknown>) : undefined
 }
 
-/** What `fromSqs` and `fromHttp` run: a Hono app, or anything else with a `fetch` of this kind. */
+/** An app for `fromSqs` and `fromHttp`: a Hono app, or any other object with such a `fetch`. */
 export type App = { readonly fetch: (request: Request, env: { enigma: unknown }) => Response | Promise<Response> }
 
 /**
- * Notes an effect. A handler writes nothing itself: what all handlers of a batch recorded is committed in one go, before outcomes
- * are reported. Effects recorded before a step that fails stay; effects recorded after the answer or the time limit are not kept.
+ * Records an effect. A handler does not write itself: the effects of a batch are committed in one go, before outcomes are reported. Effects that
+ * were recorded before a handler fails are kept. Effects that are recorded after its response or its time limit are discarded.
  *
  * @example record(c, { kind: 'agent-status', ref: status.reference, to: status.payload.status })
- * @throws AdapterError `adapter.record.no_commit` when the app runs neither behind `fromSqs` nor behind `fromHttp`
+ * @throws AdapterError `adapter.record.no_commit` if the app runs without `fromSqs` and `fromHttp`
  */
 export function record<Effect>(
   c: { readonly env: { readonly enigma?: Delivery<Effect> } },
@@ -83,49 +83,49 @@ export function record<Effect>(
   delivery.record(effect)
 }
 
-/** These of a notification are as in its CloudEvent. Its `id` is the same on each copy and each attempt: the idempotency key. */
+/** The fields that are as in the CloudEvent. `id` is the same for each copy and each attempt: use it as idempotency key. */
 type Received = Pick<Notification, 'id' | 'time' | 'transport' | 'channel' | 'sequence' | 'reason' | 'data'>
 
 /** A notification as a handler sees it. */
 export type HandlerEvent<Payload = unknown> = Received & {
-  /** Which dialler's Redis: `main`. */
+  /** The source id, which names the dialler's Redis: `main`. */
   readonly source: string
-  /** `agents` */
+  /** The type: `agents`. */
   readonly type: string
-  /** `call` */
+  /** The sub_type: `call`. */
   readonly subType: string
-  /** The channel's reference, else the payload's `ref`. */
+  /** The reference in the channel, else the `ref` of the payload. */
   readonly reference: string | undefined
-  /** When the relay received it, unix ms. */
+  /** When the relay received the notification (Unix ms). */
   readonly timeMs: number
-  /** How old (ms) it may be: since it was received, plus the longest that it may have waited in a list before. */
+  /** The greatest possible age (ms): the time since the relay received it, plus the longest possible wait in a list before that. */
   readonly ageMs: number
-  /** Older than its route allows: handle it, but do not show it as live. */
+  /** Whether it is older than `maxAgeMs` of its route. Handle a stale notification, but do not show it as live. */
   readonly stale: boolean
-  /** Unix ms from which it is stale; absent where it never is. An effect that is committed later is judged by it. */
+  /** When it becomes stale (Unix ms). Absent if it never does. Effects that are committed late are judged by this time. */
   readonly staleAtMs?: number
   /** 1, 2, 3 … */
   readonly attempt: number
-  /** What fails now is parked. */
+  /** A failure on this attempt parks the notification. */
   readonly lastAttempt: boolean
-  /** The id of the replay that sent it again: a part of the idempotency key towards a system that must see it again. */
+  /** The id of the replay that sent it again. Add it to the idempotency key of a system that must process replayed notifications again. */
   readonly replay?: string
-  /** The packet's `payload`; what the schema made of it when there is one. Undefined when the packet is not a JSON object. */
+  /** The `payload` of the packet, or the output of the schema if there is one. Undefined if the packet is not a JSON object. */
   readonly payload: Payload
-  /** Its CloudEvent as it came, without the data. */
+  /** The attributes of the CloudEvent as received, without the data. */
   readonly attributes: Omit<Notification, 'data'>
 }
 
-/** What `event` needs to know of a route. */
+/** A route, or a schema alone. */
 type About<Payload = unknown> = Pick<DeclaredRoute<Payload>, 'payload' | 'maxAgeMs'> | StandardSchema<Payload>
 
 /**
- * The notification that a request is about, behind SQS and behind HTTP alike. With its route, its payload is checked and typed by the
- * route's schema, and it is stale after the route's `maxAgeMs`. A schema alone checks the payload only.
+ * Returns the notification of a request, both behind SQS and behind HTTP. With a route, the schema of the route checks and types the payload, and
+ * the notification is stale after `maxAgeMs` of the route. A schema alone only checks and types the payload.
  *
  * @example const { reference, payload } = await event(c, route)
- * @throws HTTPException 422 that names the field which does not fit (never its value): such a notification is parked
- * @throws HTTPException 400 when an HTTP request is not a CloudEvent
+ * @throws HTTPException 422 if the payload does not match the schema. It names the field, never its value. The notification is parked
+ * @throws HTTPException 400 if an HTTP request is not a CloudEvent
  */
 export async function event(c: HandlerContext): Promise<HandlerEvent>
 export async function event<Payload>(c: HandlerContext, about: About<Payload>): Promise<HandlerEvent<Payload>>
@@ -137,10 +137,10 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
   const { data: _, ...attributes } = notification
   const { type, subType } = parseEventType(notification.type) ?? { type: 'unknown', subType: notification.type }
   const timeMs = Date.parse(notification.time)
-  // A relay whose clock is ahead must not make old ones look fresh: SQS knows since when it has had them.
+  // If the clock of the relay is fast, an old notification would look fresh. So the time since SQS accepted it counts too.
   const nowMs = (delivery?.now ?? Date.now)()
   const age = Math.max(ageMs(notification, nowMs), nowMs - (delivery?.sentMs ?? Infinity))
-  // Where no route says it, a call is stale as calls are: a screen pop that comes too late must not look like one that is on time.
+  // Without a route, the usual limit of calls applies: a late screen pop must not look like one that is on time.
   const usual = subType === 'call' ? CALL_LIMITS.maxAgeMs : undefined
   const { payload: schema, maxAgeMs } =
     about !== undefined && 'payload' in about ? about : { payload: about, maxAgeMs: usual }
@@ -173,7 +173,7 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
 async function readRequest(c: HandlerContext): Promise<Notification> {
   try {
     const notification = fromHttp(c.req.raw.headers, new Uint8Array(await c.req.arrayBuffer()))
-    // A time that cannot be read is the oldest one, so that it never looks fresh.
+    // An unreadable time becomes the oldest possible time, so that the notification never looks fresh.
     return Number.isNaN(Date.parse(notification.time))
       ? { ...notification, time: new Date(0).toISOString() }
       : notification
@@ -189,29 +189,29 @@ function toReference(subject: string | undefined, payload: unknown): string | un
 }
 
 async function check(schema: StandardSchema, payload: unknown, data: Notification['data']): Promise<unknown> {
-  const misfit = (detail: string) => problem(422, 'The payload does not match the schema', detail)
-  if (payload === undefined && isTooDeep(data)) throw misfit(`the packet is nested deeper than ${MOST_LEVELS} levels`)
+  const mismatch = (detail: string) => problem(422, 'The payload does not match the schema', detail)
+  if (payload === undefined && isTooDeep(data)) throw mismatch(`the packet is nested deeper than ${MAX_LEVELS} levels`)
   const result = await schema['~standard'].validate(payload)
   if (result.issues === undefined) return result.value
-  throw misfit(describeIssues(result.issues, payload))
+  throw mismatch(describeIssues(result.issues, payload))
 }
 
-/** An error that answers with problem+json. */
+/** Makes an error whose response is problem+json. */
 const problem = (status: 400 | 422, title: string, detail: string): HTTPException =>
   new HTTPException(status, { message: `${title}: ${detail}`, res: problemResponse(status, title, detail) })
 
-const MOST_ISSUES = 5
+const MAX_ISSUES = 5
 
-/** `payload.status: must not be empty; payload.end_code` : the fields that do not fit and why, never what is in them. */
+/** Describes the fields that do not match, and why, but never their values: `payload.status: must not be empty; payload.end_code: …`. */
 function describeIssues(issues: readonly SchemaIssue[], payload: unknown): string {
-  const described = issues.slice(0, MOST_ISSUES).map((issue) => {
+  const described = issues.slice(0, MAX_ISSUES).map((issue) => {
     const path = (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part))
     const field = maskText(['payload', ...path.map(String)].join('.'))
     return quotesValue(issue.message, valueAt(payload, path))
       ? `${field} does not match the schema`
       : `${field}: ${maskText(issue.message, payload)}`
   })
-  if (issues.length > MOST_ISSUES) described.push(`and ${issues.length - MOST_ISSUES} more`)
+  if (issues.length > MAX_ISSUES) described.push(`and ${issues.length - MAX_ISSUES} more`)
   return described.join('; ')
 }
 
@@ -221,7 +221,7 @@ function valueAt(payload: unknown, path: readonly PropertyKey[]): unknown {
   return value
 }
 
-// Several libraries write what they received into the message.
+// Several schema libraries quote the value in the message.
 function quotesValue(message: string, value: unknown): boolean {
   if (typeof value === 'string') return value !== '' && message.includes(value)
   return typeof value === 'number' && message.includes(String(value))

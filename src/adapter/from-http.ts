@@ -14,45 +14,46 @@ type Shared<Effect> = Pick<
 
 export type FromHttpOptions<Effect> = Shared<Effect> & {
   /**
-   * Who may send: a bearer token, or a signature of Standard Webhooks. Whoever may not gets 401 before anything of the body is read as an
-   * event. `false` only where something before it checks that: everybody who reaches this address can write to the read model then.
+   * Who may send: holders of a bearer token, or of a secret for signatures of Standard Webhooks. Other senders get 401 before the body is read
+   * as an event. Use `false` only if a gateway in front authenticates senders: otherwise everybody can write to the read model.
    */
   readonly verify: Verify
   /**
-   * Writes what was recorded and what is parked, at once, before the answer goes out: `store.commit` does. Once per request at most.
+   * Writes effects and parked notifications in one go, before the response is sent: pass `store.commit`. Called at most once per request.
    * Notifications in `parked` that it does not write are lost.
    */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
   /**
-   * How long (ms) a request may take, of which up to two seconds are for the commit. What has not run by then is tried again. Less than the relay
-   * waits for an answer, and less than the platform lets a request run. Default 8,000.
+   * The time limit of a request (ms), including up to two seconds for the commit. Notifications that have not run by then are retried. Set it lower
+   * than the time that the relay waits for a response (10 s), and than the platform's limit. Default 8,000.
    */
   readonly limitMs?: number
-  /** On this attempt, what fails is parked alone. Default 10. Of several functions, each route says it, as it does the next two and `maxAgeMs`. */
+  /** A notification that fails on this attempt is parked. Default 10. With several functions, each route has its own value, also of the next two options and of `maxAgeMs`. */
   readonly attempts?: number
-  /** Longest pause (s) before one is tried again that fails while the read model works. Default 300. */
+  /** The longest pause (s) before a failed notification is retried while the read model is available. Default 300. */
   readonly retrySeconds?: number
-  /** The same where `commit` or `recall` fails. Default 300. */
+  /** The longest pause (s) if `commit` or `recall` fails. Default 300. */
   readonly outageSeconds?: number
-  /** The route's name, by which parked notifications are found. Default: the one in `ce-route`, else that of its type: `agents-call`. */
+  /** The name of the route, for parked notifications. Default: the header `ce-route`, else derived from the type: `agents-call`. */
   readonly route?: string
 }
 
-/** Less than the relay waits for an answer, which is ten seconds. */
+/** Less than the ten seconds that the relay waits for a response. */
 const LIMIT_MS = 8_000
 
 /**
- * Hono apps behind HTTP: a `fetch` handler. It takes what the relay sends to an HTTP target, a batch of CloudEvents, and answers with the outcome
- * of each, exactly as `fromSqs` would have it: references in order, effects committed once, failures retried or parked. It takes single events
- * (binary or structured) of any other pusher as well: what the handler recorded is committed, then its answer goes out, and 503 when the commit
- * fails; order and retries are the pusher's.
+ * Returns a `fetch` handler that runs Hono apps behind HTTP. It receives the batches of CloudEvents that a relay sends to an HTTP target, and
+ * answers with the outcome of each event, as `fromSqs` does: references in order, effects committed once, failures retried or parked. It also
+ * receives single events (binary or structured) from other senders: it commits the effects and then sends the response of the handler, or 503 if
+ * the commit failed. Their sender is responsible for order and retries.
  *
  * @example serve({ fetch: fromHttp(app, { verify: { webhook: 'whsec_…' }, commit: store.commit, recall: store.recall }) })
  * @example
  * import * as call from './functions/agents/call.ts'
  * import * as other from './functions/other.ts'
  * export const handler = { fetch: fromHttp([call, other], { verify: { webhook: 'whsec_…' }, ...store }) }
- * @throws AdapterError `adapter.verify.invalid` when `verify` is missing or has no usable secret, `adapter.functions.invalid`
+ * @throws AdapterError `adapter.verify.invalid` if `verify` is missing or has no usable secret; `adapter.functions.invalid` if two functions have the
+ * same route or one has no app
  */
 export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: FromHttpOptions<Effect>) {
   const { now = Date.now, log = logToConsole, limitMs = LIMIT_MS, timeoutMs, check } = options
@@ -63,12 +64,12 @@ export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: Fr
   const handleBatch = createBatches({ ...options, now, log, isOneRequest: true })
   const answerBatch = createHttpBatches({ find, handleBatch, limitMs, timeoutMs, check, now, log })
 
-  /** One event, or a request that is none: the app's own answer goes out. */
+  /** Handles a single event, or a request that is not an event. Returns the response of the app. */
   const answerOne = async (request: Request, env: object | undefined): Promise<Response> => {
     const hosted = find(request.headers.get('ce-route'), request.headers.get('ce-type') ?? '')
     if (hosted === undefined) return problemResponse(404, 'No function takes this request')
     const effects: Effect[] = []
-    let open = true
+    let isOpen = true
     const delivery: Delivery<Effect> = {
       attempt: 1,
       lastAttempt: false,
@@ -76,7 +77,7 @@ export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: Fr
       now,
       record: (effect) => {
         check?.(effect)
-        if (open) effects.push(effect)
+        if (isOpen) effects.push(effect)
         else
           log({
             level: 'error',
@@ -90,11 +91,11 @@ export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: Fr
     try {
       response = await hosted.app.fetch(request, { ...env, enigma: delivery })
     } catch (error) {
-      // A Hono app rejects only when something was thrown that is not an Error.
+      // A Hono app rejects only if a thrown value is not an Error.
       delivery.fail(error)
       response = problemResponse(500, 'The handler failed')
     }
-    open = false
+    isOpen = false
     if (effects.length === 0) return response
     try {
       await options.commit({ effects, done: new Map(), parked: [], failed: [], replayed: [] })
@@ -136,7 +137,7 @@ export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: Fr
   }
 }
 
-/** A single structured event in binary mode, or what is wrong with it. */
+/** Converts a single structured event to binary mode. Returns a response that names the fault if the body is not such an event. */
 async function unpackEvent(given: Request): Promise<Request | Response> {
   try {
     const [notification, ...more] = parseEvents(await given.text())

@@ -13,56 +13,56 @@ import {
   type SqsRecord,
 } from './message.ts'
 
-/** A message that SQS is to hand out again. */
+/** A message that SQS should deliver again. */
 export type Postponed = { readonly messageId: string; readonly receiptHandle: string; readonly eventSourceARN: string }
 
-/** How `fromSqs` reaches the world. The adapter itself does no I/O. */
+/** The options of `fromSqs`. The adapter itself does no I/O: it uses the functions in here. */
 export type FromSqsOptions<Effect> = {
-  /** The route's name, by which parked notifications are found: `agents-call`. Default: the name of the queue, without `.fifo`. */
+  /** The name of the route, for parked notifications: `agents-call`. Default: the name of the queue without `.fifo`. */
   readonly route?: string
-  /** Throws what is wrong with an effect, when a handler records it: in a commit it would hold up its whole batch. Default: nothing is. */
+  /** Throws if an effect is invalid. Called when a handler records it, because an invalid effect would fail the commit of the whole batch. Default: no check. */
   readonly check?: ((effect: unknown) => void) | undefined
   /**
-   * Writes what was recorded and what is parked, at once: `store.commit` does. Once per batch at most, before outcomes are reported; when
-   * it fails, the whole batch is retried. Notifications in `parked` that it does not write are lost.
+   * Writes effects and parked notifications in one go: pass `store.commit`. Called at most once per batch, before outcomes are reported. If it
+   * fails, the whole batch is retried. Notifications in `parked` that it does not write are lost.
    */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
   /**
-   * What `commit` remembered as `done`. Once per batch at most, only for messages that were handed out before. Default: what this
-   * process remembers itself, for an hour; another environment of the function knows nothing of it.
+   * Returns the keys that `commit` remembered from `done`. Called at most once per batch, and only for redelivered messages. Default: this process
+   * remembers them itself for an hour; another environment of the function does not know them.
    */
   readonly recall?: Recall
-  /** Has SQS hand out a message again after this many seconds (ChangeMessageVisibility): the queue's own timeout is too long. */
+  /** Makes SQS deliver a message again after this many seconds (ChangeMessageVisibility), because the visibility timeout of the queue is longer. */
   readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
   /**
-   * Longest pause (s) before one is tried again that fails while the read model works. SQS holds back the whole message group meanwhile, and
-   * so all that is new in its lane. Default 300.
+   * The longest pause (s) before a failed notification is retried while the read model is available. Meanwhile, SQS holds back the whole message
+   * group, including new messages of the lane. Default 300.
    */
   readonly longestDelaySeconds?: number | undefined
-  /** The same where `commit` or `recall` fails. Default 300. */
+  /** The longest pause (s) if `commit` or `recall` fails. Default 300. */
   readonly longestOutageDelaySeconds?: number | undefined
   /**
-   * On that attempt, what fails is parked alone. At most the queue's own `maxReceiveCount`, where SQS moves the whole message; less, so that
-   * an outage of the read model may last longer than a handler's fault. Default 10.
+   * A notification that fails on this attempt is parked, without the others of its message. Set it lower than the `maxReceiveCount` of the queue,
+   * after which SQS moves the whole message: an outage of the read model may then last longer than the retries of a handler. Default 10.
    */
   readonly attempts?: number
-  /** Older notifications (ms) are `stale`. Default: as the route table says. */
+  /** A notification older than this (ms) is `stale`. Default: the limit of the route that is passed to `event`. */
   readonly maxAgeMs?: number | undefined
-  /** References that are handled at once. Default 100. */
+  /** How many references are handled in parallel. Default 100. */
   readonly maxParallel?: number
-  /** Longest time (ms) for one notification. Default: what Lambda has left, less a reserve for the commit. */
+  /** The time limit of a notification (ms). Default: the remaining time of the Lambda function, less a reserve for the commit. */
   readonly timeoutMs?: number | undefined
-  /** Unix ms. Default `Date.now`. */
+  /** Returns the time (Unix ms). Default `Date.now`. */
   readonly now?: () => number
-  /** Default: one JSON line on standard error. */
+  /** Writes a log line. Default: one JSON line on standard error. */
   readonly log?: Log
 }
 
 /**
- * A Lambda handler that runs a Hono app on the notifications of an SQS batch: one request each, `POST /agents/call/1002`, each
- * reference in order and all references at once. 2xx is done; 408, 425, 429, 5xx, an error and a timeout are retried; any other
- * answer is parked at once, and on the last attempt so is what would be retried. What handlers recorded and what is parked is
- * committed in one go before the outcomes are reported.
+ * Returns a Lambda handler that runs a Hono app on the notifications of an SQS batch. Each notification is one request, such as
+ * `POST /agents/call/1002`. References run in parallel, and the notifications of each reference in order. A 2xx response means done. 408, 425, 429,
+ * 5xx, an error and a timeout mean retry. Any other response parks the notification at once; on the last attempt, a failure does so too. Effects
+ * and parked notifications are committed in one go before the outcomes are reported.
  *
  * @example
  * const app = new Hono<AdapterEnv<Effect>>()
@@ -87,21 +87,21 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
     const messages = await Promise.all(
       event.Records.map((record) => readMessage<Effect>(record, attempts, options.route)),
     )
-    const counts = await handleBatch(messages, budget, () => ({ app, budget, maxAgeMs, now, log, check }))
+    const isCommitted = await handleBatch(messages, budget, () => ({ app, budget, maxAgeMs, now, log, check }))
     const failed = event.Records.flatMap((record, at) => {
       const message = messages[at]
-      return message === undefined || (counts && isFinished(message)) ? [] : [{ record, attempt: message.attempt }]
+      return message === undefined || (isCommitted && isFinished(message)) ? [] : [{ record, attempt: message.attempt }]
     })
-    const longest = counts ? longestDelaySeconds : longestOutageDelaySeconds
+    const longest = isCommitted ? longestDelaySeconds : longestOutageDelaySeconds
     await postponeFailed(failed, { budget, log, postpone, longest })
     return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
   }
 }
 
 /**
- * Has failed messages come again after their back-off: 1 s after the first attempt, doubled after each. SQS blocks a whole group while one
- * of its messages is not visible, so the messages of a group get one delay, the longest, and come back together. When it fails, the
- * queue's visibility timeout holds.
+ * Makes SQS deliver failed messages again after their back-off: 1 s after the first attempt, doubled after each. SQS blocks a whole message group
+ * while one of its messages is invisible, so all messages of a group get the longest delay of the group. If `postpone` fails, the visibility
+ * timeout of the queue applies.
  */
 async function postponeFailed(
   failed: readonly Failed[],

@@ -18,34 +18,34 @@ import { AdapterError, problemResponse, type Log } from './adapter-error.ts'
 import { createBudget, keepErrorsQuiet, pauseSeconds, type Run } from './attempt.ts'
 import type { HandleBatch } from './batch.ts'
 import type { App } from './event.ts'
-import { isFinished, toEntry, toKey, toReferenceKey, type Delivered, type Message } from './message.ts'
+import { isFinished, toEntry, toKey, toOrderKey, type Delivered, type Message } from './message.ts'
 
 type HttpBatchOptions<Effect> = {
   readonly find: FindHosted
   readonly handleBatch: HandleBatch<Effect>
-  /** How long (ms) the request may take. */
+  /** The time limit of a request (ms). */
   readonly limitMs: number
-  /** Longest time (ms) for one notification, where its route names none. */
+  /** The time limit of a notification (ms), if its route has none. */
   readonly timeoutMs: number | undefined
   readonly check: ((effect: unknown) => void) | undefined
   readonly now: () => number
   readonly log: Log
 }
 
-/** What the headers of a request say about all notifications in it. */
-type Delivery = {
+/** The headers of a request that apply to all notifications in it. */
+type RequestDelivery = {
   readonly route: string | null
   readonly attempt: number
   readonly isRedelivery: boolean
   readonly replay: Delivered['replay']
 }
 
-/** Longest pause (s) of a notification that a replay sends: its cause is taken to be mended, and others of the replay wait for it. */
-const LONGEST_REPLAY_SECONDS = 30
+/** The longest pause (s) of a replayed notification. The operator has presumably removed the cause, and others of the replay wait for it. */
+const MAX_REPLAY_PAUSE_SECONDS = 30
 
 /**
- * Answers a CloudEvents batch with an outcome for each event (docs/functions.md#behind-http). What is not a batch, or has no function here, is
- * refused whole, so that the relay keeps it.
+ * Returns a handler for CloudEvents batches that answers with an outcome for each event (docs/functions.md#behind-http). It rejects a request
+ * that is not a batch or contains an event without a function, so that the relay keeps all its notifications.
  */
 export function createHttpBatches<Effect>(options: HttpBatchOptions<Effect>) {
   const { find, handleBatch, limitMs, timeoutMs, now } = options
@@ -89,15 +89,15 @@ export function createHttpBatches<Effect>(options: HttpBatchOptions<Effect>) {
       ]),
     )
     const all = [...messages.values()]
-    const counts = await handleBatch(all, budgetOf(), (route) => runs.get(route) as Run)
+    const isCommitted = await handleBatch(all, budgetOf(), (route) => runs.get(route) as Run)
     const outcomes = ids.map(({ id, key }): HttpOutcome => {
       const message = messages.get(key) as Message<Effect>
-      if (counts && isFinished(message))
+      if (isCommitted && isFinished(message))
         return { id, outcome: message.entries.some(({ parked }) => parked !== undefined) ? 'parked' : 'done' }
       const { retrySeconds, outageSeconds } = (hosts.get(message.route) as Hosted).limits
-      const longest = counts ? retrySeconds : outageSeconds
-      const most = delivery.replay === undefined ? longest : Math.min(longest, LONGEST_REPLAY_SECONDS)
-      return { id, outcome: 'retry', after: pauseSeconds(delivery.attempt, most) }
+      const longest = isCommitted ? retrySeconds : outageSeconds
+      const maxSeconds = delivery.replay === undefined ? longest : Math.min(longest, MAX_REPLAY_PAUSE_SECONDS)
+      return { id, outcome: 'retry', after: pauseSeconds(delivery.attempt, maxSeconds) }
     })
     return new Response(JSON.stringify({ outcomes }), { headers: { 'content-type': OUTCOMES_TYPE } })
   }
@@ -110,12 +110,12 @@ const EXPECTED =
 function parseBatch(body: Uint8Array): readonly Notification[] {
   const text = toText(body)
   if (text === undefined) throw new ProtocolError('protocol.event.invalid', 'the body is not UTF-8 text')
-  // Of a single event the answer would be read wrongly by whoever sent it.
+  // The sender of a single event would misread a list of outcomes.
   if (!/^\s*\[/.test(text)) throw new ProtocolError('protocol.event.invalid', 'the body is not a JSON array')
   return parseEvents(text)
 }
 
-function readDelivery(headers: Headers): Delivery {
+function readDelivery(headers: Headers): RequestDelivery {
   const [attempt, job, entry] = [
     Number(headers.get('ce-attempt')),
     headers.get(REPLAY_HEADER),
@@ -129,14 +129,14 @@ function readDelivery(headers: Headers): Delivery {
   }
 }
 
-/** A message of one notification, so that each has an outcome of its own. */
+/** Makes a message of a single notification, so that each has its own outcome. */
 function toMessage<Effect>(
   notification: Notification,
   key: string,
-  { route, attempt, isRedelivery, replay }: Delivery,
+  { route, attempt, isRedelivery, replay }: RequestDelivery,
   hosted: Hosted,
 ): Message<Effect> {
-  // Another id for each replay: what was parked and handled before may fail again.
+  // A new id for each replay, because the notification was finished before, and may fail again.
   const messageId = replay === undefined ? key : `${replay.job}/${replay.entry}`
   const { type, data } = notification
   const own: Delivered = {
@@ -145,35 +145,32 @@ function toMessage<Effect>(
     route: nameRoute(hosted, route, type),
     attempt,
     lastAttempt: attempt >= hosted.limits.attempts,
-    isAgain: attempt > 1 || isRedelivery,
+    isRedelivery: attempt > 1 || isRedelivery,
     ...(replay === undefined ? {} : { replay }),
   }
   const entry = toEntry<Effect>(notification, key, own)
-  const messageGroupId = toGroup(toReferenceKey(entry), hosted.limits)
+  const messageGroupId = toMessageGroup(toOrderKey(entry), hosted.limits)
   const message = { ...own, messageGroupId }
   return { ...message, entries: [{ ...entry, messageGroupId }], body: typeof data === 'string' ? data : '' }
 }
 
-/** Neighbours of a source that are remembered by one name: a command for some hundred of them, instead of one for each. */
+/** How many neighbouring notifications of a source are remembered under one name: one command for about a hundred of them, instead of one for each. */
 const NEIGHBOURS = 1_000
 
-/** `main/p/1769846400000/17` is remembered among the first thousand of its epoch. */
+/** Returns the name under which a finished notification is remembered: `main/p/1769846400000/17` is among the first thousand of its epoch. */
 function toMemory(key: string): string {
   const [, before, index] = /^(.+)\/(\d{1,15})$/.exec(key) ?? []
   return before === undefined ? key : `${before}/${Math.floor(Number(index) / NEIGHBOURS)}k`
 }
 
-/** What is asked of a route here; a whole one fits. */
+/** The part of a route that is used here. A whole route is assignable. */
 type HttpRoute = Pick<Route, 'name' | 'type' | 'subType'> & Partial<HttpLimits>
 
-/** Limits of a route that count behind HTTP, too. */
-export type HttpLimits = Pick<
-  Limits,
-  'attempts' | 'retrySeconds' | 'outageSeconds' | 'maxAgeMs' | 'handlerSeconds' | 'lanes'
->
+/** The limits of a route that also apply behind HTTP. */
+type HttpLimits = Pick<Limits, 'attempts' | 'retrySeconds' | 'outageSeconds' | 'maxAgeMs' | 'handlerSeconds' | 'lanes'>
 
 /**
- * A function, as a file of `functions/` exports it. One without a route takes everything that has no function of its own.
+ * A function, as a file of `functions/` exports it. A function without a route receives all notifications without a function of their own.
  *
  * @example
  * import * as call from './functions/agents/call.ts'
@@ -182,20 +179,20 @@ export type HttpLimits = Pick<
  */
 export type HttpFunction = { readonly app: App; readonly route?: HttpRoute }
 
-/** A function behind an address, with its limits. */
-export type Hosted = { readonly app: App; readonly name: string | undefined; readonly limits: HttpLimits }
+/** A function that is served at an address, with its limits. */
+type Hosted = { readonly app: App; readonly name: string | undefined; readonly limits: HttpLimits }
 
-/** Finds the function of a notification: by its route's name, else by its type, else the one for everything else. Undefined: none takes it. */
+/** Finds the function of a notification: by the name of the route, else by its type, else the function `other`. Undefined if there is none. */
 export type FindHosted = (routeName: string | null, type: string) => Hosted | undefined
 
-/** The app alone, which takes everything. */
+/** Returns a lookup for a single app, which receives every notification. */
 export function hostApp(app: App, route: string | undefined, limits: Partial<HttpLimits>): FindHosted {
   keepErrorsQuiet(app)
   const hosted = { app, name: route, limits: { ...DEFAULT_LIMITS, ...limits } }
   return () => hosted
 }
 
-/** @throws AdapterError `adapter.functions.invalid` when two functions would take the same notifications, or one has no app */
+/** Returns a lookup for several functions. @throws AdapterError `adapter.functions.invalid` if two have the same route, or one has no app */
 export function hostFunctions(functions: readonly HttpFunction[]): FindHosted {
   const [byName, byType] = [new Map<string, Hosted>(), new Map<string, Hosted>()]
   for (const { app, route = OTHER } of functions) {
@@ -217,11 +214,11 @@ export function hostFunctions(functions: readonly HttpFunction[]): FindHosted {
 
 const invalid = (message: string) => new AdapterError('adapter.functions.invalid', message)
 
-/** Of what a route may be called, a name that a header carries may be nothing else. */
+/** Valid names of routes. A header may contain anything. */
 const NAME = /^[A-Za-z0-9_-]{1,64}$/
 
-/** The name of a notification's route, by which it is found when it is parked: its function's, else the request's, else its type's. */
-export function nameRoute({ name }: Hosted, header: string | null, type: string): string {
+/** Returns the name of the route under which a notification is parked: from its function, else from the request, else from its type. */
+function nameRoute({ name }: Hosted, header: string | null, type: string): string {
   if (name !== undefined) return name
   if (header !== null && NAME.test(header)) return header
   const parsed = parseEventType(type)
@@ -229,5 +226,5 @@ export function nameRoute({ name }: Hosted, header: string | null, type: string)
   return NAME.test(own) ? own : OTHER.name
 }
 
-/** The lane that the relay would have put it in, and so the message group that it would have in a queue. */
-export const toGroup = (orderKey: string, { lanes }: HttpLimits): string => String(laneOf(orderKey, lanes))
+/** Returns the lane that the relay would choose, which is the message group in a queue. */
+const toMessageGroup = (orderKey: string, { lanes }: HttpLimits): string => String(laneOf(orderKey, lanes))

@@ -1,4 +1,4 @@
-/** Hono apps behind SQS on Lambda, or behind HTTP. */
+/** Runs Hono apps behind SQS on Lambda, or behind HTTP. */
 export { AdapterError, describeError, describeStack, logToConsole, type Log, type LogLine } from './adapter-error.ts'
 export { parkWhole, type Commit } from './commit.ts'
 export {

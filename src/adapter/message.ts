@@ -18,22 +18,22 @@ import {
 import { toReason } from './adapter-error.ts'
 
 /**
- * What Lambda hands to a function behind an SQS queue, as far as this room reads it; `SQSEvent` and `Context` of
- * `@types/aws-lambda` fit. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+ * The event of a Lambda function behind an SQS queue, as far as the adapter reads it. `SQSEvent` and `Context` of `@types/aws-lambda` are
+ * assignable. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
  */
 export type SqsEvent = { readonly Records: readonly SqsRecord[] }
 
-/** One message of the batch. */
+/** One SQS message of the event. */
 export type SqsRecord = {
   readonly messageId: string
   readonly receiptHandle: string
   readonly body: string
   readonly attributes: {
-    /** How often SQS has handed it out, this time included. */
+    /** How often SQS has delivered it, including this time. */
     readonly ApproximateReceiveCount: string
     /** Unix ms. */
     readonly ApproximateFirstReceiveTimestamp?: string | undefined
-    /** When SQS took it, unix ms. */
+    /** When SQS accepted it (Unix ms). */
     readonly SentTimestamp?: string | undefined
     readonly MessageGroupId?: string | undefined
   }
@@ -41,65 +41,65 @@ export type SqsRecord = {
   readonly eventSourceARN: string
 }
 
-/** The answer: SQS deletes every message of the batch but these. Needs `ReportBatchItemFailures` on the event source mapping. */
+/** The response: SQS deletes every message of the batch except these. Requires `ReportBatchItemFailures` on the event source mapping. */
 export type SqsBatchResponse = { batchItemFailures: { itemIdentifier: string }[] }
 
-/** The part of Lambda's context that says how long the function may still run. */
+/** The part of Lambda's context that returns the remaining time of the function. */
 export type LambdaContext = { getRemainingTimeInMillis: () => number }
 
-/** Longest key (characters) that is kept as it is; the relay's own have some 40. */
-const MOST_KEY = 500
+/** A longer key (characters) is replaced by its digest. The relay's ids have about 40. */
+const MAX_KEY_LENGTH = 500
 
-/** What is known of a message, and so of each notification in it. A message is one of SQS, or a single notification of an HTTP request. */
+/** The properties of a message, which each notification in it shares. A message is an SQS message, or a single notification of an HTTP request. */
 export type Delivered = {
   /** The same on each attempt. */
   readonly messageId: string
-  /** The name by which its finished notifications are remembered. */
+  /** The name under which its finished notifications are remembered (`Commit.done`). */
   readonly memory: string
-  /** Of its function: `agents-call`. */
+  /** The name of its route: `agents-call`. */
   readonly route: string
   /** 1, 2, 3 … */
   readonly attempt: number
   readonly lastAttempt: boolean
-  /** An earlier delivery may have finished a part of it. */
-  readonly isAgain: boolean
+  /** Whether it was delivered before, so that a part of it may be finished. */
+  readonly isRedelivery: boolean
   readonly replay?: Replay
   readonly messageGroupId?: string | undefined
   /** Absent behind HTTP. */
   readonly eventSourceARN?: string
-  /** When SQS took it, and when it first handed it out: unix ms. Absent: not known. */
+  /** When SQS accepted it, and when SQS first delivered it (Unix ms). Absent if unknown. */
   readonly sentMs?: number | undefined
   readonly firstReceivedMs?: number | undefined
-  /** How it is put aside with the next commit: a notification, or a message that could not be read. */
+  /** The parked entry that the next commit writes, for a notification or an unreadable message. */
   parked?: Parked
 }
 
-/** One message of a batch, read. */
+/** A message of a batch after reading. */
 export type Message<Effect> = Delivered & {
   readonly entries: readonly Entry<Effect>[]
-  /** As it came; behind HTTP, the packet. */
+  /** The body as received. Behind HTTP: the packet. */
   readonly body: string
-  /** Why it could not be read. */
+  /** Why the message could not be read. */
   readonly fault?: string
   readonly contentEncoding?: string | undefined
 }
 
-/** One notification in it, and what has become of it in this batch. */
+/** A notification in a message, and its outcome in this batch. */
 export type Entry<Effect> = Delivered & {
-  /** What makes copies of it the same. */
+  /** The key that all its copies share. */
   readonly key: string
   readonly notification: Notification
   readonly packet: () => Record<string, unknown> | undefined
   readonly effects: Effect[]
   /** Why this attempt failed. */
   failure?: { readonly reason: string; readonly status?: number }
-  /** Handled or parked, now or before: it does not run again. */
+  /** Whether it was handled or parked, now or before. It does not run again. */
   finished: boolean
-  /** It was finished in an earlier attempt of its own message. */
+  /** Whether an earlier attempt of its own message finished it. */
   remembered: boolean
 }
 
-/** Never throws: what cannot be read has a `fault`. */
+/** Reads an SQS message. Never throws: an unreadable message has a `fault`. */
 export async function readMessage<Effect>(
   record: SqsRecord,
   attempts: number,
@@ -119,7 +119,7 @@ export async function readMessage<Effect>(
     route,
     attempt,
     lastAttempt,
-    isAgain: attempt > 1,
+    isRedelivery: attempt > 1,
     ...replay,
     messageGroupId: attributes.MessageGroupId,
     eventSourceARN,
@@ -138,47 +138,47 @@ export async function readMessage<Effect>(
   }
 }
 
-/** A notification that has not run. */
+/** Makes the entry of a notification that has not run yet. */
 export function toEntry<Effect>(notification: Notification, key: string, own: Delivered): Entry<Effect> {
   const packet = lazily(() => toPacket(notification.data))
   return { ...own, key, notification, packet, effects: [], finished: false, remembered: false }
 }
 
-/** The name of a message's queue. */
+/** Returns the name of a message's queue. */
 const queueOf = ({ eventSourceARN }: SqsRecord): string => eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1)
 
 /**
- * What makes copies of a notification the same. The relay's ids begin with the source's id; of a foreign event only source and id together are unique
- * (CloudEvents 1.0, `id`). It is remembered as the member of a set, which Upstash takes up to 32 KB.
+ * Returns the key that all copies of a notification share. Ids of the relay begin with the source id. For a foreign event, only source and id
+ * together are unique (CloudEvents 1.0, `id`). Keys are stored as members of a set, which Upstash limits to 32 KB.
  */
 export async function toKey({ id, source }: Notification): Promise<string> {
   const key = id.startsWith(`${toSourceId(source)}/`) ? id : `${source} ${id}`
-  if (key.length <= MOST_KEY) return key
+  if (key.length <= MAX_KEY_LENGTH) return key
   const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(toBytes(key)))
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** What keeps its order: one reference of one type and sub_type, by the relay's own rule. */
-export const toOrder = (entry: Entry<unknown>): string => `${entry.notification.type} ${toReferenceKey(entry)}`
+/** Returns the key of the stream in which a notification keeps its order: type, sub_type and order key. */
+export const toStreamKey = (entry: Entry<unknown>): string => `${entry.notification.type} ${toOrderKey(entry)}`
 
-/** The reference that keeps its order. */
-export function toReferenceKey({ notification, packet }: Pick<Entry<unknown>, 'notification' | 'packet'>): string {
+/** Returns the order key of a notification, by the same rule as the relay. */
+export function toOrderKey({ notification, packet }: Pick<Entry<unknown>, 'notification' | 'packet'>): string {
   const read = packet()
-  // As in the relay: a packet that could not be routed has no payload either.
+  // In the relay, a packet without a readable `type` has no payload either.
   return orderKey(notification.subject, typeof read?.['type'] === 'string' ? read['payload'] : undefined)
 }
 
-/** Whether it need not come again. */
+/** Returns whether a message needs no further delivery. */
 export const isFinished = ({ fault, entries, parked }: Message<unknown>): boolean =>
   fault === undefined ? entries.every((entry) => entry.finished) : parked !== undefined
 
-/** A dialler's packets have a few levels; what walks through many, such as `JSON.stringify`, runs out of stack. */
-export const MOST_LEVELS = 500
+/** The maximum nesting of a packet. Packets of diallers have a few levels; recursive code such as `JSON.stringify` overflows the stack at many. */
+export const MAX_LEVELS = 500
 
-/** Whether a packet is nested too deep to be read. */
-export const isTooDeep = (data: string | Uint8Array): boolean => typeof data === 'string' && isDeeper(data, MOST_LEVELS)
+/** Returns whether a packet is nested too deeply to be read. */
+export const isTooDeep = (data: string | Uint8Array): boolean => typeof data === 'string' && isDeeper(data, MAX_LEVELS)
 
-/** The packet of a notification, or undefined when it is not a JSON object, or nested too deep. Long integers come as strings of their digits. */
+/** Parses the packet of a notification. Returns undefined if it is not a JSON object or nested too deeply. Long integers become strings. */
 export function toPacket(data: string | Uint8Array): Record<string, unknown> | undefined {
   if (typeof data !== 'string' || data === '' || isTooDeep(data)) return undefined
   try {
@@ -189,13 +189,13 @@ export function toPacket(data: string | Uint8Array): Record<string, unknown> | u
   }
 }
 
-/** `make()` once, when it is first asked for. */
+/** Returns a function that calls `make` the first time, and returns the same value afterwards. */
 function lazily<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined
   return () => (made ??= { value: make() }).value
 }
 
-/** Puts one notification aside: it is finished, and the batch's commit writes it. */
+/** Parks a notification: it is finished, and the commit of the batch writes it. */
 export function parkEntry(
   entry: Entry<unknown>,
   { reason, status, maxAgeMs }: { reason: string; status?: number | undefined; maxAgeMs: number | undefined },
@@ -209,7 +209,7 @@ export function parkEntry(
   entry.finished = true
 }
 
-/** Puts a message aside that could not be read, as it came. */
+/** Parks a message that could not be read, unchanged. */
 export function parkMessage(message: Message<unknown>, reason = message.fault ?? ''): void {
   const { body, contentEncoding } = message
   const encoding = contentEncoding === undefined ? {} : { contentEncoding }

@@ -2,11 +2,11 @@ import { timingSafeEqual } from 'hono/utils/buffer'
 import { fromBase64, toBytes } from '../protocol/index.ts'
 import { AdapterError } from './adapter-error.ts'
 
-/** One secret, several of them while one is replaced, or a function that returns them where they may change. */
+/** One secret, several secrets during a rotation, or a function that returns secrets that may change. */
 export type Secrets = string | readonly string[] | (() => Promise<string | readonly string[]>)
 
 /**
- * How `fromHttp` knows that a request is from somebody who may send it. `false`: it is known already, by a gateway or a network before it.
+ * How `fromHttp` authenticates the sender of a request. `false`: a gateway or network in front of it already does.
  *
  * @example { bearer: process.env.PUSH_TOKEN }
  * @example { webhook: 'whsec_…' }
@@ -21,33 +21,33 @@ export type Verify =
    */
   | {
       readonly webhook: Secrets
-      /** How far (ms) the time of a request may be from the clock here. Default five minutes. */
+      /** The maximum difference (ms) between the time of a request and the clock of the server. Default five minutes. */
       readonly toleranceMs?: number
-      /** A larger body is refused with 413. Default 8 MiB. */
+      /** A larger body is rejected with status 413. Default 8 MiB. */
       readonly maxBodyBytes?: number
     }
 
-/** A request that may go on, or why it may not. */
+/** An authenticated request, or the reason for rejecting it. */
 export type Verified = { readonly request: Request } | { readonly status: 401 | 413; readonly detail: string }
 
 const TOLERANCE_MS = 5 * 60_000
 const MAX_BODY_BYTES = 8 * 1024 * 1024
 
-/** So many signatures of one request are looked at. */
+/** The maximum number of signatures of a request that are checked. */
 const MAX_SIGNATURES = 16
 
 /**
- * Returns the check of a request. It reads only the raw bytes of the body, and passes on a request with the same bytes.
+ * Returns a function that authenticates a request. It reads only the raw bytes of the body, and returns a request with the same bytes.
  *
- * @throws AdapterError `adapter.verify.invalid` when a secret can never fit; of secrets that may change, the check rejects with it
+ * @throws AdapterError `adapter.verify.invalid` if a secret is malformed. For secrets from a function, the check rejects with it
  */
 export function createVerify(verify: Verify, now: () => number): (request: Request) => Promise<Verified> {
   if (verify === false) return (request) => Promise.resolve({ request })
-  // Whoever writes no TypeScript may leave it out.
+  // JavaScript callers may omit it.
   const given: { bearer?: Secrets; webhook?: Secrets } & Partial<Limits> = verify ?? {}
   const { bearer, webhook, toleranceMs = TOLERANCE_MS, maxBodyBytes = MAX_BODY_BYTES } = given
-  if (bearer !== undefined) return checkBearer(sourceOf(bearer, (token) => token))
-  if (webhook !== undefined) return checkWebhook(sourceOf(webhook, toKey), { toleranceMs, maxBodyBytes }, now)
+  if (bearer !== undefined) return checkBearer(convertSecrets(bearer, (token) => token))
+  if (webhook !== undefined) return checkWebhook(convertSecrets(webhook, toKey), { toleranceMs, maxBodyBytes }, now)
   throw invalid(
     'fromHttp needs `verify`: { bearer: … }, { webhook: … }, or false if a gateway in front of it authenticates senders',
   )
@@ -55,8 +55,8 @@ export function createVerify(verify: Verify, now: () => number): (request: Reque
 
 const invalid = (message: string) => new AdapterError('adapter.verify.invalid', message)
 
-/** What is made of the secrets, each once. Of a text that cannot change, at once. */
-function sourceOf<Made>(secrets: Secrets, make: (secret: string) => Made): () => Promise<readonly Made[]> {
+/** Returns a function that converts the secrets, each once. Constant secrets are converted at once, so that a malformed one is reported early. */
+function convertSecrets<Made>(secrets: Secrets, make: (secret: string) => Made): () => Promise<readonly Made[]> {
   let made = new Map<string, Made>()
   const makeAll = (texts: string | readonly string[]): readonly Made[] => {
     const trimmed = [texts].flat().map((text) => text.trim())
@@ -73,9 +73,9 @@ function checkBearer(tokens: () => Promise<readonly string[]>) {
   return async (request: Request): Promise<Verified> => {
     const [, given] = /^Bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '') ?? []
     if (given === undefined) return refuse('Send the header Authorization: Bearer <token>.')
-    // All of them, also behind the one that fits.
-    const fits = await Promise.all((await tokens()).map((token) => timingSafeEqual(token, given)))
-    return fits.includes(true) ? { request } : refuse('The bearer token is not valid.')
+    // All tokens are compared, even after a match, so that the time does not depend on which one matches.
+    const matches = await Promise.all((await tokens()).map((token) => timingSafeEqual(token, given)))
+    return matches.includes(true) ? { request } : refuse('The bearer token is not valid.')
   }
 }
 
@@ -109,24 +109,24 @@ function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBod
     if (body === undefined) return { status: 413, detail: `The body has more than ${maxBodyBytes} bytes.` }
     const signed = await join([toBytes(`${id}.${timestamp}.`), body])
     const pairs = (await Promise.all(await keys())).flatMap((key) => given.map((signature) => ({ key, signature })))
-    const fits = await Promise.all(
+    const matches = await Promise.all(
       pairs.map(async ({ key, signature }) => crypto.subtle.verify('HMAC', key, signature, signed)),
     )
-    if (!fits.includes(true)) return refuse('No signature in webhook-signature matches this body.')
+    if (!matches.includes(true)) return refuse('No signature in webhook-signature matches this body.')
     const { url, method, headers } = request
-    const hasNone = method === 'GET' || method === 'HEAD'
-    // Of its parts: the request of a server may be of a class that the constructor does not take.
-    return { request: hasNone ? request : new Request(url, { method, headers, body }) }
+    const hasNoBody = method === 'GET' || method === 'HEAD'
+    // Built from its parts, because a server's request may be of a class that the constructor does not accept.
+    return { request: hasNoBody ? request : new Request(url, { method, headers, body }) }
   }
 }
 
-/** Undefined: longer than that. */
-async function readBytes(request: Request, most: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+/** Reads a body. Returns undefined if it is longer than `maxBytes`. */
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of request.body ?? []) {
     length += chunk.length
-    if (length > most) return undefined
+    if (length > maxBytes) return undefined
     chunks.push(chunk)
   }
   return join(chunks)
@@ -135,7 +135,7 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array<Arr
 const join = async (chunks: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> =>
   new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer())
 
-/** Undefined: it is none. */
+/** Decodes base64. Returns undefined if the text is not base64. */
 function decode(base64: string): Uint8Array<ArrayBuffer> | undefined {
   try {
     return fromBase64(base64)

@@ -19,68 +19,69 @@ import {
 } from '../settings/index.ts'
 import { checkEffect, createStore, type Effect } from '../store/index.ts'
 
-/** What a platform passes with a request: variables, and on Cloudflare bindings too. */
+/** The values that a platform passes with a request: variables, and on Cloudflare also bindings. */
 export type Bindings = Readonly<Record<string, unknown>>
 
-/** The part of a request's context that is used here: Cloudflare has it. */
+/** The part of a request's context that is used here. Cloudflare passes it. */
 export type EdgeContext = { readonly waitUntil?: (work: Promise<unknown>) => void }
 
 export type EdgeOptions = {
   /**
-   * The functions: files of `functions/`, each as `import * as` gives it. Those of the relay's own notices are added. A notification that
-   * none of them takes goes to the one without a route (`functions/other.ts`).
+   * The functions: the modules of `functions/`, imported with `import * as`. The functions of the relay's notices are added. Notifications
+   * without a function go to the one that has no route (`functions/other.ts`).
    */
   readonly functions: readonly HttpFunction[]
-  /** The variables, where they are there before the first request. Default: those that the platform passes with a request, as Cloudflare does. */
+  /** The variables, if they are known before the first request. Default: the variables that the platform passes with a request, as Cloudflare does. */
   readonly env?: Env
-  /** The path to which relays send, as in their ENIGMA_TARGET. Everything else is the API's. Default `/notifications`. */
+  /** The path to which relays send, as in their ENIGMA_TARGET. The API answers all other paths. Default `/notifications`. */
   readonly path?: string
-  /** The console's files. It gets what the platform passes. Default: there is no console. */
+  /** Returns the console's files; receives the values that the platform passes. Default: no console. */
   readonly console?: (bindings: Bindings) => ConsoleFiles
-  /** Makes the API. One of your own may add endpoints to it. Default `createApi`. */
+  /** Creates the API. Pass your own function to add endpoints. Default `createApi`. */
   readonly api?: (options: ApiOptions) => App
-  /** Unix ms. Default `Date.now`. */
+  /** Returns the time (Unix ms). Default `Date.now`. */
   readonly now?: () => number
-  /** Default: one JSON line on standard error. */
+  /** Writes a log line. Default: one JSON line on standard error. */
   readonly log?: Log
 }
 
 type App = { readonly fetch: (request: Request, env?: object) => Response | Promise<Response> }
 
-/** What follows from the variables. */
+/** The parts that depend on the variables. */
 type Parts = {
   readonly answer: (request: Request, bindings: Bindings) => Response | Promise<Response>
   readonly maintain: () => Promise<unknown>
 }
 
-/** The handlers, as Cloudflare, Deno and Node's servers call them. */
+/** The handlers, as Cloudflare, Deno and servers for Node call them. */
 export type Edge = {
   readonly fetch: (request: Request, bindings?: object, context?: EdgeContext) => Promise<Response>
-  /** To be called every five minutes: lists the calls whose CDR is missing. Never rejects; what fails is logged, and the next call does it. */
+  /** Lists the calls whose CDR is missing. Call it every five minutes. Never rejects: it logs a failure, and the next call tries again. */
   readonly scheduled: (event?: unknown, bindings?: object) => Promise<void>
 }
 
 const PATH = '/notifications'
 
 /**
- * A stream of changes ends after this time (ms), and the client goes on where it was: a stream asks once a second, and on Cloudflare's free plan a
- * request may ask 50 times (https://developers.cloudflare.com/workers/platform/limits/#subrequests). How many there are is the platform's business.
+ * The limits of streams of changes. A stream ends after `limitMs`, and the client resumes where it was: a stream makes one subrequest per second,
+ * and Cloudflare's free plan allows 50 per request (https://developers.cloudflare.com/workers/platform/limits/#subrequests). The platform limits
+ * the number of streams.
  */
 const EVENTS = { limitMs: 40_000, maxStreams: Infinity }
 
-/** Longer (ms) than any request takes to be answered. */
-const LOST_MS = 60_000
+/** A request without a response for this time (ms) was ended by the platform: it is longer than any request takes. */
+const MAX_REQUEST_MS = 60_000
 
 /**
- * The functions, the API and the console behind one address, on every platform that has `fetch` handlers: Cloudflare Workers, Deno, Node. docs/edge.md lists
- * the variables.
+ * Runs the functions, the API and the console behind one address, on every platform with `fetch` handlers: Cloudflare Workers, Deno, Node.
+ * docs/edge.md lists the variables.
  *
  * @example
  * import * as call from './functions/agents/call.ts'
  * import * as other from './functions/other.ts'
  * export default createEdge({ functions: [call, other] })
- * @throws FunctionsError, ApiError, AdapterError or StoreError that says what is wrong with `env`. Of variables that come with a request it is logged, and
- * requests are answered with 500
+ * @throws FunctionsError, ApiError, AdapterError or StoreError if `env` is invalid. If variables that arrive with a request are invalid, this is logged
+ * and requests are answered with status 500
  */
 export function createEdge(options: EdgeOptions): Edge {
   const { env, now = Date.now, log = logToConsole } = options
@@ -103,16 +104,18 @@ export function createEdge(options: EdgeOptions): Edge {
   let open = new Set<{ readonly sinceMs: number }>()
   return {
     fetch: (request, given = {}, context) => {
-      // A server that has its variables from the start passes other things: what it knows of the connection.
+      // A server with `env` passes other values here, such as details of the connection.
       const bindings: Bindings = env ?? (given as Bindings)
       const own = { sinceMs: now() }
-      // Platforms end requests that take too much. What such a one has asked for never comes, nor for others that wait for the same: all is made anew.
-      if ([...open].some(({ sinceMs }) => sinceMs < own.sinceMs - LOST_MS)) [parts, open] = [undefined, new Set()]
+      // Platforms end requests that use too many resources. A subrequest of such a request never completes, also for other requests that wait for the
+      // same result. So everything is created anew.
+      if ([...open].some(({ sinceMs }) => sinceMs < own.sinceMs - MAX_REQUEST_MS))
+        [parts, open] = [undefined, new Set()]
       parts ??= make(bindings)
       const [{ answer }, all] = [parts, open]
       all.add(own)
       const answered = (async () => answer(request, bindings))().finally(() => all.delete(own))
-      // Cloudflare ends a request when its sender hangs up. Its effects may be half-way, and others may wait for what it has asked for.
+      // Cloudflare ends a request when its client disconnects. Its commit may be in progress, and other requests may wait for its subrequests.
       context?.waitUntil?.(answered.catch(() => undefined))
       return answered
     },
@@ -131,7 +134,7 @@ export function createEdge(options: EdgeOptions): Edge {
   }
 }
 
-/** All that a deployment does, by these variables. @throws what `createEdge` does */
+/** Creates the parts of a deployment from its variables. @throws the same errors as `createEdge` */
 function createParts(options: EdgeOptions, env: Env, bindings: Bindings): Parts {
   const { functions, path = PATH, now = Date.now, log = logToConsole, api: makeApi = createApi } = options
   provideSettings((name) => Promise.resolve(env[name]?.trim() ?? ''))
@@ -152,7 +155,7 @@ function createParts(options: EdgeOptions, env: Env, bindings: Bindings): Parts 
     corsOrigin: env['API_CORS_ORIGIN'] ?? '',
     abandoned: readAbandonRule(env),
     events: EVENTS,
-    // A relay drives replays: there are no queues.
+    // Without queues, a relay drives replays.
     replay: { commit },
     ...(options.console === undefined ? {} : { console: options.console(bindings) }),
     now,
@@ -167,7 +170,7 @@ function createParts(options: EdgeOptions, env: Env, bindings: Bindings): Parts 
 
 const SECRET = /^whsec_[A-Za-z0-9+/]+=*$/
 
-/** Who may send notifications: as the relay has it, two secrets while one is replaced. @throws FunctionsError `functions.target.invalid` */
+/** Reads who may send notifications: the same setting as on the relay, with two secrets during a rotation. @throws FunctionsError `functions.target.invalid` */
 function readVerify(env: Env): Verify {
   const secrets = (env['ENIGMA_TARGET_SECRET'] ?? '').split(',').flatMap((secret) => secret.trim() || [])
   if (secrets.some((secret) => !SECRET.test(secret)))
@@ -192,14 +195,14 @@ const textsOf = (bindings: Bindings): Env =>
     Object.entries(bindings).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
   )
 
-/** Reads a file of the folder `dist/console` of this package by its name, such as `files.json`; undefined when it is not there. */
+/** Reads a file from the folder `dist/console` of this package by its name, such as `files.json`. Resolves with undefined if it does not exist. */
 export type ReadFile = (name: string) => Promise<Uint8Array<ArrayBuffer> | undefined>
 
 const ENDINGS = { br: '.br', gzip: '.gz' } as const
 
 /**
- * The console's files, wherever a platform keeps them. They are read as they are asked for. On Cloudflare they go out as they are: its runtime
- * compresses a body by the answer's content-encoding, and would do so with one that is compressed already
+ * Returns the console's files from the storage of a platform. Each file is read when it is requested. On Cloudflare, the uncompressed files are
+ * sent: its runtime compresses a body according to the content-encoding of the response, and would compress a compressed file again
  * (https://developers.cloudflare.com/workers/runtime-apis/response/, `encodeBody`).
  *
  * @example consoleFrom((name) => Deno.readFile(new URL(name, folder)))

@@ -18,11 +18,11 @@ import {
 } from '../protocol/index.ts'
 import { FunctionsError } from '../settings/function-error.ts'
 
-/** Beside the packages of a published version is the route table that the build wrote. */
+/** The route table that the build of a published version wrote. A clone does not have it. */
 const BUILT = new URL('../routes.json', import.meta.url)
 const ROOT = new URL('../../', import.meta.url)
 
-/** The file that exports the Hono app of a route: `functions/agents/status.ts`, or one of ours for the relay's own. */
+/** Returns the file that exports the Hono app of a route: `functions/agents/status.ts`, or a file of this project for routes of the relay. */
 export const appFile = ({ name, type, subType }: Route): string => {
   if (name === OTHER.name) return `functions/${name}.ts`
   if (name === RELAY_ROUTES.replay.name) return 'src/lambda/replay-function.ts'
@@ -30,10 +30,10 @@ export const appFile = ({ name, type, subType }: Route): string => {
 }
 
 /**
- * The routes that the files of `functions/` declare. A file that exports neither a route nor an app is a part of others, and is skipped.
+ * Reads the routes that the files of `functions/` declare. Skips files that export neither a route nor an app, because other files import them.
  *
- * @param root the folder that holds `functions/`, with a slash at its end
- * @throws FunctionsError `functions.routes.invalid` with every fault, one a line
+ * @param root the folder that contains `functions/`, with a trailing slash
+ * @throws FunctionsError `functions.routes.invalid` with all faults, one per line
  */
 export async function readDeclarations(root: URL = ROOT): Promise<readonly DeclaredRoute[]> {
   const files = globSync('functions/*/*.ts', { cwd: fileURLToPath(root) }).map((file) => file.replaceAll('\\', '/'))
@@ -53,7 +53,7 @@ export async function readDeclarations(root: URL = ROOT): Promise<readonly Decla
   return declared
 }
 
-/** The routes of this version: those of the build, or in a clone those that `functions/` declares. @throws FunctionsError `functions.routes.invalid` */
+/** Reads the route table of this version: from the build, or in a clone from the declarations in `functions/`. @throws FunctionsError `functions.routes.invalid` */
 export async function readOwnRoutes(): Promise<Routes> {
   if (existsSync(BUILT)) return parseRoutes(await readFile(BUILT, 'utf8'))
   const thread = new Worker(new URL(import.meta.url), { workerData: READ_DECLARATIONS })
@@ -72,7 +72,7 @@ export async function readOwnRoutes(): Promise<Routes> {
 async function load(root: URL, file: string, faults: string[]): Promise<DeclaredRoute | undefined> {
   const example = /^functions\/(?<type>[^/]+)\/(?<subType>[^/]+)\.ts$/.exec(file)?.groups
   try {
-    // Apart from the one that handles notifications, which is loaded when its variables are set.
+    // The query makes it a separate module: the function itself is imported later, when its environment variables are set.
     const { route, app } = (await import(new URL(`${file}?declaration`, root).href)) as Record<string, unknown>
     if (route === undefined && app === undefined) return undefined
     if (!isObject(app) || !('fetch' in app)) faults.push(`${file} does not export a Hono app named app`)
@@ -95,7 +95,7 @@ function* faultsOfFile(file: string, route: DeclaredRoute): Generator<string> {
     yield 'its payload is not a schema; use one from a Standard Schema library, such as v.object({ … }) of valibot'
 }
 
-/** Marks the thread that `readOwnRoutes` starts: importing the files of `functions/` must not affect the process that wants their routes. */
+/** Marks the thread that `readOwnRoutes` starts: the import of `functions/` must not affect the process that reads their routes. */
 const READ_DECLARATIONS = 'enigma-relay: read the declarations of functions/'
 
 // Not awaited: a function may import this module too, and would wait for its own import. A rejection ends the thread with its error.

@@ -8,30 +8,31 @@ import { describeSqsError, queueUrl, sqs } from './sqs-queues.ts'
 
 type Options = FromSqsOptions<never>
 
-/** `commit` parks what is in the batch; what `recall` says is finished is not parked. */
+/** The options of `drain`. `commit` parks messages; `recall` returns finished notifications, which are not parked. */
 export type DrainOptions = Required<Pick<Options, 'commit' | 'recall'>> &
   Pick<Options, 'log' | 'now'> & {
-    /** Of the queues' names: `enigma-`. */
+    /** The prefix of the names of queues: `enigma-`. */
     readonly prefix: string
     readonly routes: Routes
-    /** Resolves when the read model answers: while it is away, no message is taken out of its queue. */
+    /** Resolves if the read model answers. While it is unavailable, no message is received. */
     readonly ping: () => Promise<void>
-    /** How long (ms) to go on. */
+    /** The time limit of the drain (ms). */
     readonly limitMs: number
   }
 
-/** Queues that are drained at once, and what one request takes. */
-const AT_ONCE = 4
-const BATCH = 10
-/** Longer than a commit takes. Messages that cannot be parked now are back after it. */
+/** The number of queues that are drained in parallel. */
+const MAX_PARALLEL = 4
+/** The maximum number of messages in a ReceiveMessage request. Source: the SQS API reference. */
+const MAX_MESSAGES = 10
+/** The visibility timeout of received messages (s), longer than a commit takes. Messages that could not be parked are available again after it. */
 const HIDDEN_SECONDS = 60
 
 type Fail = (queue: string, error: unknown) => void
 
 /**
- * Parks what SQS itself has moved to the dead-letter queues: messages of which the read model could not be written for hours, or at which a function
- * ended each time. A message is deleted once it is parked. Resolves with how many were, undefined while the
- * read model is away; what cannot be read or parked stays, and is logged.
+ * Parks the messages that SQS moved to the dead-letter queues: the read model was unavailable for hours, or the function crashed each time. A
+ * message is deleted after it has been parked. Messages that cannot be parked are logged and stay in their queue. Resolves with the number of
+ * parked messages, or undefined if the read model is unavailable.
  */
 export async function drain(options: DrainOptions): Promise<number | undefined> {
   const { prefix, routes, ping, limitMs, log = logToConsole, now = Date.now } = options
@@ -50,7 +51,7 @@ export async function drain(options: DrainOptions): Promise<number | undefined> 
     fail('all', error)
     return undefined
   }
-  // Each time another queue is the first, since there may be no time for the last ones.
+  // Each drain begins with a different queue, because there may be no time for the last ones.
   const first = Math.floor(now() / TURN_MS) % routes.all.length
   const left = [...routes.all.slice(first), ...routes.all.slice(0, first)]
   let drained = 0
@@ -68,7 +69,7 @@ export async function drain(options: DrainOptions): Promise<number | undefined> 
       }
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  await Promise.all(Array.from({ length: MAX_PARALLEL }, work))
   return drained
 }
 
@@ -79,9 +80,9 @@ async function receive(queue: string): Promise<readonly Message[]> {
   const { Messages = [] } = await client.send(
     new sdk.ReceiveMessageCommand({
       QueueUrl: await queueUrl(queue),
-      MaxNumberOfMessages: BATCH,
+      MaxNumberOfMessages: MAX_MESSAGES,
       VisibilityTimeout: HIDDEN_SECONDS,
-      // Only a request that waits asks all of SQS' servers.
+      // Long polling, because a short poll queries only some of the SQS servers. Source: SQS developer guide, "short and long polling".
       WaitTimeSeconds: 1,
       MessageAttributeNames: ['All'],
       MessageSystemAttributeNames: ['All'],
@@ -90,7 +91,7 @@ async function receive(queue: string): Promise<readonly Message[]> {
   return Messages
 }
 
-/** Parks messages and deletes them. One that the read model refuses stays alone. @throws StoreError when none could be parked */
+/** Parks messages and deletes them. Messages that the read model rejects stay in the queue. @throws StoreError if none could be parked */
 async function parkMessages(
   route: Route,
   messages: readonly Message[],
@@ -107,7 +108,7 @@ async function parkMessages(
     const all = { parked: batches.flatMap((one) => one.parked), replayed: batches.flatMap((one) => one.replayed) }
     await commit({ effects: [], done: new Map(), failed: [], ...all })
   } catch (fault) {
-    // What one message holds must not keep the others there.
+    // One message must not keep the others in the queue, so each is committed alone.
     const own: Message[] = []
     const faults: unknown[] = []
     for (const [at, message] of messages.entries())
@@ -130,7 +131,7 @@ async function parkMessages(
   return parked.length
 }
 
-/** A former version's functions put what they parked into the dead-letter queue, with its reason. */
+/** Converts a dead letter to a commit that parks it. Functions of version 0.1 sent parked messages to the dead-letter queue, with the reason as attribute. */
 async function toBatch(
   message: Message,
   prefix: string,
@@ -138,27 +139,28 @@ async function toBatch(
   finished: ReadonlySet<string>,
 ): Promise<Commit<never>> {
   const { MessageId = '', Body = '', Attributes = {}, MessageAttributes = {} } = message
-  const own = (name: string) => MessageAttributes[name]?.StringValue
-  // Of a FIFO queue: the time of the move. Source: SQS developer guide, "Setting-up dead-letter queue retention".
+  const attributeOf = (name: string) => MessageAttributes[name]?.StringValue
+  // In the dead-letter queue of a FIFO queue, this is the time of the move. Source: SQS developer guide, "Setting-up dead-letter queue retention".
   const movedMs = Number(Attributes['SentTimestamp'])
-  const firstMs = Date.parse(own('firstReceivedAt') ?? '') || Number(Attributes['ApproximateFirstReceiveTimestamp'])
+  const firstMs =
+    Date.parse(attributeOf('firstReceivedAt') ?? '') || Number(Attributes['ApproximateFirstReceiveTimestamp'])
   const record: SqsRecord = {
     messageId: MessageId,
     receiptHandle: '',
     body: Body,
     attributes: {
-      // SQS goes on counting in the dead-letter queue, where each look at it counts: its own number says nothing.
-      ApproximateReceiveCount: own('attempts') ?? String(route.maxReceiveCount),
+      // SQS goes on counting in the dead-letter queue, where every receive counts, so its own number is meaningless.
+      ApproximateReceiveCount: attributeOf('attempts') ?? String(route.maxReceiveCount),
       ApproximateFirstReceiveTimestamp: firstMs <= movedMs ? String(firstMs) : undefined,
-      MessageGroupId: own('messageGroupId') ?? Attributes['MessageGroupId'],
+      MessageGroupId: attributeOf('messageGroupId') ?? Attributes['MessageGroupId'],
     },
     messageAttributes: Object.fromEntries(
       Object.entries(MessageAttributes).map(([name, { StringValue }]) => [name, { stringValue: StringValue }]),
     ),
     eventSourceARN: queueName(prefix, route),
   }
-  const status = own('status')
-  const reason = own('reason') ?? `moved by SQS after ${route.maxReceiveCount} deliveries`
+  const status = attributeOf('status')
+  const reason = attributeOf('reason') ?? `moved by SQS after ${route.maxReceiveCount} deliveries`
   return parkWhole(record, reason, {
     route: route.name,
     maxAgeMs: route.maxAgeMs,

@@ -1,19 +1,19 @@
 import type { App } from '../adapter/index.ts'
 import type { Route } from '../protocol/index.ts'
 
-/** Handlers of a route that fail on purpose, so that somebody can try what then happens. */
+/** A fault to inject: handlers of a route fail on purpose, so that you can observe retries and parking. */
 export type Fault = {
-  /** `campaigns-cdr` */
+  /** The name of the route: `campaigns-cdr`. */
   readonly route: string
-  /** The HTTP status that the handler answers. */
+  /** The HTTP status of the response. */
   readonly status: number
-  /** Of how many of the notifications: above 0, at most 1. */
+  /** The share of notifications that fail: above 0, at most 1. */
   readonly share: number
-  /** Until when: unix ms. Absent: always. */
+  /** When the fault ends (Unix ms). Absent: never. */
   readonly untilMs?: number | undefined
 }
 
-/** An app in front of which some notifications fail: the same ones at each attempt. @param json of the faults, as `npm run dev -- --fail` makes it */
+/** Returns an app that fails for some notifications, the same ones on each attempt. @param json the faults, as `npm run dev -- --fail` passes them */
 export function withFaults(app: App, { name }: Route, json = ''): App {
   const faults = json === '' ? [] : (JSON.parse(json) as readonly Fault[]).filter(({ route }) => route === name)
   if (faults.length === 0) return app
@@ -28,7 +28,7 @@ export function withFaults(app: App, { name }: Route, json = ''): App {
   }
 }
 
-/** Where an id is between 0 and 1: FNV-1a, mixed, since ids differ in their last digits only. */
+/** Maps an id to a number between 0 and 1: FNV-1a with a final mix, because ids differ only in their last digits. */
 function shareOf(id: string): number {
   let hash = 0x811c9dc5
   for (let at = 0; at < id.length; at++) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193)

@@ -5,8 +5,8 @@ import { logApi, problemResponse, type ApiEnv, type ConsoleFiles, type ConsoleTa
 import { fromBase64, toBase64, toText } from '../protocol/index.ts'
 
 /**
- * What Lambda hands over for a request to a function URL (payload format 2.0), as far as it is read here. Nothing of it is sure to be
- * there: anybody who may invoke the function may send anything.
+ * The event of a request to a Lambda function URL (payload format 2.0), as far as it is read here. All members are unknown, because anyone who
+ * may invoke the function can send any event.
  * Source: "Invoking Lambda function URLs" in the Lambda developer guide.
  */
 export type UrlEvent = {
@@ -29,21 +29,21 @@ export type UrlAnswer = Head & { readonly body: string; readonly isBase64Encoded
 
 type App = { readonly fetch: (request: Request, env: ApiEnv['Bindings']) => Response | Promise<Response> }
 
-/** The end of an answer, as Node's own streams have it. */
+/** The stream to which a response is written. */
 type Out = Pick<Writable, 'write' | 'end' | 'once'>
 
 type Handler = (event: UrlEvent) => Promise<UrlAnswer>
 
-/** What Lambda's runtime has for functions that stream. Source: "Response streaming for Lambda functions". */
+/** The functions of Lambda's runtime for response streaming. Source: "Response streaming for Lambda functions". */
 type Streaming = {
   readonly streamifyResponse: (run: (event: UrlEvent, out: Out) => Promise<void>) => Handler
   readonly HttpResponseStream: { readonly from: (out: Out, head: Head) => Out }
 }
 
 /**
- * A Lambda handler that runs a Hono app behind a function URL: it streams answers where the runtime can, for a URL with
- * `invokeMode: RESPONSE_STREAM`. An event that is no request is answered by the app as well, which learns of it as `c.env.fault` and
- * answers after its ordinary checks.
+ * Returns a Lambda handler that runs a Hono app behind a function URL. It streams responses if the runtime supports it, for a URL with
+ * `invokeMode: RESPONSE_STREAM`. The app also answers an event that is not a valid request: it receives the fault as `c.env.fault`, and reports
+ * it after its ordinary checks.
  *
  * @example export const handler = handleUrl(app)
  */
@@ -55,7 +55,7 @@ export function handleUrl(app: App): Handler {
   return streamifyResponse(async (event, out) => {
     const response = await run(app, event)
     const answer = HttpResponseStream.from(out, toHead(response))
-    // The head goes out with the first write.
+    // The runtime sends the head with the first write.
     answer.write('')
     if (response.body !== null) await pass(response.body, answer)
     answer.end()
@@ -67,7 +67,7 @@ async function run(app: App, event: UrlEvent): Promise<Response> {
   try {
     return await app.fetch(request, env)
   } catch (error) {
-    // A Hono app rejects only when something was thrown that is not an Error.
+    // A Hono app rejects only if a thrown value is not an Error.
     logApi({
       level: 'error',
       code: 'functions.api.failed',
@@ -78,11 +78,11 @@ async function run(app: App, event: UrlEvent): Promise<Response> {
   }
 }
 
-/** The request of an event. Of one that is none, the nearest that there can be, with what is wrong. */
+/** Converts an event to a request. For an invalid event, returns the closest possible request, with the fault. */
 function toRequest(given: unknown): { readonly request: Request } & ApiEnv['Bindings'] {
   const event = (typeof given === 'object' && given !== null ? given : {}) as UrlEvent
   const headers = new Headers()
-  const strange = setHeaders(headers, event)
+  const hasInvalidHeader = setHeaders(headers, event)
   const method = event.requestContext?.http?.method
   const address = toAddress(event)
   const bad = (detail: string, code: 'bad-request' | 'method-not-allowed' = 'bad-request') => ({
@@ -92,24 +92,24 @@ function toRequest(given: unknown): { readonly request: Request } & ApiEnv['Bind
   if (typeof method !== 'string' || typeof event.rawPath !== 'string')
     return bad('The event is not a request to a function URL (payload format 2.0).')
   if (address === undefined) return bad('The URL of the request is invalid.')
-  if (strange) return bad('A header of the request is invalid.')
+  if (hasInvalidHeader) return bad('A header of the request is invalid.')
   if (!METHODS.has(method)) return bad('This path does not support the method.', 'method-not-allowed')
   const body = toBody(event)
   if (body === undefined) return bad('The body of the request is not valid base64, although isBase64Encoded is set.')
   if (body.length > 0) headers.set('content-length', String(body.length))
-  // A GET cannot be made with a body; the header says that there was one.
-  const hasNone = body.length === 0 || method === 'GET' || method === 'HEAD'
-  return { request: new Request(address, { method, headers, ...(hasNone ? {} : { body }) }) }
+  // A GET or HEAD request cannot have a body. `content-length` still shows that there was one.
+  const hasNoBody = body.length === 0 || method === 'GET' || method === 'HEAD'
+  return { request: new Request(address, { method, headers, ...(hasNoBody ? {} : { body }) }) }
 }
 
 const NOWHERE = 'https://localhost'
 
-/** Those that a Request can be made with. */
+/** The methods that are accepted. `Request` rejects some others, such as TRACE. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 function toAddress({ rawPath, rawQueryString, requestContext }: UrlEvent): string | undefined {
   if (typeof rawPath !== 'string') return undefined
-  // In a path they are part of it; where they are not, somebody has taken the path apart before.
+  // `#` and `?` in `rawPath` belong to the path, because Lambda has already separated the query.
   const path = `/${rawPath.replace(/^\//, '').replaceAll('#', '%23').replaceAll('?', '%3F')}`
   const query =
     typeof rawQueryString === 'string' && rawQueryString !== '' ? `?${rawQueryString.replaceAll('#', '%23')}` : ''
@@ -118,31 +118,31 @@ function toAddress({ rawPath, rawQueryString, requestContext }: UrlEvent): strin
   return URL.parse(`${origin ?? NOWHERE}${path}${query}`)?.href
 }
 
-/** Returns whether there was one that no request can have. */
+/** Sets the headers of the event. Returns whether one of them is invalid. */
 function setHeaders(headers: Headers, event: UrlEvent): boolean {
   const given = typeof event.headers === 'object' && event.headers !== null ? Object.entries(event.headers) : []
   const cookies = Array.isArray(event.cookies) && event.cookies.length > 0 ? [['cookie', event.cookies.join('; ')]] : []
-  let isStrange = false
+  let isInvalid = false
   for (const [name = '', value] of [...given, ...cookies] as [string, unknown][]) {
     if (value === null || value === undefined) continue
     try {
-      // A header is bytes, and comes as the text that they are in UTF-8.
-      if (typeof value !== 'string') isStrange = true
+      // Lambda decodes the bytes of a header as UTF-8, but `Headers` accepts only bytes, so other characters are percent-encoded.
+      if (typeof value !== 'string') isInvalid = true
       else
         headers.append(
           name,
           value.replace(/[^\0-\x7f]+/g, (text) => encodeURIComponent(text.toWellFormed())),
         )
     } catch {
-      isStrange = true
+      isInvalid = true
     }
   }
-  return isStrange
+  return isInvalid
 }
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** Undefined: not what it says it is. */
+/** Reads the body of the event. Returns undefined if it is not text, or not base64 although it is declared as base64. */
 function toBody({ body, isBase64Encoded }: UrlEvent): Uint8Array<ArrayBuffer> | undefined {
   if (body === undefined || body === null) return new Uint8Array()
   if (typeof body !== 'string') return undefined
@@ -161,35 +161,36 @@ async function toAnswer(response: Response): Promise<UrlAnswer> {
   return { ...toHead(response), body: text ?? toBase64(bytes), isBase64Encoded: text === undefined }
 }
 
-/** Passes an answer on as it comes, no faster than it is taken. What fails in the middle fails the invocation: Lambda cuts the answer off. */
+/** Writes a response body chunk by chunk, with back-pressure. An error in the middle fails the invocation, and Lambda truncates the response. */
 async function pass(body: ReadableStream<Uint8Array>, out: Out): Promise<void> {
   let isClosed = false
-  let goOn = () => {}
+  let resume = () => {}
   out.once('close', () => {
     isClosed = true
-    goOn()
+    resume()
   })
   for await (const chunk of body) {
     if (isClosed) return
     if (out.write(chunk)) continue
     await new Promise<void>((resolve) => {
-      goOn = resolve
+      resume = resolve
       out.once('drain', resolve)
     })
   }
 }
 
-/** Of a function's bundle: where it has the files of the console, seen from itself. */
+/** The build sets this in a function's bundle: the folder of the console's files, relative to the bundle. */
 declare const ENIGMA_CONSOLE: string | undefined
 
-/** Beside the API's bundle; in the package, `dist/console`. */
+/** The folder of the console's files: next to the API's bundle, or `dist/console` in the npm package. */
 const FOLDER = new URL(typeof ENIGMA_CONSOLE === 'string' ? ENIGMA_CONSOLE : '../console/', import.meta.url)
 
 const ENDINGS = { br: '.br', gzip: '.gz' } as const
 
 /**
- * The console's files in a folder that the build has made, read as they are asked for. @param folder a file URL with a slash at its end
+ * Returns the console's files from a folder that the build wrote. Each file is read when it is requested.
  *
+ * @param folder a file URL with a trailing slash
  * @example createApi({ read: store.read, token, console: readConsole() })
  */
 export function readConsole(folder: URL = FOLDER): ConsoleFiles {
@@ -198,7 +199,7 @@ export function readConsole(folder: URL = FOLDER): ConsoleFiles {
     try {
       return JSON.parse(await readFile(new URL('files.json', folder), 'utf8')) as ConsoleTable
     } catch (error) {
-      // Looked for again at the next request.
+      // The next request tries again.
       table = undefined
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
       throw error

@@ -3,45 +3,45 @@ import { describeError } from '../adapter/index.ts'
 import { FunctionsError } from '../settings/function-error.ts'
 
 type ParametersOptions = {
-  /** What a value is called here → its name in Parameter Store. At most ten: one request asks for all. */
+  /** Name of a setting → name of its parameter in Parameter Store. At most ten, the limit of a request. */
   readonly names: Readonly<Record<string, string>>
-  /** Those that need not be there: the value is '' then. Default: none. */
+  /** The settings that may be missing in Parameter Store. Their value is then ''. Default: none. */
   readonly optional?: readonly string[]
   readonly region: string
   readonly credentials: Credentials
-  /** Default: the region's own. */
+  /** The URL of Systems Manager. Default: the public endpoint of the region. */
   readonly endpoint?: string | undefined
   readonly now?: () => number
 }
 
-/** Values that are not in the configuration of a function, since whoever may see that would see them too. */
+/** Settings that are kept in Parameter Store instead of the configuration of a function, where everybody with access to it would see them. */
 export type Parameters = {
   /**
-   * Returns all values, by what they are called here. Values of an earlier read are returned at once and refreshed in the background, so
-   * that a slow Parameter Store delays nothing; they are good for as long as it does not answer. With `maxAgeMs`, waits for a read that
-   * began within that time, unless one was tried: for a value that somebody refused.
+   * Returns all values, by the name of their setting. Returns the values of an earlier read at once and refreshes them in the background, so that
+   * a slow Parameter Store delays nothing. They stay valid while Parameter Store does not answer. With `maxAgeMs`, waits for a read that began
+   * within that time, or starts one: used after a service rejected a value.
    */
   read: (maxAgeMs?: number) => Promise<Readonly<Record<string, string>>>
 }
 
-/** Values of this age (ms) are refreshed, so that a change counts within five minutes. */
+/** The age (ms) at which values are refreshed, so that a change takes effect within five minutes. */
 const REFRESH_MS = 4 * 60_000
 
-/** A refresh that fails, or that was frozen with the environment, is tried again after this time (ms). */
+/** The time (ms) after which a refresh is repeated that failed, or that Lambda froze with the environment. */
 const RETRY_MS = 30_000
 
-/** So long (ms) may Parameter Store take to answer. */
+/** The time limit of a request to Parameter Store (ms). */
 const TIMEOUT_MS = 3_000
 
-/** Parameter Store answers some forty requests a second, and many functions may start at once. */
-const TRIES = 5
+/** The maximum number of attempts. Parameter Store answers about forty requests per second, and many functions may start at once. */
+const MAX_TRIES = 5
 
-/** So many requests may get no answer at all. */
-const NETWORK_TRIES = 2
+/** The maximum number of attempts without any response. */
+const MAX_NETWORK_TRIES = 2
 
 /**
- * Reads parameters of AWS Systems Manager, kept while the environment of the function lives. A request by hand, since loading the SDK
- * takes longer than all else that a cold start does.
+ * Reads parameters of AWS Systems Manager, and keeps them while the environment of the function lives. Makes its own requests, because loading
+ * the SDK takes longer than everything else in a cold start.
  * Source: GetParameters in the Systems Manager API reference.
  */
 export function createParameters({
@@ -55,10 +55,10 @@ export function createParameters({
   const address = endpoint || `https://ssm.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
   const body = JSON.stringify({ Names: Object.values(names), WithDecryption: true })
   let last: { readonly values: Readonly<Record<string, string>>; readonly atMs: number } | undefined
-  let asking: Promise<void> | undefined
-  let askedMs = -Infinity
+  let pendingRead: Promise<void> | undefined
+  let lastReadMs = -Infinity
 
-  const ask = async (): Promise<Readonly<Record<string, string>>> => {
+  const request = async (): Promise<Readonly<Record<string, string>>> => {
     const url = new URL(address)
     for (let tries = 1; ; tries++) {
       const headers = signPost({ url, headers: HEADERS, body, service: 'ssm', region, credentials, nowMs: Date.now() })
@@ -70,13 +70,13 @@ export function createParameters({
         ;({ status } = answer)
         text = await answer.text()
       } catch (error) {
-        // A request that was frozen with the environment meets a connection that is gone.
-        if (tries < NETWORK_TRIES) continue
+        // If Lambda froze the environment during a request, its connection is closed by the time it resumes.
+        if (tries < MAX_NETWORK_TRIES) continue
         throw error
       }
       if (status === 200) return pick(JSON.parse(text) as Answer)
       const refusal = toRefusal(status, text)
-      if (!refusal.isPassing || tries >= TRIES)
+      if (!refusal.isTemporary || tries >= MAX_TRIES)
         throw new FunctionsError(
           'functions.parameters.refused',
           `Parameter Store rejected the request: ${refusal.words}`,
@@ -96,34 +96,34 @@ export function createParameters({
     return Object.fromEntries(Object.entries(names).map(([own, name]) => [own, values.get(name) ?? '']))
   }
 
-  /** Never rejects while there are values. */
+  /** Reads all values. Never rejects if there are earlier values. */
   const refresh = (): Promise<void> => {
     const startedMs = now()
-    askedMs = startedMs
-    asking = ask().then(
-      // Of two reads at once, the later one counts.
+    lastReadMs = startedMs
+    pendingRead = request().then(
+      // Of two concurrent reads, the one that began later counts.
       (values) => {
         if (last === undefined || last.atMs <= startedMs) last = { values, atMs: startedMs }
       },
       (error: unknown) => {
         const hasValues = last !== undefined
-        if (!hasValues) asking = undefined
-        // Logged here: whoever asked may have to keep the words of an error to himself, and this one holds no value.
+        if (!hasValues) pendingRead = undefined
+        // Logged here because callers may not be allowed to show an error. This one contains no value.
         console.error(JSON.stringify({ ...(hasValues ? STALE : UNREADABLE), error: describeError(error) }))
         if (!hasValues) throw error
       },
     )
-    return asking
+    return pendingRead
   }
 
   return {
     async read(maxAgeMs) {
-      const sinceAskedMs = now() - askedMs
+      const sinceReadMs = now() - lastReadMs
       if (last === undefined) {
-        await (asking ?? refresh())
+        await (pendingRead ?? refresh())
       } else if (maxAgeMs !== undefined) {
-        await (sinceAskedMs < maxAgeMs ? asking : refresh())
-      } else if (now() - last.atMs >= REFRESH_MS && sinceAskedMs >= RETRY_MS) void refresh()
+        await (sinceReadMs < maxAgeMs ? pendingRead : refresh())
+      } else if (now() - last.atMs >= REFRESH_MS && sinceReadMs >= RETRY_MS) void refresh()
       return (last as NonNullable<typeof last>).values
     },
   }
@@ -143,19 +143,19 @@ const HEADERS = { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 
 
 type Answer = { readonly Parameters?: readonly { readonly Name: string; readonly Value: string }[] }
 
-/** Its text may name the role and the parameters, and is for the operator: no value is ever in it. */
-function toRefusal(status: number, text: string): { readonly words: string; readonly isPassing: boolean } {
+/** Describes a rejection. The text is for operators: it may name the role and the parameters, but never contains a value. */
+function toRefusal(status: number, text: string): { readonly words: string; readonly isTemporary: boolean } {
   let answer: { readonly __type?: string; readonly message?: string; readonly Message?: string } = {}
   try {
     answer = JSON.parse(text) as object
   } catch {
-    // Of something between here and AWS: its status has to do.
+    // The response is from a proxy in between, so only its status is used.
   }
   const { __type: type = '', message, Message } = answer
   const code = type.replace(/^.*#/, '')
   return {
     words: `${code === '' ? status : code} ${message ?? Message ?? ''}`.trim(),
-    isPassing: status === 429 || status >= 500 || /Throttling/.test(code),
+    isTemporary: status === 429 || status >= 500 || /Throttling/.test(code),
   }
 }
 
@@ -166,21 +166,21 @@ export type Credentials = {
 }
 
 export type Signing = {
-  /** With no query. */
+  /** A URL without a query. */
   readonly url: URL
-  /** All are signed. Names in lower case. */
+  /** The headers, all of which are signed. Names are in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** `ssm` */
+  /** The name of the service: `ssm`. */
   readonly service: string
   readonly region: string
   readonly credentials: Credentials
-  /** Unix ms. */
+  /** The time (Unix ms). */
   readonly nowMs: number
 }
 
 /**
- * The headers of a POST to AWS, and those that sign it.
+ * Signs a POST request to AWS. Returns its headers and those of the signature.
  * Source: "AWS Signature Version 4 for API requests" in the IAM user guide.
  */
 export function signPost({ url, headers, body, service, region, credentials, nowMs }: Signing): Record<string, string> {
@@ -220,6 +220,6 @@ export function signPost({ url, headers, body, service, region, credentials, now
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
-/** As AWS escapes a segment of a path. */
+/** Escapes a segment of a path as AWS does. */
 const encode = (segment: string): string =>
   encodeURIComponent(segment).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)

@@ -15,14 +15,14 @@ import {
   wire,
 } from './wiring.ts'
 
-/** Less than the function's time limit, by the longest request. */
+/** The time limit of a step (ms). Shorter than that of the function by the longest request. */
 const STEP_MS = 15_000
 
-/** So long before parked notifications are removed there is an alarm. */
+/** An alarm is raised this long (ms) before parked notifications are removed. */
 const EXPIRING_MS = 3 * 24 * 3_600_000
 
-// A deployment with a wrong setting shows at once.
-const wait = missingWait()
+// Read at start-up, so that an invalid setting shows at once.
+const missingOptions = missingWait()
 
 /** Sends parked notifications again, step by step. */
 export const app = createReplayApp(async ({ job, steps }) => {
@@ -40,16 +40,16 @@ async function targetOf(name: string) {
 const runSteps = fromSqs(app, wire(RELAY_ROUTES.replay))
 
 /**
- * Steps of replays come from its queue. Every five minutes a schedule has it park what is in the dead-letter queues, go on with replays whose step was
- * lost, and list calls whose CDR is missing.
+ * Handles the steps of replays, which arrive on its queue. Every five minutes, a schedule invokes it to park the messages in dead-letter queues,
+ * resume replays whose step was lost, and list calls whose CDR is missing.
  */
 export async function handler(given: SqsEvent | { readonly source?: string }, context?: LambdaContext) {
   if ('Records' in given) return runSteps(given, context)
-  if (await drainAll()) countMissing(await listMissing(store(), wait))
+  if (await drainAll()) countMissing(await listMissing(store(), missingOptions))
   return undefined
 }
 
-/** Resolves with false when the read model does not answer. */
+/** Parks dead letters and resumes replays. Resolves with false if the read model does not answer. */
 async function drainAll(): Promise<boolean> {
   const { recall, read } = store()
   const options = {

@@ -19,23 +19,23 @@ import { FunctionsError } from '../settings/function-error.ts'
 import type { QueueRecord } from '../store/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 
-/** The SDK and a client of it. */
+/** The AWS SDK for SQS, and a client. */
 export type Sqs = { readonly sdk: typeof import('@aws-sdk/client-sqs'); readonly client: SQSClient }
 
-let madeSqs: Promise<Sqs> | undefined
+let loadedSqs: Promise<Sqs> | undefined
 
-/** The SDK is loaded when something goes wrong, which is seldom, or is looked for: a cold start does not wait for it. */
+/** Loads the SDK when it is first needed, which is rare (retries, replays, queue depths), so that a cold start does not wait for it. */
 export function sqs(): Promise<Sqs> {
-  madeSqs ??= import('@aws-sdk/client-sqs').then((sdk) => ({
+  loadedSqs ??= import('@aws-sdk/client-sqs').then((sdk) => ({
     sdk,
     client: new sdk.SQSClient({ useQueueUrlAsEndpoint: false }),
   }))
-  return madeSqs
+  return loadedSqs
 }
 
 const urls = new Map<string, string>()
 
-/** @throws the SDK's error, FunctionsError `functions.queues.no_url` */
+/** Returns the URL of a queue. @throws the SDK's error, FunctionsError `functions.queues.no_url` */
 export async function queueUrl(name: string): Promise<string> {
   const known = urls.get(name)
   if (known !== undefined) return known
@@ -47,21 +47,21 @@ export async function queueUrl(name: string): Promise<string> {
   return url
 }
 
-const text = (StringValue: string) => ({ DataType: 'String', StringValue })
+const toAttribute = (StringValue: string) => ({ DataType: 'String', StringValue })
 
-/** Bytes of one request at most: a queue may take no more than 256 KiB. */
-const REQUEST_BYTES = 240 * 1024
-const REQUEST_MESSAGES = 10
+/** The maximum size of a request: older queues accept 256 KiB. */
+const MAX_REQUEST_BYTES = 240 * 1024
+const MAX_REQUEST_MESSAGES = 10
 
 /**
- * Sends parked messages to their queues: of each message group in order, of different groups at once. Returns those that SQS will never take, by the ids
- * of their entries, and why. All queues are tried before it throws. @throws the SDK's error, FunctionsError `functions.replay.refused`
+ * Sends parked messages to their queues: each message group in order, different groups in parallel. Returns the messages that SQS will never accept:
+ * id of the entry → reason. Tries all queues before it throws. @throws the SDK's error, FunctionsError `functions.replay.refused`
  */
 export async function sendParked(job: string, messages: readonly QueuedMessage[]): Promise<Map<string, string>> {
   const refused = new Map<string, string>()
   const faults: unknown[] = []
   for (const [queue, own] of Map.groupBy(messages, (message) => message.queue)) {
-    // One message of a group at a time: SQS may refuse one and accept those behind it.
+    // One message of a group at a time: SQS may reject a message and accept later ones of the same request.
     for (const turn of toTurns(own)) {
       const sent = await Promise.allSettled([...toRequests(turn)].map((some) => sendBatch(queue, job, some, refused)))
       const failed = sent.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
@@ -73,7 +73,7 @@ export async function sendParked(job: string, messages: readonly QueuedMessage[]
   return refused
 }
 
-/** The first message of each group, then the second of each … */
+/** Splits messages into turns: the first message of each group, then the second of each, and so on. */
 function toTurns(messages: readonly QueuedMessage[]): QueuedMessage[][] {
   const groups = [...Map.groupBy(messages, (message) => message.messageGroupId).values()]
   const longest = Math.max(0, ...groups.map(({ length }) => length))
@@ -84,7 +84,7 @@ function* toRequests(messages: readonly QueuedMessage[]): Generator<QueuedMessag
   let request: QueuedMessage[] = []
   let bytes = 0
   for (const message of messages) {
-    const isFull = request.length === REQUEST_MESSAGES || bytes + sizeOf(message) > REQUEST_BYTES
+    const isFull = request.length === MAX_REQUEST_MESSAGES || bytes + sizeOf(message) > MAX_REQUEST_BYTES
     if (request.length > 0 && isFull) {
       yield request
       request = []
@@ -96,7 +96,7 @@ function* toRequests(messages: readonly QueuedMessage[]): Generator<QueuedMessag
   if (request.length > 0) yield request
 }
 
-/** Bytes with attributes, at most: a character may have three. */
+/** Returns an upper limit of the size of a message with its attributes (bytes). A UTF-16 unit has at most three bytes in UTF-8. */
 const sizeOf = ({ body, contentEncoding }: QueuedMessage): number =>
   body.length * (contentEncoding === undefined ? 3 : 1) + 500
 
@@ -111,12 +111,12 @@ async function sendBatch(
     Id: String(index),
     MessageBody: body,
     MessageGroupId: messageGroupId,
-    // New for each replay: SQS throws away what it takes for a copy for five minutes. The same when a step is repeated.
+    // SQS discards duplicates for five minutes. The id differs for each replay, and is the same when a step is repeated.
     MessageDeduplicationId: `${job}-${id}`,
     MessageAttributes: {
-      [REPLAY]: text(job),
-      [PARKED]: text(id),
-      ...(contentEncoding === undefined ? {} : { [CONTENT_ENCODING]: text(contentEncoding) }),
+      [REPLAY]: toAttribute(job),
+      [PARKED]: toAttribute(id),
+      ...(contentEncoding === undefined ? {} : { [CONTENT_ENCODING]: toAttribute(contentEncoding) }),
     },
   }))
   try {
@@ -125,7 +125,7 @@ async function sendBatch(
     )
     for (const { Id, Code, SenderFault } of Failed) {
       const message = messages[Number(Id)]
-      // Such as characters or a size that the queue does not take.
+      // For example, a size or characters that the queue does not accept.
       if (SenderFault === true && message !== undefined) refused.set(message.id, `SQS rejected it: ${Code}`)
     }
     const faults = Failed.filter(({ SenderFault }) => SenderFault !== true)
@@ -146,13 +146,13 @@ async function sendBatch(
   }
 }
 
-/** In the place of a replay: the dead-letter queues are drained at once. */
+/** Takes the place of a replay's id in a step, and means: drain the dead-letter queues now. */
 export const DRAIN = 'drain'
 
 /**
- * Asks for the next step of a replay. Steps of one replay run one after another.
+ * Requests the next step of a replay. The steps of a replay run one after another.
  *
- * @param steps how often the replay has gone on: the step does nothing when it has by then. Absent: it goes on in any case
+ * @param steps the number of steps so far: the step does nothing if the replay has made another one meanwhile. Absent: it always runs
  * @throws the SDK's error
  */
 export async function sendReplayStep(prefix: string, job: string, steps?: number): Promise<void> {
@@ -199,10 +199,7 @@ let routes: Promise<Routes> | undefined
 /** Returns the route table of the stack, read once. @throws FunctionsError `functions.routes.invalid` */
 export const stackRoutes = (): Promise<Routes> => (routes ??= readOwnRoutes())
 
-/**
- * Returns how many messages each queue of a stack holds, and each dead-letter queue: the routes in their order, the commands last.
- * @throws the SDK's error, FunctionsError
- */
+/** Returns the number of messages in each queue and dead-letter queue of a stack: routes in their order, commands last. @throws the SDK's error, FunctionsError */
 export async function readQueues(prefix: string): Promise<QueueRecord[]> {
   const { all } = await stackRoutes()
   const queues = all.flatMap((route) => [
@@ -213,7 +210,7 @@ export async function readQueues(prefix: string): Promise<QueueRecord[]> {
   return Promise.all([...queues, commands].map(async (one) => ({ ...one, ...(await readDepth(one.queue)) })))
 }
 
-/** SQS approximates. Source: GetQueueAttributes in the Amazon SQS API reference. */
+/** Reads the approximate depth of a queue, or nulls if it does not exist. Source: GetQueueAttributes in the SQS API reference. */
 async function readDepth(queue: string): Promise<Pick<QueueRecord, 'waiting' | 'in_flight'>> {
   const { sdk, client } = await sqs()
   try {
@@ -233,11 +230,11 @@ async function readDepth(queue: string): Promise<Pick<QueueRecord, 'waiting' | '
   }
 }
 
-/** Whether the SDK says that there is no such queue; its two protocols name that differently. */
+/** Returns whether an error of the SDK means that the queue does not exist. The SDK's two protocols have different names for it. */
 export const isMissingQueue = (error: unknown): boolean =>
   error instanceof Error && /QueueDoesNotExist|NonExistentQueue/.test(error.name)
 
-/** An error of the SDK in words that say what to do. They hold no account number and no secret. */
+/** Describes an error of the SDK and its fix. The text contains no account number and no secret. */
 export function describeSqsError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describeSqsError(error.errors[0])
   if (!(error instanceof Error)) return 'an error without a message'

@@ -34,23 +34,24 @@ import { countMetric, writeMetric } from './cloudwatch-metrics.ts'
 import { createParameters, type Parameters } from './parameter-store.ts'
 import { DRAIN, queueUrl, readQueues, sendCommand, sendReplayStep, sqs } from './sqs-queues.ts'
 
-/**
- * What ties the functions to the world: the read model and SQS, by the environment. Both are made at the first use and kept while the
- * environment of the function lives.
+/*
+ * Connects the functions to the read model and to SQS, as the environment variables say. Both are created when they are first used, and kept
+ * while the environment of the function lives.
  */
 
-// A build loads this too, and must not go on after what nobody awaits.
+// Only on Lambda: a build imports this module too, and an unhandled rejection has to end it.
 const { AWS_LAMBDA_FUNCTION_NAME } = process.env
 if (AWS_LAMBDA_FUNCTION_NAME !== undefined) stayAlive(AWS_LAMBDA_FUNCTION_NAME)
 
-// Node loads these when they are first named, which takes 30 ms: while a function starts it has more of a processor than later.
+// Node loads these globals on first access, which takes 30 ms. Lambda gives a function more CPU while it starts than later.
 void [globalThis.Request, globalThis.Response]
 
-/** Values that may be secrets: the variable `NAME`, or the parameter in AWS Systems Manager that the variable `NAME_PARAMETER` names. */
-const OF_PARAMETER = '_PARAMETER'
-const isOfParameter = (variable: string, name = ''): boolean => variable.endsWith(OF_PARAMETER) && name.startsWith('/')
+/** A setting that may be a secret is in the variable `NAME`, or in the parameter of AWS Systems Manager that the variable `NAME_PARAMETER` names. */
+const PARAMETER_SUFFIX = '_PARAMETER'
+const isParameterName = (variable: string, name = ''): boolean =>
+  variable.endsWith(PARAMETER_SUFFIX) && name.startsWith('/')
 
-let madeParameters: Parameters | undefined
+let createdParameters: Parameters | undefined
 
 function parameters(): Parameters {
   const {
@@ -61,82 +62,82 @@ function parameters(): Parameters {
     AWS_ENDPOINT_URL_SSM: endpoint,
   } = process.env
   const named = Object.entries(process.env).flatMap(([variable, name = '']) =>
-    isOfParameter(variable, name) ? [[variable.slice(0, -OF_PARAMETER.length), name] as const] : [],
+    isParameterName(variable, name) ? [[variable.slice(0, -PARAMETER_SUFFIX.length), name] as const] : [],
   )
   const credentials = { accessKeyId, secretAccessKey, sessionToken }
-  // One of the two is enough; which, the API sees.
+  // One of the two is enough. The API checks that.
   const optional = ['API_TOKEN', 'API_TOKENS']
   const names = Object.fromEntries(named)
-  return (madeParameters ??= createParameters({ names, optional, region, credentials, endpoint }))
+  return (createdParameters ??= createParameters({ names, optional, region, credentials, endpoint }))
 }
 
-// Asked for while the rest of a cold start goes on. What fails now is asked for again when it is needed, and said then.
-if (Object.entries(process.env).some(([variable, name]) => isOfParameter(variable, name)))
+// Requested during the rest of a cold start. If this fails, the first use requests the values again and reports the error.
+if (Object.entries(process.env).some(([variable, name]) => isParameterName(variable, name)))
   parameters()
     .read()
     .catch(() => undefined)
 
 const readValue: ReadSetting = async (name, maxAgeMs) => {
   const plain = process.env[name]?.trim() ?? ''
-  if (plain !== '' || !process.env[name + OF_PARAMETER]) return plain
+  if (plain !== '' || !process.env[name + PARAMETER_SUFFIX]) return plain
   return (await parameters().read(maxAgeMs))[name] ?? ''
 }
 provideSettings(readValue)
 
 function storeOptions(): StoreOptions {
   const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) =>
-    isOfParameter(name, process.env[name]),
+    isParameterName(name, process.env[name]),
   )
   return readStoreOptions(process.env, isParameter ? address : undefined)
 }
 
-/** A token that the read model refuses is looked for again unless that was done so lately (ms). */
-const REFUSED_MS = 5_000
+/** After the read model rejects a token, the parameter is read again, unless it was read within this time (ms). */
+const REJECTED_MS = 5_000
 
 async function address(refused?: string): Promise<UpstashAddress> {
-  const maxAgeMs = refused === undefined ? undefined : REFUSED_MS
+  const maxAgeMs = refused === undefined ? undefined : REJECTED_MS
   const names = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN'] as const
   const [url = '', token = ''] = await Promise.all(names.map((name) => readValue(name, maxAgeMs)))
   return { url, token }
 }
 
-let madeStore: Store | undefined
-let madeWriter: StoreWriter | undefined
+let createdStore: Store | undefined
+let createdWriter: StoreWriter | undefined
 
-/** The read model, by `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`; its keys begin with `ENIGMA_STORE_PREFIX` (`enigma:`). */
-export const store = (): Store => (madeStore ??= createStore(storeOptions()))
+/** Returns the read model at `UPSTASH_REDIS_REST_URL`, with `UPSTASH_REDIS_REST_TOKEN`. Its keys begin with `ENIGMA_STORE_PREFIX` (default `enigma:`). */
+export const store = (): Store => (createdStore ??= createStore(storeOptions()))
 
-/** What handlers need of it. A function that reads nothing is smaller without the rest. */
-const writer = (): StoreWriter => (madeWriter ??= createStoreWriter(storeOptions()))
+/** Returns the part of the read model that handlers need: without the reads, the bundle of a function is smaller. */
+const writer = (): StoreWriter => (createdWriter ??= createStoreWriter(storeOptions()))
 
-/** Writes what a batch came to, and counts what was parked. */
+/** Commits a batch, and counts parked notifications in CloudWatch. */
 export async function commitBatch(batch: Commit<Effect>): Promise<void> {
   await writer().commit(batch)
   countMetric('Parked', batch.parked.length, AWS_LAMBDA_FUNCTION_NAME)
 }
 
-/** Counts the messages that were drained. */
+/** Counts drained messages. */
 export const countDrained = (count: number): void => countMetric('Drained', count, AWS_LAMBDA_FUNCTION_NAME)
 
-/** Reports how many notifications are parked, also when none are, which ends an alarm; and counts those that are removed soon. */
+/** Reports the number of parked notifications, including 0, which ends an alarm. Counts those that will be removed soon. */
 export function countParked({ parked, expiring }: { readonly parked: number; readonly expiring: number }): void {
   writeMetric('ParkedNow', parked, AWS_LAMBDA_FUNCTION_NAME)
   countMetric('Expiring', expiring, AWS_LAMBDA_FUNCTION_NAME)
 }
 
-/** Counts the calls that were found to have no CDR, and reports how many are listed, also when none are. */
+/** Counts newly found calls without a CDR, and reports how many are listed, including 0. */
 export function countMissing({ found, listed }: { readonly found: number; readonly listed: number }): void {
   countMetric('Missing', found, AWS_LAMBDA_FUNCTION_NAME)
   writeMetric('MissingNow', listed, AWS_LAMBDA_FUNCTION_NAME)
 }
 
-/** How long (ms) a CDR is waited for after its agent has left the call. */
+/** Returns how long to wait for a CDR after the agent has left the call (`waitMs`), if it is set. */
 export const missingWait = () => readMissingWait(process.env)
 
-/** Before the names of queues: `ENIGMA_QUEUE_PREFIX`; '' when it is not set. */
+/** Returns the prefix of queue names, `ENIGMA_QUEUE_PREFIX`, or '' if it is not set. */
 export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
 
-/** The options of `fromSqs` for a route. */
+/** Returns the options of `fromSqs` for a route. @throws FunctionsError `functions.routes.invalid` if there is no route */
 export function wire(route: Route): FromSqsOptions<Effect> {
   const name: unknown = (route as Route | undefined)?.name
   if (typeof name !== 'string' || name === '')
@@ -163,22 +164,22 @@ export function wire(route: Route): FromSqsOptions<Effect> {
   }
 }
 
-/** The Lambda handler of an app for a route. */
+/** Returns the Lambda handler of an app for a route. @throws FunctionsError `functions.routes.invalid` if there is no route */
 export function toHandler(app: App, route: Route) {
   const options = wire(route)
   return fromSqs(withFaults(app, route, process.env['ENIGMA_FAIL']), options)
 }
 
 /**
- * The options of the read API by the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, ENIGMA_EVENTS_URL,
+ * Returns the options of the read API from the environment variables API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, ENIGMA_EVENTS_URL,
  * ENIGMA_EVENTS_SECONDS, UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN.
  */
 export async function apiOptions(): Promise<ApiOptions> {
-  // Texts of the environment are looked at when the function starts, so that a deployment without a token shows at once, and never answers
-  // anybody. Those in Parameter Store are on their way, and may change: each request looks at them.
+  // Tokens in environment variables are checked when the function starts, so that a deployment without a token fails at once. Tokens in Parameter
+  // Store are still being read, and may change, so each request reads them.
   const isInParameterStore = ['API_TOKEN', 'API_TOKENS'].some((name) => process.env[`${name}_PARAMETER`] !== undefined)
   const secret = async (name: string) => (isInParameterStore ? () => readValue(name) : readValue(name))
-  // Of the queue that takes the steps of replays; without it, there are none.
+  // The prefix of the queue for steps of replays. Without a prefix there are no queues.
   const prefix = queuePrefix()
   const { read, commit } = store()
   return {
@@ -189,7 +190,7 @@ export async function apiOptions(): Promise<ApiOptions> {
     abandoned: readAbandonRule(process.env),
     console: readConsole(),
     ...readEvents(process.env),
-    // Without queues, relays drive the replays.
+    // Without queues, relays drive replays.
     ...(prefix === ''
       ? { replay: { commit } }
       : {
@@ -205,20 +206,20 @@ export async function apiOptions(): Promise<ApiOptions> {
 }
 
 /**
- * Logs a promise that nobody awaits and that rejects, instead of ending the process: the batch it belongs to would come again only
- * after the queue's visibility timeout, and all of its lane would wait. Anything thrown outside a promise still ends the process.
+ * Logs unhandled rejections instead of ending the process. Otherwise the batch would be delivered again only after the visibility timeout of the
+ * queue, and its lanes would wait. An uncaught exception outside a promise still ends the process.
  *
- * Lambda's runtime client up to version 3 installs a listener that exits (src/index.mjs of aws/aws-lambda-nodejs-runtime-interface-client);
- * version 4 installs none, and Node exits by itself. The runtime client loads the function after it has installed its own listeners, so
- * these are removed here. A listener of your own (an error tracker's) goes after the import of wiring.ts.
+ * Up to version 3, Lambda's runtime client installs a listener that exits (src/index.mjs of aws/aws-lambda-nodejs-runtime-interface-client).
+ * Version 4 installs none, and Node itself exits. The runtime client installs its listeners before it loads the function, so they are removed
+ * here. Install your own listener (of an error tracker) after the import of wiring.ts.
  *
- * @param name the Lambda function; undefined in a process that is not Lambda's, whose listeners stay
+ * @param name the name of the Lambda function; undefined outside Lambda, where existing listeners are kept
  */
 export function stayAlive(name: string | undefined): void {
   if (name !== undefined) process.removeAllListeners('unhandledRejection')
   process.on('unhandledRejection', (reason) => {
     const stack = describeStack(reason)
-    // A failure of the runtime client itself: without its loop, the process would stay and do nothing. Thrown from here, it is fatal.
+    // The runtime client itself failed. Without its loop, the process would stay and do nothing, so the error is thrown from here, which is fatal.
     if (reason instanceof Error && (reason.name.startsWith('Runtime.') || stack[0]?.includes('/var/runtime/') === true))
       throw reason
     logToConsole({

@@ -11,11 +11,11 @@ import {
 import { fromBase64, hasMark, isObject, isSqsText, scanArray, scanObject, toBase64, toBytes, toText } from './text.ts'
 
 /**
- * CloudEvents in JSON: one event, or the batch format (a JSON array). The packet's text is put in and taken out as it is; it is
- * never parsed and written again. Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+ * CloudEvents in JSON: a single event, or the batch format (a JSON array). The packet's text is inserted and extracted unchanged; it is
+ * never parsed and serialised again. Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
  */
 
-// Attributes may hold any character of a reference; what some SQS servers refuse is escaped, which JSON allows in any string.
+// A reference, and so an attribute, may contain any character. JSON allows escapes in every string, so characters that some SQS servers reject are escaped.
 const escapeUnit = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 
@@ -26,7 +26,7 @@ function quote(text: string): string {
 
 const isJson = (contentType: string) => /^[^;]*[/+]json\b/i.test(contentType)
 
-// JSON text with space around it would come out without that space, and a byte order mark is no JSON inside of an event.
+// Extracting `data` drops surrounding white space, and a byte order mark inside an event is not valid JSON. Such text travels as base64.
 const isBare = (text: string) => text.charCodeAt(0) > 0x20 && text.charCodeAt(text.length - 1) > 0x20 && !hasMark(text)
 
 function formatData(contentType: string, data: string | Uint8Array): string {
@@ -35,29 +35,29 @@ function formatData(contentType: string, data: string | Uint8Array): string {
   return isBare(data) ? `"data":${data}` : `"data_base64":"${toBase64(data)}"`
 }
 
-// CloudEvents knows no empty attribute: one that says nothing is absent.
-const optional = (name: string, value: string | undefined): string =>
+// CloudEvents has no empty attributes: an attribute without a value is left out.
+const formatOptional = (name: string, value: string | undefined): string =>
   value === undefined || value === '' ? '' : `"${name}":${quote(value)},`
 
-const wait = (ms: number | undefined): string =>
+const formatWait = (ms: number | undefined): string =>
   ms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(ms)), MAX_WAIT_MS)},`
 
-/** One notification as a CloudEvent in JSON. With `datacontenttype` JSON, `data` must be valid JSON text. */
+/** Writes a notification as a CloudEvent in JSON. If `datacontenttype` is JSON, `data` must be valid JSON text. */
 export function formatEvent(n: Notification): string {
   return (
-    `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${optional('subject', n.subject)}` +
-    `"time":${quote(n.time)},"datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}",${optional('channel', n.channel)}` +
-    `"sequence":${quote(n.sequence)},${optional('traceparent', n.traceparent)}${wait(n.maxwaitms)}${optional('reason', n.reason)}` +
+    `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${formatOptional('subject', n.subject)}` +
+    `"time":${quote(n.time)},"datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}",${formatOptional('channel', n.channel)}` +
+    `"sequence":${quote(n.sequence)},${formatOptional('traceparent', n.traceparent)}${formatWait(n.maxwaitms)}${formatOptional('reason', n.reason)}` +
     `${formatData(n.datacontenttype, n.data)}}`
   )
 }
 
-/** What the events of one channel and kind have in common. */
+/** The attributes that all events of one channel and kind share. */
 export type EventStream = Pick<Notification, 'type' | 'subject' | 'transport' | 'channel' | 'reason'> & {
   readonly sourceId: string
 }
 
-/** Where an event stands in its stream. */
+/** The position of an event in its stream, and when its packet was received. */
 export type EventPlace = {
   readonly number: number
   readonly index: number
@@ -65,21 +65,21 @@ export type EventPlace = {
   readonly maxWaitMs?: number | undefined
 }
 
-/** A packet in its event. `bytes`: of the event, in UTF-8. */
+/** A packet in its event. `bytes` is the size of the event in UTF-8. */
 export type StampedEvent = {
   readonly id: string
-  /** The event's JSON up to its data; the whole event when `data` is undefined. */
+  /** The JSON of the event up to its data. If `data` is undefined, the JSON of the whole event. */
   readonly head: string
-  /** The packet's own bytes, where they are the JSON text of `data`. Behind them comes a closing brace. */
+  /** The packet's own bytes, if they are the JSON text of `data`. A closing brace follows them. */
   readonly data: Uint8Array | undefined
   readonly bytes: number
 }
 
-/** The text of an event in parts. */
+/** Returns the whole text of an event that is stored in parts. */
 export const textOf = ({ head, data }: Pick<StampedEvent, 'head' | 'data'>): string =>
   data === undefined ? head : `${head}${toText(data) ?? ''}}`
 
-/** The time as text, and the last one: many events have the same. */
+/** The last time that was formatted: many events in a row have the same time. */
 let clock = { timeMs: Number.NaN, text: '' }
 function formatTime(timeMs: number): string {
   if (clock.timeMs !== timeMs) clock = { timeMs, text: new Date(timeMs).toISOString() }
@@ -87,16 +87,17 @@ function formatTime(timeMs: number): string {
 }
 
 /**
- * Makes the events of a stream: the same text as `formatEvent` makes, for a fraction of its time. Data that goes in verbatim is not copied.
+ * Returns a function that makes the events of a stream. It writes the same text as `formatEvent` in a fraction of the time, and does not copy
+ * data that is inserted unchanged.
  */
 export function createEventStream(stream: EventStream) {
   const { sourceId, type, subject, transport, channel, reason } = stream
   const source = toEventSource(sourceId)
-  const beforeTime = `","source":${quote(source)},"type":${quote(type)},${optional('subject', subject)}"time":"`
-  const beforeSequence = `","datacontenttype":"application/json","transport":"${transport}",${optional('channel', channel)}"sequence":"`
-  const beforeData = `${optional('reason', reason)}"data":`
-  // What these have beyond ASCII has more bytes than characters. To count them also makes each a flat text, which is quicker to join.
-  const wide = [beforeTime, beforeSequence, beforeData].reduce(
+  const beforeTime = `","source":${quote(source)},"type":${quote(type)},${formatOptional('subject', subject)}"time":"`
+  const beforeSequence = `","datacontenttype":"application/json","transport":"${transport}",${formatOptional('channel', channel)}"sequence":"`
+  const beforeData = `${formatOptional('reason', reason)}"data":`
+  // Characters beyond ASCII take more than one byte: `wideBytes` is the difference. Encoding the parts also flattens their strings, which V8 joins faster.
+  const wideBytes = [beforeTime, beforeSequence, beforeData].reduce(
     (sum, part) => sum + toBytes(part).length - part.length,
     0,
   )
@@ -109,9 +110,9 @@ export function createEventStream(stream: EventStream) {
     const traceparent = formatTraceparent(sourceId, transport, number, index)
     const time = formatTime(timeMs)
     const isBareJson = typeof data === 'string' && datacontenttype === 'application/json' && isBare(data)
-    // JSON text that has as many characters as bytes is ASCII, and so text that every server takes.
+    // Text with as many characters as bytes is ASCII, which every SQS server accepts.
     if (isPlainSource && isBareJson && (data.length === packet.length || isSqsText(data))) {
-      // One piece of text. A template literal would keep its parts as some twenty objects until it is written.
+      // `join` makes one flat string. A template literal would keep its parts as some twenty objects until it is written.
       const head = [
         '{"specversion":"1.0","id":"',
         id,
@@ -122,25 +123,25 @@ export function createEventStream(stream: EventStream) {
         '","traceparent":"',
         traceparent,
         '",',
-        wait(maxwaitms),
+        formatWait(maxwaitms),
         beforeData,
       ].join('')
-      return { id, head, data: packet, bytes: head.length + wide + packet.length + 1 }
+      return { id, head, data: packet, bytes: head.length + wideBytes + packet.length + 1 }
     }
     const head = formatEvent({ ...stream, id, source, time, datacontenttype, data, sequence, traceparent, maxwaitms })
     return { id, head, data: undefined, bytes: toBytes(head).length }
   }
 }
 
-/** A message body: the event itself when there is one, else the batch format. Takes what `formatEvent` made. */
+/** Joins texts of `formatEvent` into a message body: a single event as it is, several in the batch format. */
 export const joinEvents = (events: readonly string[]): string =>
   events.length === 1 ? (events[0] as string) : `[${events.join(',')}]`
 
 /**
- * The notifications in a message body, in order. Accepts any CloudEvents 1.0 JSON, in any order and spacing of members; unknown
- * extensions are ignored.
+ * Reads the notifications in a message body, in order. Accepts any CloudEvents 1.0 JSON, with members in any order and any white space.
+ * Ignores unknown extensions.
  *
- * @throws ProtocolError `protocol.event.invalid` that says what is missing.
+ * @throws ProtocolError `protocol.event.invalid`, which names the missing attribute.
  */
 export function parseEvents(body: string): Notification[] {
   let value: unknown
@@ -174,11 +175,11 @@ function readEvent(event: unknown, text: string): Notification {
     time: Number.isNaN(Date.parse(time ?? '')) ? undefined : time,
     datacontenttype,
     maxwaitms: event['maxwaitms'],
-    data: () => takeData(event, text, datacontenttype),
+    data: () => readData(event, text, datacontenttype),
   })
 }
 
-function takeData(event: Record<string, unknown>, text: string, contentType = 'application/json'): string | Uint8Array {
+function readData(event: Record<string, unknown>, text: string, contentType = 'application/json'): string | Uint8Array {
   const base64 = event['data_base64']
   if (typeof base64 === 'string') {
     let bytes: Uint8Array

@@ -1,35 +1,36 @@
 /**
- * What confirms or refutes a request to the dialler's HTTP API, which answers before the work is done and returns no request id.
- * Sources: the vendor's pages Agent Status and Campaign Status. Agent: offline → logging_in → available → busy → wrapup → available;
+ * The notifications that confirm or refute a request to the dialler's HTTP API. That API answers before the work is done, and returns no
+ * request id. Sources: the vendor's pages Agent Status and Campaign Status. Agent: offline → logging_in → available → busy → wrapup → available;
  * busy → logging_out → offline. Campaign: started → stopping → stopped, and completed once every contact was dialled and no retry is left.
  */
 
-/** A change of state that says that the request will not be fulfilled. */
+/** A change of state that proves that the request will not be fulfilled. */
 export type Refutation = {
-  /** The state before it. Absent: any. */
+  /** The state before the change. Absent: any state. */
   readonly from?: string
   readonly to: string
-  /** What it means, as a sentence for a human. */
+  /** The meaning of the change, as a sentence for humans. */
   readonly reason: string
 }
 
-/** A row of the table. */
+/** A row of the table: one resource and the state that a request expects. */
 export type Confirmation = {
   /** The first part of a resource: `campaigns` of `campaigns/7`. */
   readonly resource: string
   readonly expect: string
-  /** Notifications of this kind tell. */
+  /** The kind of notification that decides. */
   readonly type: string
-  /** The usual states on the way. They decide nothing, and no other state does. */
+  /** The usual intermediate states. They are for display only and decide nothing. */
   readonly via: readonly string[]
-  /** The state that confirms. Absent: any notification of that kind does. */
+  /** The state that confirms the request. Absent: any notification of that kind confirms it. */
   readonly confirmedBy?: string
   readonly refutedBy: readonly Refutation[]
 }
 
 /**
- * A state that also ends an earlier request decides nothing, since that one may still be under way. `stopped` does not refute `started`: a campaign
- * that was stopping when it was asked to start stops first. For the same reason `offline` refutes `available` only behind `logging_in`.
+ * The table of all requests. A state that also ends an earlier request decides nothing, because the earlier request may still be in progress.
+ * For example, `stopped` does not refute `started`: a campaign that was still stopping when it was asked to start stops first. For the same
+ * reason, `offline` refutes `available` only after `logging_in`.
  */
 export const CONFIRMATIONS = [
   {
@@ -78,21 +79,21 @@ export const CONFIRMATIONS = [
       { from: 'logging_out', to: 'available', reason: 'The agent was logging out, and is available again.' },
     ],
   },
-  // A disposition of a call. Nothing refutes it.
+  // Setting the disposition of a call. Nothing refutes it.
   { resource: 'calls', expect: 'cdr', type: 'campaigns/cdr', via: [], refutedBy: [] },
 ] as const satisfies readonly Confirmation[]
 
-/** What the state of a resource has become, and what it was. */
+/** The new state of a resource, and the previous one. */
 export type HeardState = {
   readonly from: string | null
   readonly state: string | null
-  /** Read from what the dialler keeps, not heard: it says what is so, and not what came after a request. */
+  /** The state was read from the dialler's hashes (a resync). It is the present state, and may be older than the request. */
   readonly isResync: boolean
 }
 
 export type Verdict = 'confirmed' | 'undecided' | Refutation
 
-/** Judges a request by a notification of its resource that came after it. */
+/** Decides whether a notification confirms or refutes an earlier request for the same resource. */
 export function judgeRequest(row: Confirmation, { from, state, isResync }: HeardState): Verdict {
   if (row.confirmedBy === undefined || state === row.confirmedBy) return 'confirmed'
   if (isResync) return 'undecided'

@@ -2,8 +2,10 @@ import { formatEvent, parseEvents } from './cloudevents.ts'
 import { parseEventType, ProtocolError, toNotification, type Notification } from './notification.ts'
 import { fromBase64, toBase64, toBytes, toText } from './text.ts'
 
-/**
- * The CloudEvents HTTP binding, binary mode: attributes in `ce-*` headers, the packet itself as the body.
+/*
+ * How notifications are delivered to functions: the HTTP request for one notification, the body of an SQS message, and the outcomes.
+ *
+ * HTTP uses the binary mode of the CloudEvents binding: attributes in `ce-*` headers, and the packet as the body.
  * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
  */
 
@@ -21,27 +23,27 @@ const ATTRIBUTES = [
   'reason',
 ] as const
 
-/** The headers that name the replay which sent a notification again, and the parked entry or the CDR that it sent. */
+/** The headers of a replayed notification: the id of the replay, and the id of the parked entry or CDR that it sends again. */
 export const REPLAY_HEADER = 'ce-replay'
 export const PARKED_HEADER = 'ce-parked'
 
-/** The media types of a batch of events, and of a single one. Source: section 3.1 of the binding, and the JSON format. */
+/** The media types of a batch of events and of a single event. Source: section 3.1 of the binding, and the JSON format. */
 export const BATCH_TYPE = 'application/cloudevents-batch+json'
 export const EVENT_TYPE = 'application/cloudevents+json'
 
-/** The media type of the answer to a batch: `{"outcomes":[…]}`, one for each event, in the order of the request. */
+/** The media type of the response to a batch: `{"outcomes":[…]}`, one outcome for each event, in the order of the request. */
 export const OUTCOMES_TYPE = 'application/vnd.enigma-relay.outcomes+json'
 
-/** What became of an event: `done` and `parked` are settled; `retry` is to be sent again, with the attempt one higher. */
+/** The outcome of an event. `done` and `parked` are settled. `retry`: send it again, with the attempt increased by one. */
 export type HttpOutcome = {
-  /** Of the event. */
+  /** The id of the event. */
   readonly id: string
   readonly outcome: 'done' | 'parked' | 'retry'
-  /** Seconds until it may be tried again; with `retry` only. */
+  /** Seconds to wait before the next attempt. Only with `retry`. */
   readonly after?: number
 }
 
-// Section 3.1.3.2: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
+// Section 3.1.3.2 of the binding: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
 const encodeHeader = (text: string): string =>
   text.toWellFormed().replace(/[^\x21\x23\x24\x26-\x7e]/gu, encodeURIComponent)
 
@@ -53,20 +55,20 @@ function decodeHeader(text: string): string {
   }
 }
 
-const segment = (text: string) => {
-  // A URL takes these two segments out of a path, also when they are percent-encoded; `%252E` survives and is decoded twice below.
+const encodeSegment = (text: string) => {
+  // URL parsers remove these two segments from a path, even when they are percent-encoded. `%252E` survives: its percent sign is encoded once more.
   if (text === '.' || text === '..') return text.replaceAll('.', '%252E')
   return encodeURIComponent(text.toWellFormed())
 }
 
-/** `/agents/call/1002`; without a reference `/campaigns/cdr`. Segments are percent-encoded. */
+/** Returns the path for a notification: `/agents/call/1002`, or `/campaigns/cdr` without a reference. Segments are percent-encoded. */
 export function toPath(n: Pick<Notification, 'type' | 'subject'>): string {
   const parsed = parseEventType(n.type) ?? { type: 'unknown', subType: n.type }
-  const base = `/${segment(parsed.type)}/${segment(parsed.subType)}`
-  return n.subject === undefined || n.subject === '' ? base : `${base}/${segment(n.subject)}`
+  const base = `/${encodeSegment(parsed.type)}/${encodeSegment(parsed.subType)}`
+  return n.subject === undefined || n.subject === '' ? base : `${base}/${encodeSegment(n.subject)}`
 }
 
-/** The `ce-*` headers and the content type. */
+/** Returns the `ce-*` headers and the content type of a notification. */
 export function toHeaders(n: Notification): Headers {
   const headers = new Headers({ 'content-type': n.datacontenttype, 'ce-specversion': '1.0' })
   for (const name of ATTRIBUTES) {
@@ -76,7 +78,7 @@ export function toHeaders(n: Notification): Headers {
   return headers
 }
 
-/** The request for a handler: `POST /<type>/<sub_type>[/<reference>]`. Host and scheme mean nothing. */
+/** Makes the request for a handler: `POST /<type>/<sub_type>[/<reference>]`. Host and scheme have no meaning. */
 export function toRequest(n: Notification, signal?: AbortSignal): Request {
   return new Request(`http://enigma${toPath(n)}`, {
     method: 'POST',
@@ -87,14 +89,14 @@ export function toRequest(n: Notification, signal?: AbortSignal): Request {
 }
 
 /**
- * The inverse of `toRequest`: headers and the body's bytes into a notification.
+ * Reads a notification from the headers and the body of a request: the inverse of `toRequest`.
  *
- * @throws ProtocolError `protocol.event.invalid` naming the header that is missing.
+ * @throws ProtocolError `protocol.event.invalid`, which names the missing header.
  */
 export function fromHttp(headers: Headers, body: Uint8Array): Notification {
   const get = (name: string) => {
     const value = headers.get(`ce-${name}`)
-    // A header that is there and empty says as little as none.
+    // An empty header counts as absent.
     return value === null || value === '' ? undefined : decodeHeader(value)
   }
   return toNotification({
@@ -107,27 +109,30 @@ export function fromHttp(headers: Headers, body: Uint8Array): Notification {
   })
 }
 
-/** The name of the SQS message attribute that says that a body is compressed, and its value. */
+/** The SQS message attribute of a compressed body: its name and its value. */
 export const CONTENT_ENCODING = 'content-encoding'
 export const GZIP = 'gzip'
 
-/** The names of the SQS message attributes that name the replay that sent a message, and the parked entry that it sent. */
+/** The SQS message attributes of a replayed message: the id of the replay, and the id of the parked entry that it sends again. */
 export const REPLAY = 'replay'
 export const PARKED = 'parked'
 
-async function through(bytes: Uint8Array, transform: CompressionStream | DecompressionStream): Promise<Uint8Array> {
+async function pipeThroughBytes(
+  bytes: Uint8Array,
+  transform: CompressionStream | DecompressionStream,
+): Promise<Uint8Array> {
   const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(transform)
   return new Uint8Array(await new Response(stream).arrayBuffer())
 }
 
-/** A message body, gzipped, as base64 text: for a body over the queue's limit. */
+/** Returns a message body gzipped, as base64 text. Used for bodies over the queue's limit. */
 export const gzipBody = async (body: string): Promise<string> =>
-  toBase64(await through(toBytes(body), new CompressionStream('gzip')))
+  toBase64(await pipeThroughBytes(toBytes(body), new CompressionStream('gzip')))
 
-/** @throws ProtocolError `protocol.body.not_gzip` */
+/** Reverses `gzipBody`. @throws ProtocolError `protocol.body.not_gzip` */
 export async function gunzipBody(body: string): Promise<string> {
   try {
-    const text = toText(await through(fromBase64(body), new DecompressionStream('gzip')))
+    const text = toText(await pipeThroughBytes(fromBase64(body), new DecompressionStream('gzip')))
     if (text !== undefined) return text
   } catch (cause) {
     throw new ProtocolError(
@@ -140,50 +145,50 @@ export async function gunzipBody(body: string): Promise<string> {
 }
 
 /**
- * The notifications in an SQS message: one event, a batch, or either gzipped.
+ * Reads the notifications in an SQS message: a single event or a batch, plain or gzipped.
  *
- * @throws ProtocolError when the body is none of these.
+ * @throws ProtocolError `protocol.event.invalid` or `protocol.body.not_gzip` for any other body.
  */
 export const readBody = async (body: string, contentEncoding?: string): Promise<Notification[]> =>
   parseEvents(contentEncoding === GZIP ? await gunzipBody(body) : body)
 
-/** Compression hardly makes smaller messages smaller. */
-const LEAST_PACKED = 4_096
+/** Below this size (bytes), gzip and base64 save hardly anything. */
+const MIN_GZIP_BYTES = 4_096
 
-/** A notification as the body of a message: gzipped where that makes it smaller. */
+/** Writes a notification as a message body, gzipped if that makes it smaller. */
 export async function packEvent(
   event: Notification,
 ): Promise<{ readonly body: string; readonly contentEncoding?: string }> {
   const text = formatEvent(event)
   const bytes = toBytes(text).length
-  if (bytes < LEAST_PACKED) return { body: text }
+  if (bytes < MIN_GZIP_BYTES) return { body: text }
   const packed = await gzipBody(text)
   return packed.length < bytes ? { body: packed, contentEncoding: GZIP } : { body: text }
 }
 
-/** Why a notification is parked that no message of the queue can hold. */
+/** Returns the reason for parking a notification that exceeds the message size of its queue. */
 export const tooLarge = (maxBytes: number, queue: string): string =>
   `more than the ${maxBytes} bytes of ${queue}, also when gzipped`
 
-/** The same of a request to an HTTP server, which is never gzipped. */
+/** Returns the reason for parking a notification that exceeds the request size of an HTTP server. Requests are never gzipped. */
 export const tooLargeForRequest = (maxBytes: number): string => `more than the ${maxBytes} bytes of a request`
 
-const WORDS = /^more than the \d+ bytes of (?:[\w.-]+, also when gzipped|a request)$/
+const TOO_LARGE = /^more than the \d+ bytes of (?:[\w.-]+, also when gzipped|a request)$/
 
-/** Whether these are the relay's own words: nothing in them is personal, and their figures are of use. */
-export const isTooLarge = (detail: string): boolean => WORDS.test(detail)
+/** Returns whether a text is one of the two reasons above. They contain no personal data, so their figures need no mask. */
+export const isTooLarge = (detail: string): boolean => TOO_LARGE.test(detail)
 
-/** The outcomes of a batch besides the effects of its handlers: the adapter finds them, the read model keeps them. */
+/** The outcomes of a batch, apart from the effects of its handlers. The adapter determines them; the read model stores them. */
 export type Outcomes = {
-  /** Notifications that are put aside. They are safe only when the commit of the batch has written them. */
+  /** Parked notifications. They are safe only after the commit of the batch has written them. */
   readonly parked: readonly Parked[]
-  /** Attempts that failed and will be repeated: one for each message and reason. */
+  /** Failed attempts that will be repeated: one for each message and reason. */
   readonly failed: readonly Failed[]
-  /** Messages that a replay had sent and that are finished now. */
+  /** Finished messages that a replay had sent. */
   readonly replayed: readonly Replayed[]
 }
 
-/** An attempt that failed. */
+/** A failed attempt. */
 export type Failed = {
   readonly messageId: string
   /** 1, 2, 3 … */
@@ -192,52 +197,52 @@ export type Failed = {
   readonly reason: string
   /** The handler's HTTP status, if it answered. */
   readonly status?: number
-  /** The keys of the notifications that failed so. */
+  /** The keys of the notifications that failed for this reason. */
   readonly keys: readonly string[]
 }
 
-/** Of a message that a replay had sent: its SQS message attributes, or its headers `ce-replay` and `ce-parked`. */
+/** Identifies a replayed message: its SQS message attributes, or its headers `ce-replay` and `ce-parked`. */
 export type Replay = {
-  /** The replay's id: `replay`. */
+  /** The id of the replay: attribute `replay`. */
   readonly job: string
-  /** The id of the parked entry: `parked`. */
+  /** The id of the parked entry: attribute `parked`. */
   readonly entry: string
 }
 
-/** The outcome of such a message. */
+/** The outcome of a replayed message. */
 export type Replayed = Replay & {
   readonly messageId: string
-  /** It was parked again. */
+  /** Whether it was parked again. */
   readonly hasFailed: boolean
 }
 
-/** A notification (or a message that could not be read) that is put aside, with all that sending it again takes. */
+/** A parked notification, or an unreadable message, with everything that is needed to send it again. */
 export type Parked = {
-  /** Of its function: `agents-call`. */
+  /** The name of its route: `agents-call`. */
   readonly route: string
-  /** What makes copies of the notification the same; absent for a message that could not be read. */
+  /** The key that all copies of the notification share. Absent for an unreadable message. */
   readonly key?: string
-  /** Absent: the whole message could not be read, and `body` is there instead. */
+  /** Absent for an unreadable message, which has `body` instead. */
   readonly notification?: Notification
-  /** The message's body as it came, and its `content-encoding`. */
+  /** The body of the message, unchanged, and its `content-encoding`. */
   readonly body?: string
   readonly contentEncoding?: string
   /** One masked line of at most 500 characters. */
   readonly reason: string
   /** The handler's HTTP status, if it answered. */
   readonly status?: number
-  /** How often its message was handed out. */
+  /** How often its message was delivered. */
   readonly attempts: number
   /** `agents/call`: which handler gave it up. */
   readonly handler?: string
   readonly messageId: string
   readonly messageGroupId?: string
-  /** Of the queue that it came from; absent for what came by HTTP. */
+  /** The ARN of its queue. Absent if it was delivered by HTTP. */
   readonly eventSourceARN?: string
-  /** When SQS first handed out its message: ISO 8601. */
+  /** When SQS first delivered its message: ISO 8601. */
   readonly firstReceivedAt?: string
-  /** Older ones (ms) are stale, as its route says. */
+  /** The `maxAgeMs` of its route: an older notification is stale. */
   readonly maxAgeMs?: number
-  /** A replay had sent it. */
+  /** The replay that had sent it, if any. */
   readonly replay?: Replay
 }

@@ -4,9 +4,9 @@ import { formatEventType, ProtocolError, toEventSource } from './notification.ts
 import { formatPacket, readPacketText } from './packet.ts'
 import { RELAY_TYPE } from './route-table.ts'
 
-/** What the relay says itself: packets of its own, on the routes of the type `relay`. */
+/* Notices: packets that the relay itself sends, on the routes of the type `relay`. Commands: the opposite direction. */
 
-/** Why PubSub was not heard, or why notifications that were heard are lost. */
+/** The causes of a gap: Pub/Sub could not be heard, or heard notifications were lost. */
 export const GAP_CAUSES = [
   'start',
   'reconnect',
@@ -18,90 +18,91 @@ export const GAP_CAUSES = [
 export type GapCause = (typeof GAP_CAUSES)[number]
 
 /**
- * A span of time in which PubSub was not heard. The event's `sequence` tells what was heard since: a PubSub notification of the same
- * source with a lower one is from before the gap.
+ * A gap: a time span in which Pub/Sub was not heard. A Pub/Sub notification of the same source is from before the gap if its `sequence` is lower
+ * than that of the gap's event.
  */
 export const RelayGap = v.looseObject({
-  /** The source's id: `main`. */
+  /** The source id: `main`. */
   source: v.string(),
   /** The relay's id. */
   relay: v.string(),
-  /** ISO 8601, ms: last heard, and heard again. */
+  /** When Pub/Sub was last heard, and when it was heard again: ISO 8601, ms. */
   from: v.string(),
   to: v.string(),
-  /** One of `GAP_CAUSES`; the set is open. */
+  /** One of `GAP_CAUSES`. Accept unknown causes: later versions may add some. */
   cause: v.string(),
-  /** The PubSub patterns that were not heard. */
+  /** The Pub/Sub patterns that were not heard. */
   patterns: v.array(v.string()),
-  /** `journal_full`, `journal_damaged`: how many notifications are lost, of which route, as far as that is known. */
+  /** With `journal_full` and `journal_damaged`: the number of lost notifications and their route, as far as known. */
   lost: v.optional(v.number()),
   route: v.optional(v.string()),
 })
 export type RelayGap = v.InferOutput<typeof RelayGap>
 
-/** A relay lives and is ready: said once a minute. One that is silent raises an alarm in the cloud. */
+/** The liveness message, which a ready relay sends once a minute. If it stays away, an alarm is raised in the cloud. */
 export const RelayAlive = v.looseObject({
   /** The relay's id, and the event's `subject`. */
   relay: v.pipe(v.string(), v.nonEmpty('must not be empty')),
-  /** The ids of the sources that it reads. */
+  /** The ids of the sources that the relay reads. */
   sources: v.array(v.string()),
-  /** The keys of the lists that it takes items from, in each source; a relay of an older version does not say. */
+  /** The keys of the lists that the relay consumes in each source. Relays of older versions do not send this field. */
   lists: v.optional(v.array(v.string())),
-  /** ISO 8601, ms: when this process began. */
+  /** When the process of the relay started: ISO 8601, ms. */
   started: v.string(),
 })
 export type RelayAlive = v.InferOutput<typeof RelayAlive>
 
-/** A notification that the relay put aside, or that somebody took from there. The last one, by `sequence`, counts. */
+/** A change to the relay's parked list. If a notification has several, the one with the highest `sequence` is current. */
 export const RelayParked = v.looseObject({
   source: v.string(),
   /** The notification's id, and the event's `subject`. */
   id: v.string(),
-  /** `parked`: it is in the source's list `enigma:relay:parked`; `retried`: SQS has accepted it since; `dropped`: it was deleted by hand. */
+  /** `parked`: it is in the list `enigma:relay:parked` of the source. `retried`: its target has accepted it since. `dropped`: an operator deleted it. */
   state: v.picklist(['parked', 'retried', 'dropped']),
   /** The route's name: `agents-call`. */
   route: v.string(),
   /** `too_large`, `refused`. */
   reason: v.string(),
-  /** One masked line. */
+  /** Details for humans: one masked line. */
   detail: v.string(),
-  /** ISO 8601, ms: when the relay received it, and put it aside. */
+  /** When the relay received and when it parked the notification: ISO 8601, ms. */
   received: v.string(),
   parkedat: v.string(),
-  /** Of the event, in UTF-8. */
+  /** The size of the event in UTF-8. */
   bytes: v.number(),
   /** The event's type: `enigma.agents.call`. */
   type: v.string(),
 })
 export type RelayParked = v.InferOutput<typeof RelayParked>
 
-/** A step of a replay. */
+/** A step of a replay, which the API or the previous step requests. */
 export const ReplayStep = v.looseObject({
   job: v.pipe(v.string(), v.nonEmpty('must not be empty')),
-  /** How often the replay had gone on when the step was asked for. */
+  /** The number of steps that the replay had made when this step was requested. */
   steps: v.optional(v.number()),
 })
 export type ReplayStep = v.InferOutput<typeof ReplayStep>
 
-/**
- * Commands of operators to the relay, which alone can reach its parked lists: the API sends them, and a relay that reads the source carries
- * them out. The one way against the stream, and so narrow: entries by their ids, which the relay itself has announced.
+/*
+ * Commands: operators retry or drop entries that a relay parked. Only a relay can reach its parked list, so the API sends commands and a relay
+ * that reads the source carries them out. Commands are the only data that flow towards the dialler, so they carry only ids that the relay itself
+ * has announced.
  */
 
-/** Ids of one command at most: with ids of 200 characters it has 200 kB, which every queue takes. */
+/** The maximum number of ids in a command. With ids of 200 characters, the command has 200 kB, which every queue accepts. */
 export const MAX_COMMAND_IDS = 1_000
 
-/** Of a source as `ENIGMA_SOURCES` has it; the message group of its commands. */
+/** A source id, as in `ENIGMA_SOURCES`. It is also the message group of the commands of the source. */
 const SourceId = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'is no id of a source'))
 
 export const RelayCommand = v.object({
-  /** `retry`: send to the queues again; `drop`: delete for ever. */
+  /** `retry`: send to the target again. `drop`: delete permanently. */
   action: v.picklist(['retry', 'drop']),
-  /** The source on whose parked list they are. */
+  /** The source whose parked list holds the entries. */
   source: SourceId,
   /** The ids of parked notifications. */
   ids: v.pipe(v.array(v.pipe(v.string(), v.nonEmpty())), v.minLength(1), v.maxLength(MAX_COMMAND_IDS)),
-  /** The name of the token that asked for it, for the log of the relay. */
+  /** The name of the operator's token, for the log of the relay. */
   operator: v.string(),
 })
 export type RelayCommand = Readonly<Omit<v.InferOutput<typeof RelayCommand>, 'ids'>> & {
@@ -109,27 +110,27 @@ export type RelayCommand = Readonly<Omit<v.InferOutput<typeof RelayCommand>, 'id
 }
 
 /**
- * The queue of all commands of a stack. FIFO, a message group for each source: the commands of a source are carried out one after another,
- * by one relay at a time. It needs no dead-letter queue: what a command is about stays parked, and listed, until it was carried out.
+ * The queue of all commands of a stack: FIFO, with one message group per source. The commands of a source are therefore carried out one after
+ * another, by one relay at a time. It needs no dead-letter queue, because entries stay parked and listed until their command is carried out.
  */
 export const COMMAND_QUEUE = {
   name: 'relay-commands',
-  /** How long (s) a command waits for its relay, and may keep later ones of its source waiting. By then, its operator has long asked again. */
+  /** How long (s) a command waits for a relay, and may delay later commands of its source. By then, the operator has long repeated it. */
   retentionSeconds: 4 * 3600,
-  /** So long (s) after a relay was killed another one goes on with its command. A relay at work renews it. */
+  /** How long (s) after a relay was killed another relay takes over its command. A working relay renews this time. */
   visibilitySeconds: 60,
-  /** A command that waits for longer than this (s) raises an alarm. */
+  /** An alarm is raised when a command waits longer than this (s). */
   alarmAgeSeconds: 600,
 } as const
 
-const TYPE = formatEventType(RELAY_TYPE, 'command')
+const commandType = () => formatEventType(RELAY_TYPE, 'command')
 
-/** A command as the body of a message: a CloudEvent, as notices of the relay are. */
+/** Writes a command as a message body: a CloudEvent, like the notices of the relay. */
 export const formatCommand = (command: RelayCommand, { id, timeMs }: { id: string; timeMs: number }): string =>
   formatEvent({
     id: `command/${id}`,
     source: toEventSource(command.source),
-    type: TYPE,
+    type: commandType(),
     subject: command.source,
     time: new Date(timeMs).toISOString(),
     datacontenttype: 'application/json',
@@ -139,11 +140,12 @@ export const formatCommand = (command: RelayCommand, { id, timeMs }: { id: strin
     sequence: id,
   })
 
-/** Reads what `formatCommand` wrote. @throws ProtocolError `protocol.event.invalid`, `protocol.command.invalid` */
+/** Reads a message body of `formatCommand`. @throws ProtocolError `protocol.event.invalid`, `protocol.command.invalid` */
 export function parseCommand(body: string): RelayCommand {
   const [event, ...more] = parseEvents(body)
   const data = event?.data
-  if (event?.type !== TYPE || more.length > 0 || typeof data !== 'string') throw invalid(`it is no single ${TYPE}`)
+  if (event?.type !== commandType() || more.length > 0 || typeof data !== 'string')
+    throw invalid(`it is not a single ${commandType()}`)
   const { success, output, issues } = v.safeParse(RelayCommand, readPacketText(data).packet?.payload)
   if (success) return output
   throw invalid(`${v.getDotPath(issues[0]) ?? 'its payload'}: ${issues[0].message}`)

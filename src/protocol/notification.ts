@@ -3,50 +3,50 @@
  * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
  */
 export type Notification = {
-  /** `<source>/l/<claim>/<index>`, `<source>/p/<epoch>/<index>`, or `<source>/o/<number>/<index>` for the relay's own; the same on each copy, never used twice. */
+  /** `<source>/l/<claim>/<index>`, `<source>/p/<epoch>/<index>`, or `<source>/o/<number>/<index>` for the relay's notices. All copies have the same id; an id is never reused. */
   readonly id: string
   /** `/enigma/<source id>` */
   readonly source: string
   /** `enigma.<type>.<sub_type>`, for instance `enigma.agents.call`. */
   readonly type: string
-  /** The channel's reference; absent for list items. */
+  /** The reference in the channel. Absent for list items. */
   readonly subject?: string | undefined
   /** When the relay received it: ISO 8601, ms, UTC. */
   readonly time: string
-  /** `application/json`, `text/plain` for text that is not JSON, `application/octet-stream` for what is not UTF-8. */
+  /** `application/json`, `text/plain` for text that is not JSON, or `application/octet-stream` for bytes that are not UTF-8. */
   readonly datacontenttype: string
-  /** The packet's own text, exactly as received; its bytes when they are not valid UTF-8. */
+  /** The text of the packet, exactly as received, or its bytes if they are not valid UTF-8. */
   readonly data: string | Uint8Array
   readonly transport: Transport
   /** The Redis key or channel. */
   readonly channel: string
-  /** Sorts as text; monotonic within one source and transport only. */
+  /** Sortable text that rises within one source and transport. Not comparable otherwise. */
   readonly sequence: string
   /** W3C trace context. */
   readonly traceparent?: string | undefined
-  /** List items: for how long (ms) at most it may have waited in Redis before `time`. */
+  /** List items only: the longest time (ms) that the item may have waited in Redis before `time`. */
   readonly maxwaitms?: number | undefined
-  /** Why it has no route of its own (on the `other` route only). */
+  /** Why the notification has no route of its own. Only on the `other` route. */
   readonly reason?: string | undefined
 }
 
-/** CloudEvents integers are 32 bits wide; a longer wait is as stale as the longest. */
+/** The largest `maxwaitms`: CloudEvents integers have 32 bits. After such a wait, a notification is stale anyway. */
 export const MAX_WAIT_MS = 0x7fff_ffff
 
 const SOURCE_PREFIX = '/enigma/'
 const TYPE_PREFIX = 'enigma.'
 
-/** `main` → `/enigma/main` */
+/** Converts a source id to a CloudEvents source: `main` → `/enigma/main`. */
 export const toEventSource = (sourceId: string): string => SOURCE_PREFIX + sourceId
 
-/** `/enigma/main` → `main`; a foreign source is returned whole. */
+/** Converts a CloudEvents source to a source id: `/enigma/main` → `main`. Returns the source of a foreign event unchanged. */
 export const toSourceId = (source: string): string =>
   source.startsWith(SOURCE_PREFIX) ? source.slice(SOURCE_PREFIX.length) : source
 
-/** `agents`, `call` → `enigma.agents.call` */
+/** Writes a CloudEvents type: `agents`, `call` → `enigma.agents.call`. */
 export const formatEventType = (type: string, subType: string): string => `${TYPE_PREFIX}${type}.${subType}`
 
-/** `enigma.agents.call` → `{ type: 'agents', subType: 'call' }`; undefined for a foreign type. */
+/** Reads a CloudEvents type: `enigma.agents.call` → `{ type: 'agents', subType: 'call' }`. Returns undefined for the type of a foreign event. */
 export function parseEventType(eventType: string): { type: string; subType: string } | undefined {
   if (!eventType.startsWith(TYPE_PREFIX)) return undefined
   const dot = eventType.indexOf('.', TYPE_PREFIX.length)
@@ -54,15 +54,15 @@ export function parseEventType(eventType: string): { type: string; subType: stri
   return { type: eventType.slice(TYPE_PREFIX.length, dot), subType: eventType.slice(dot + 1) }
 }
 
-/** How old (ms) it may be: the time since it was received, plus the longest that it may have waited before. */
+/** Returns the greatest possible age (ms): the time since the relay received it, plus the longest possible wait before that. */
 export const ageMs = ({ time, maxwaitms = 0 }: Pick<Notification, 'time' | 'maxwaitms'>, nowMs: number): number =>
   nowMs - Date.parse(time) + maxwaitms
 
-/** The attributes of an event as some format has them. */
+/** Reads the attributes of an event in one of its formats. */
 export type Attributes = {
-  /** The text of an attribute; undefined where it is missing or empty. */
+  /** Returns the text of an attribute, or undefined if it is missing or empty. */
   readonly get: (name: string) => string | undefined
-  /** The error about one that must be there. */
+  /** Makes the error for a missing attribute. */
   readonly missing: (name: string) => ProtocolError
   readonly time: string | undefined
   readonly datacontenttype: string | undefined
@@ -70,7 +70,7 @@ export type Attributes = {
   readonly data: () => Notification['data']
 }
 
-/** Makes a notification of an event's attributes. @throws ProtocolError about one that is missing */
+/** Makes a notification from the attributes of an event. @throws ProtocolError for a missing attribute */
 export function toNotification({ get, missing, time, datacontenttype, maxwaitms, data }: Attributes): Notification {
   const required = (name: string): string => {
     const value = get(name)
@@ -100,11 +100,11 @@ export function toNotification({ get, missing, time, datacontenttype, maxwaitms,
 }
 
 /*
- * Ids and sequences. Both are made of a number that one script in the dialler's Redis gives out (a claim's or an epoch's) and an
- * index, so that they never change when something is sent again and never repeat.
+ * Ids and sequences. Both consist of an index and a number (of a claim or an epoch), which one script in the dialler's Redis issues. They
+ * therefore stay the same when a notification is sent again, and never repeat.
  */
 
-/** `relay`: the relay says something itself, such as a gap. */
+/** How a notification reached the relay. `relay`: the relay made it itself, for example to report a gap. */
 export type Transport = 'list' | 'pubsub' | 'resync' | 'relay'
 
 const LETTERS = { list: 'l', pubsub: 'p', resync: 'r', relay: 'o' } as const
@@ -114,7 +114,7 @@ export const isTransport = (text: unknown): text is Transport =>
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0').slice(-digits)
 
-/** What all notifications of a claim or an epoch have in common: their texts up to the index. */
+/** Makes the texts that all notifications of a claim or an epoch share, up to the index. */
 function toStem(source: string, transport: Transport, number: number) {
   let hash = 0x811c9dc5
   for (let at = 0; at < source.length; at++) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193)
@@ -130,7 +130,7 @@ function toStem(source: string, transport: Transport, number: number) {
   }
 }
 
-// Events that come one after the other share their number as a rule: its texts are made once.
+// Consecutive events usually share their number, so the texts of the last number are kept.
 let stem = toStem('', 'list', Number.NaN)
 let sequence = { number: Number.NaN, text: '' }
 
@@ -140,11 +140,11 @@ function stemOf(source: string, transport: Transport, number: number) {
   return stem
 }
 
-/** `main/l/1764000000000/17`: the source's id, the transport's letter, the number, the index. */
+/** Writes an id: `main/l/1764000000000/17` is source id, letter of the transport, number, index. */
 export const formatId = (source: string, transport: Transport, number: number, index: number): string =>
   stemOf(source, transport, number).id + String(index)
 
-/** The parts of an id of the relay's own. */
+/** The parts of an id that a relay made. */
 export type IdParts = {
   readonly source: string
   readonly transport: Transport
@@ -152,24 +152,24 @@ export type IdParts = {
   readonly index: number
 }
 
-/** `main/l/1764000000000/17` → its parts; undefined for an id of somebody else's. */
+/** Reads the parts of an id such as `main/l/1764000000000/17`. Returns undefined for an id that no relay made. */
 export function parseId(id: string): IdParts | undefined {
   const [, source = '', letter, number, index] = /^(.*)\/([a-z])\/(\d+)\/(\d+)$/s.exec(id) ?? []
   const [transport] = (Object.keys(LETTERS) as Transport[]).filter((one) => LETTERS[one] === letter)
   return transport === undefined ? undefined : { source, transport, number: Number(number), index: Number(index) }
 }
 
-/** `0001764000000000.0000000017`: sorts as text within one source and transport. */
+/** Writes a sequence, which sorts as text within one source and transport: `0001764000000000.0000000017`. */
 export function formatSequence(number: number, index: number): string {
   if (sequence.number !== number) sequence = { number, text: `${String(number).padStart(16, '0')}.` }
   return sequence.text + String(index).padStart(10, '0')
 }
 
-/** Negative when `a` came before `b`. Only for sequences of one source and transport. */
+/** Compares two sequences of the same source and transport. Returns a negative number if `a` is earlier. */
 export const compareSequences = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /**
- * A W3C trace context that is the same for each copy of a notification: trace id from the source, number and index.
+ * Writes a W3C trace context. All copies of a notification have the same one: the trace id consists of source, number and index.
  * Source: https://www.w3.org/TR/trace-context/
  */
 export function formatTraceparent(source: string, transport: Transport, number: number, index: number): string {
@@ -178,15 +178,15 @@ export function formatTraceparent(source: string, transport: Transport, number: 
   return `${trace}${digits}${span}${digits.slice(2)}-01`
 }
 
-/** Says what is wrong with a message in one of the formats of this room. */
+/** A fault in one of the formats of this room. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
   /**
    * - `protocol.event.invalid`: the text is not a CloudEvent, or lacks an attribute.
-   * - `protocol.body.not_gzip`: the message says that its body is gzipped, and it is not.
-   * - `protocol.key.invalid`: a key cannot be made of this type and reference.
-   * - `protocol.routes.invalid`: the text is not a route table, or one of its routes has a limit that cannot be kept.
-   * - `protocol.command.invalid`: the message is no command to the relay.
+   * - `protocol.body.not_gzip`: the body of the message is declared as gzip, but is not.
+   * - `protocol.key.invalid`: no key can be written for this type and reference.
+   * - `protocol.routes.invalid`: the text is not a route table, or a route has an invalid limit.
+   * - `protocol.command.invalid`: the message is not a command to the relay.
    */
   readonly code:
     | 'protocol.event.invalid'

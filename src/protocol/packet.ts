@@ -1,20 +1,20 @@
 import { ProtocolError } from './notification.ts'
 import { isInexact, isObject, parseExact, parseJson, toText } from './text.ts'
 
-/**
- * What the dialler writes: packets, under keys `enigma:notifications[:type[:reference]]`. The same string may name a Redis list and be the
- * prefix of PubSub channels. Source: the dialler's page "State Notifications"; everything after the second colon behind the type is the
- * reference, so a reference may itself contain colons.
+/*
+ * Keys and packets of the dialler. Keys have the form `enigma:notifications[:type[:reference]]`. The same string may name a Redis list and be
+ * the prefix of Pub/Sub channels. Everything after the colon behind the type is the reference, so a reference may contain colons.
+ * Source: the dialler's page "State Notifications".
  */
 
 export const BASE_KEY = 'enigma:notifications'
 
-/** Before the hashes in which a dialler keeps its present states. */
+/** The key prefix of the hashes in which a dialler keeps its current states. */
 export const STATES_BASE = 'enigma'
 
 /**
- * The hashes in which a dialler keeps its present states, beside its notifications: `{ref: status}` of all campaigns, and
- * `{extension: status}` of the agents in one campaign. Seen in the field, not documented by the vendor: they may be absent.
+ * Returns the keys of the hashes in which a dialler keeps its current states: `{ref: status}` of all campaigns, and
+ * `{extension: status}` of the agents in one campaign. Observed in the field but not documented by the vendor, so they may be absent.
  *
  * @example stateKeys().agentsOf('12') // 'enigma:campaign:12:agents'
  */
@@ -23,14 +23,14 @@ export const stateKeys = (base: string = STATES_BASE) => ({
   agentsOf: (campaign: string): string => `${base}:campaign:${campaign}:agents`,
 })
 
-/** A key, taken apart. An absent part is absent from the key; an empty string is a part that is there and empty. */
+/** The parts of a key. A part that the key does not have is undefined; a part that is present but empty is an empty string. */
 export type Key =
   | { readonly type?: undefined; readonly reference?: undefined }
   | { readonly type: string; readonly reference?: string | undefined }
 
 /**
- * Takes a key apart; the exact inverse of `formatKey`. The type is returned as written (see `canonicalType`).
- * Returns undefined for a key outside the scheme.
+ * Reads the parts of a key: the exact inverse of `formatKey`. Returns the type as written (see `canonicalType`), and undefined for a key
+ * outside the scheme.
  *
  * @example parseKey('enigma:notifications:agents:1002') // { type: 'agents', reference: '1002' }
  */
@@ -46,7 +46,7 @@ export function parseKey(key: string): Key | undefined {
 /**
  * Writes a key.
  *
- * @throws ProtocolError `protocol.key.invalid` when the type has a colon: it could not be told from the reference.
+ * @throws ProtocolError `protocol.key.invalid` if the type contains a colon, because it would be read as the separator of the reference.
  * @example formatKey({ type: 'agents', reference: '1002' }) // 'enigma:notifications:agents:1002'
  */
 export function formatKey(key: Key): string {
@@ -57,7 +57,7 @@ export function formatKey(key: Key): string {
   return key.reference === undefined ? typed : `${typed}:${key.reference}`
 }
 
-/** Singular and plural are both in use on diallers: what is written `agent` in one place is `agents` in another. */
+/** Other spellings of types: diallers use both singular and plural. */
 const PLURALS: Readonly<Record<string, string>> = {
   agent: 'agents',
   campaign: 'campaigns',
@@ -68,15 +68,15 @@ const PLURALS: Readonly<Record<string, string>> = {
   cdrs: 'cdr',
 }
 
-/** The plural type that this project uses everywhere; an unknown type is returned as it is. */
+/** Returns the plural type that this project uses everywhere. Returns an unknown type unchanged. */
 export const canonicalType = (type: string): string => (Object.hasOwn(PLURALS, type) ? (PLURALS[type] as string) : type)
 
-/** A notification that hands a call to an agent. */
+/** The kind of notification that assigns a call to an agent. */
 export type HandedBy = 'agents/call' | 'inbound/call'
 
 /**
- * The notifications of calls whose CDRs are pushed to this list: those of campaigns to `…:campaigns`, those of Click2Dial to `…:cdr`. Undefined
- * for a list without CDRs. Source: the vendor's pages CDR and Click2Dial Redis notifications.
+ * Returns the kind of call whose CDRs the dialler pushes to a list: calls of campaigns to `…:campaigns`, calls of Click2Dial to `…:cdr`.
+ * Returns undefined for a list without CDRs. Source: the vendor's pages CDR and Click2Dial Redis notifications.
  */
 export function callsEndedBy(list: string): HandedBy | undefined {
   const type = canonicalType(parseKey(list)?.type ?? '')
@@ -86,13 +86,13 @@ export function callsEndedBy(list: string): HandedBy | undefined {
 /** A packet: `{type: <sub_type>, payload}` in JSON. */
 export type Packet = { readonly type: string; readonly payload: unknown }
 
-/** Why a packet cannot be routed by its sub_type. Such a packet goes to the `other` route with its bytes and this word. */
+/** Why a packet cannot be routed by its sub_type. Such a packet goes to the `other` route, with its bytes and this fault as the reason. */
 export type PacketFault = 'empty' | 'not_utf8' | 'not_json' | 'not_object' | 'no_type' | 'type_not_string'
 
 /**
- * A packet as received: `data` is its exact text, or its bytes when they are not valid UTF-8; `packet` is there when it could
- * be read, else `fault` says why not. `packet` is for routing: its `ref` and `call_ref` are exact, other numbers may be rounded. To
- * read the payload, parse `data` with `parseExact`.
+ * A packet as received. `data` is its exact text, or its bytes if they are not valid UTF-8. A readable packet has `packet`, any other has
+ * `fault`. Use `packet` for routing only: its `ref` and `call_ref` are exact, but other numbers may be rounded. To read the payload, parse
+ * `data` with `parseExact`.
  */
 export type ReadPacket = {
   readonly data: string | Uint8Array
@@ -102,7 +102,7 @@ export type ReadPacket = {
 }
 
 /**
- * Reads what came from Redis. Never throws, changes nothing: `data` is what `toBytes` turns into the very bytes received.
+ * Reads a packet from the bytes that Redis delivered. Never throws. `toBytes(data)` returns exactly these bytes.
  *
  * @example readPacket(new TextEncoder().encode('{"type":"status","payload":{}}')).packet?.type // 'status'
  */
@@ -113,7 +113,7 @@ export function readPacket(bytes: Uint8Array): ReadPacket {
     : readPacketText(text)
 }
 
-/** `readPacket` for a packet that is text already. */
+/** Reads a packet that is already text. */
 export function readPacketText(text: string): ReadPacket {
   if (text === '') return { data: text, contentType: 'text/plain', fault: 'empty' }
   let value: unknown
@@ -130,7 +130,7 @@ export function readPacketText(text: string): ReadPacket {
   return { data: text, contentType, packet: { type, payload: value['payload'] } }
 }
 
-/** Parses a packet so that what gives it its lane is exact. A large packet is not read for numbers elsewhere in it. */
+/** Parses a packet with exact `ref` and `call_ref`, which choose the lane. The slow exact parser runs only if one of them is a number. */
 function parseForRouting(text: string): unknown {
   const value = parseJson(text)
   const payload = isObject(value) ? value['payload'] : undefined
@@ -139,5 +139,5 @@ function parseForRouting(text: string): unknown {
   return hasNumber && isInexact(text) ? parseExact(text) : value
 }
 
-/** Writes a packet as the dialler does. Large integers must be given as strings or as prepared text. */
+/** Writes a packet as the dialler does. Pass large integers as strings, because a number would be rounded. */
 export const formatPacket = ({ type, payload }: Packet): string => JSON.stringify({ type, payload })

@@ -12,20 +12,19 @@ import {
   type Reading,
 } from './values.ts'
 
-/**
- * The payloads, as tolerant as the field demands: numbers may come as strings and strings as numbers, unknown fields are kept,
- * unknown words of an open set are accepted, and a field that cannot be read is null and named in `unsure`. Source: the vendor's pages
- * Agent Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
+/*
+ * Schemas of the payloads, and the masks for the personal data in them. The schemas are as tolerant as diallers in the field require: numbers
+ * may arrive as strings and strings as numbers, unknown fields are kept, unknown words of an open set are accepted, and a field that cannot be
+ * read is null and named in `unsure`. A payload is rejected only if a field is missing without which it means nothing.
+ * Source: the vendor's pages Agent Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
  */
-
-/** The fields of payload schemas. No field is a reason to give up a notification, unless the notification says nothing without it. */
 
 const reading = <T>(read: (value: unknown) => Reading<T>) => v.pipe(v.unknown(), v.transform(read))
 
-/** A field that may be absent or not known; read by `read`, which never refuses. */
+/** A field that may be absent or unknown. `read` never rejects a value. */
 const maybe = <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read))
 
-/** The same, always there: null when it is absent. */
+/** The same, but always present in the output: null if it is absent or unknown. */
 const always = <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read), null)
 
 const text = maybe(readText)
@@ -33,7 +32,7 @@ const count = maybe(readCount)
 const milliseconds = maybe(readMilliseconds)
 const seconds = maybe(readSeconds)
 
-/** A text without which the notification says nothing. */
+/** A text without which the notification means nothing. */
 const needed = v.pipe(
   v.unknown(),
   v.transform(readText),
@@ -42,18 +41,18 @@ const needed = v.pipe(
   v.nonEmpty('must not be empty'),
 )
 
-/** What was not read with certainty, as it was sent, by the field's name. */
+/** The original values of fields that could not be read with certainty, by field name. */
 export type UnsureFields = Readonly<Record<string, unknown>>
 
 type Settled<T> = { [K in keyof T]: Exclude<T[K], Unsure> } & {
-  /** The fields whose value was not read with certainty, and what was sent; the field itself is null, or the best guess. */
+  /** The original values of fields that could not be read with certainty. The field itself holds the best guess, or null. */
   unsure?: UnsureFields
 }
 
 function settle<T extends object>(payload: T): Settled<T> {
   const fields = payload as Record<string, unknown>
   let unsure: Record<string, unknown> | undefined
-  // The name is ours: what a dialler sends by it would pass for a list of its own faults.
+  // A dialler's own field of this name would be mistaken for ours.
   delete fields['unsure']
   for (const [name, value] of Object.entries(fields)) {
     if (!(value instanceof Unsure)) continue
@@ -64,7 +63,7 @@ function settle<T extends object>(payload: T): Settled<T> {
   return payload as Settled<T>
 }
 
-/** A payload with these fields and any others; `unsure` names those that were not read with certainty. */
+/** Makes the schema of a payload with these and any other fields. `unsure` names the fields that could not be read with certainty. */
 const payload = <const E extends v.ObjectEntries>(entries: E) =>
   v.pipe(
     v.looseObject(entries),
@@ -79,7 +78,7 @@ const call = { ref: text, call_ref: text, agent: text, contact_ref: text, number
 export const AgentCall = payload(call)
 export type AgentCall = v.InferOutput<typeof AgentCall>
 
-/** Listed by the vendor, not documented: cumulative counters, durations in ms. */
+/** Mentioned but not documented by the vendor: cumulative counters, durations in ms. */
 export const AgentStats = payload({
   ref: text,
   campaign_ref: text,
@@ -93,7 +92,7 @@ export type AgentStats = v.InferOutput<typeof AgentStats>
 export const CampaignStatus = payload({ ref: text, status: needed })
 export type CampaignStatus = v.InferOutput<typeof CampaignStatus>
 
-/** Listed by the vendor, not documented: counters since the start, and gauges. */
+/** Mentioned but not documented by the vendor: counters since the start of the campaign, and gauges. */
 export const CampaignStats = payload({
   ref: text,
   total_calls: count,
@@ -109,7 +108,7 @@ export const CampaignStats = payload({
 })
 export type CampaignStats = v.InferOutput<typeof CampaignStats>
 
-/** Who will be dialled next. Not preview dialling. */
+/** The contacts that will be dialled next. This is not preview dialling. */
 export const DialPreview = payload({
   ref: text,
   callees: v.pipe(
@@ -137,7 +136,7 @@ const cdrFields = (now: () => number) => ({
   campaign_ref: text,
 })
 
-/** The schema of a CDR. @param now unix ms: a call cannot have been dialled long after it */
+/** Makes the schema of a CDR. @param now returns the time (Unix ms); a much later `dialed_at` is not accepted */
 export function createCdrSchema(now: () => number) {
   const fields = cdrFields(now)
   return v.pipe(
@@ -150,9 +149,9 @@ export function createCdrSchema(now: () => number) {
 }
 
 /**
- * One for each number tried. `dialed_at` in unix s, times in s, `end_code` Q.850. No single field is needed: a CDR is the record of a call,
- * also where part of it cannot be read. Only one of which no field says anything is refused. Where `dialed_at` is null, use the time
- * received.
+ * A CDR: one for each number that was tried. `dialed_at` is in Unix seconds, durations are in seconds, `end_code` is a Q.850 cause. No single
+ * field is required, because a CDR is the record of a call even if part of it cannot be read. Only a CDR without any usable field is rejected.
+ * If `dialed_at` is null, use the time of receipt.
  */
 export const Cdr = createCdrSchema(Date.now)
 export type Cdr = v.InferOutput<typeof Cdr>
@@ -163,7 +162,7 @@ export type InboundCall = v.InferOutput<typeof InboundCall>
 export const DialerStatus = payload({ ref: text, status: needed })
 export type DialerStatus = v.InferOutput<typeof DialerStatus>
 
-/** The end reasons that the vendor names; the set is open. */
+/** The end reasons that the vendor names. Accept others: the set is open. */
 export const END_REASONS = [
   'hungup',
   'callee_hungup',
@@ -192,15 +191,15 @@ export const PAYLOADS = {
   'relay-parked': RelayParked,
 } as const
 
-/** Personal data never reaches a log or an error text unmasked: numbers, contacts, recordings, callees. */
+/* Masks. Personal data (numbers, contacts, recordings, callees) never reaches a log or an error text unmasked. */
 
 const PERSONAL = new Set(['number', 'dial_number', 'contact_ref', 'recording_url', 'callees'])
 
-/** `27821234567` → `27*******67`; what is too short to show is all stars. */
+/** Masks a phone number: `27821234567` → `27*******67`. Replaces numbers of fewer than 7 characters by asterisks only. */
 export const maskNumber = (number: string): string =>
   number.length < 7 ? '*'.repeat(number.length) : number.slice(0, 2) + '*'.repeat(number.length - 4) + number.slice(-2)
 
-/** A copy of a payload (or of anything that holds one) that may be shown: personal fields masked, `callees` only counted. */
+/** Returns a copy of a payload, or of a value that contains payloads, with personal fields masked and `callees` replaced by their number. */
 export function maskPayload(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(maskPayload)
   if (typeof value !== 'object' || value === null) return value
@@ -213,28 +212,25 @@ export function maskPayload(value: unknown): unknown {
   )
 }
 
-/** Shorter values (an extension, `1`) would mask half of the text; a phone number or an account is longer. */
-const SHORTEST_VALUE = 4
+/** The shortest personal value that is masked. A shorter one, such as an extension or `1`, would mask half of a text by coincidence. */
+const MIN_MASKED_LENGTH = 4
 
-/** Five digits in a row, or seven and more with the separators that phone numbers are written with. */
+/** Five consecutive digits, or seven and more with the separators that are usual in phone numbers. */
 const DIGITS = /\p{Nd}(?:[ ()+-]{0,2}\p{Nd}){6,}|\p{Nd}{5,}/gu
 
-/**
- * A text from elsewhere (an error, an answer) that may be shown: long runs of digits are masked, and so is every personal value of
- * the payload that the text is about.
- */
+/** Masks a foreign text, such as an error or a response: long runs of digits, and every personal value of the payload that it is about. */
 export function maskText(text: string, payload?: unknown): string {
   let masked = text
   for (const value of personalValues(payload)) masked = masked.replaceAll(value, '*'.repeat(value.length))
   return masked.replace(DIGITS, (digits) => '*'.repeat(digits.length))
 }
 
-function personalValues(value: unknown, personal = false): string[] {
+function personalValues(value: unknown, isPersonal = false): string[] {
   if (typeof value === 'string' || typeof value === 'number') {
     const text = String(value)
-    return personal && text.length >= SHORTEST_VALUE ? [text] : []
+    return isPersonal && text.length >= MIN_MASKED_LENGTH ? [text] : []
   }
   if (typeof value !== 'object' || value === null) return []
-  if (Array.isArray(value)) return value.flatMap((inner) => personalValues(inner, personal))
-  return Object.entries(value).flatMap(([name, inner]) => personalValues(inner, personal || PERSONAL.has(name)))
+  if (Array.isArray(value)) return value.flatMap((inner) => personalValues(inner, isPersonal))
+  return Object.entries(value).flatMap(([name, inner]) => personalValues(inner, isPersonal || PERSONAL.has(name)))
 }

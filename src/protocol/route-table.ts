@@ -3,10 +3,10 @@ import { canonicalType, parseKey, type PacketFault } from './packet.ts'
 import { DEFAULT_LIMITS, type Limits, type Route } from './route.ts'
 import { isObject } from './text.ts'
 
-/** Where everything goes that has no route of its own: unknown types and sub_types, and what could not be read. */
+/** The route of every notification without a route of its own: unknown types and sub_types, and packets that cannot be read. */
 export const OTHER: Route = { ...DEFAULT_LIMITS, name: 'other', type: '*', subType: '*' }
 
-/** The type of what the relay says itself. No key of the dialler's leads to its routes. */
+/** The type of the relay's own notices. No key of a dialler leads to its routes. */
 export const RELAY_TYPE = 'relay'
 
 const OWN_LIMITS = { ...DEFAULT_LIMITS, lanes: 8, inFlight: 1, maxConcurrency: 2 }
@@ -17,7 +17,7 @@ const ownRoute = (subType: string): Route => ({
   subType,
 })
 
-/** The relay's own notices (it is ready, a gap, a parked notification), and the steps of replays, which the API asks for. */
+/** The routes of the relay's notices (it is ready, a gap, a parked notification) and of the steps of replays, which the API requests. */
 export const RELAY_ROUTES = {
   alive: ownRoute('alive'),
   gap: ownRoute('gap'),
@@ -27,23 +27,23 @@ export const RELAY_ROUTES = {
 
 /** The route table of a stack. */
 export type Routes = {
-  /** Those declared in `functions/`, the relay's own, and `other` last. */
+  /** The routes that `functions/` declares, then those of the relay, then `other`. */
   readonly all: readonly Route[]
-  /** The route of a type and sub_type, exactly as in the table; undefined when there is none. */
+  /** Returns the route of a type and sub_type, spelled as in the table, or undefined. */
   readonly find: (type: string, subType: string) => Route | undefined
 }
 
-/** The table of these routes with the relay's own and `other`. Nothing is checked here: `parseRoutes` and the build do. */
+/** Makes the table of these routes, those of the relay and `other`. Does not validate them: `parseRoutes` and the build do. */
 export function createRoutes(declared: readonly Route[]): Routes {
   const all = [...declared, ...Object.values(RELAY_ROUTES), OTHER]
   const byTypes = new Map(all.map((route) => [`${route.type}/${route.subType}`, route]))
   return { all, find: (type, subType) => byTypes.get(`${type}/${subType}`) }
 }
 
-/** Why a notification went to `other`. */
+/** Why a notification goes to the route `other`. */
 export type OtherReason = PacketFault | 'key_outside_scheme' | 'no_key_type' | 'unknown_type'
 
-/** What a key and a packet's type say about a notification: its route, and the parts of its CloudEvents type. */
+/** The route of a packet, and the parts of its CloudEvents type, derived from its key and its `type`. */
 export type Routing = {
   readonly route: Route
   readonly type: string
@@ -55,23 +55,23 @@ export type Routing = {
 const nameOr = (text = ''): string => (/^[A-Za-z0-9_-]{1,64}$/.test(text) ? text : 'unknown')
 
 /**
- * Where a packet goes.
+ * Finds the route of a packet.
  *
- * @param routes the table of the stack
+ * @param routes the route table of the stack
  * @param key the Redis key or channel
- * @param subType the packet's `type`, or undefined with the `fault` that made it unreadable
+ * @param subType the `type` of the packet; undefined if it could not be read because of `fault`
  */
 export function routePacket(routes: Routes, key: string, subType: string | undefined, fault?: PacketFault): Routing {
   const parsed = parseKey(key)
   const written = parsed?.type === undefined ? undefined : canonicalType(parsed.type)
-  // A Click2Dial list is named after what it carries, not after a type.
+  // The list of Click2Dial is named after the CDRs in it, not after a type.
   const type = written === 'cdr' && subType === 'cdr' ? 'campaigns' : written
-  // A channel that ends with the colon before its reference names none.
+  // A channel that ends with the colon before its reference has none.
   const reference = parsed?.reference?.trim() === '' ? undefined : parsed?.reference
   const to = reference === undefined ? {} : { reference }
   if (type !== undefined && type !== RELAY_TYPE && subType !== undefined && fault === undefined) {
     const route = routes.find(type, subType)
-    // A packet may call itself `*`, as the table calls the route for everything else: it is as unknown as any other.
+    // `other` has the type `*` in the table. A packet with this type is as unknown as any other.
     if (route !== undefined && route !== OTHER) return { route, type, subType, ...to }
   }
   const reason =
@@ -79,8 +79,8 @@ export function routePacket(routes: Routes, key: string, subType: string | undef
   return { route: OTHER, type: nameOr(type), subType: nameOr(subType), ...to, reason }
 }
 
-/** The least and the most that each limit may be. Sources: quotas of SQS and Lambda, and CreateEventSourceMapping. */
-const RANGES: Readonly<Record<keyof Limits, readonly [least: number, most: number]>> = {
+/** The minimum and the maximum of each limit. Sources: quotas of SQS and Lambda, and CreateEventSourceMapping in the Lambda API reference. */
+const RANGES: Readonly<Record<keyof Limits, readonly [min: number, max: number]>> = {
   maxAgeMs: [1, 14 * 24 * 3_600_000],
   lanes: [1, 10_000],
   inFlight: [1, 100],
@@ -99,11 +99,11 @@ const RANGES: Readonly<Record<keyof Limits, readonly [least: number, most: numbe
   alarmAgeSeconds: [1, 14 * 24 * 3_600],
 }
 
-/** Of queues, functions and parts of a template. Queue names have 80 characters, of which 40 may be the prefix. */
+/** Valid in names of queues, functions and template resources. SQS allows 80 characters for a queue; the prefix may take 40. */
 const NAME = /^[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*$/
-const MOST_NAME = 31
+const MAX_NAME_LENGTH = 31
 
-/** What is wrong with a declared route by itself, each with what to write instead. */
+/** Yields the faults of a single declared route, each with its fix. */
 export function* faultsOfRoute(route: Route): Generator<string> {
   const { type, subType, name } = route
   if (type === RELAY_TYPE || type === OTHER.type)
@@ -112,13 +112,14 @@ export function* faultsOfRoute(route: Route): Generator<string> {
   if (plural !== type) yield `the type "${type}" is written "${plural}" here, whichever of the two the dialler writes`
   for (const [word, text] of Object.entries({ type, sub_type: subType }))
     if (!NAME.test(text)) yield `the ${word} "${text}" can name no queue; use letters, digits, - and _ between them`
-  if (name.length > MOST_NAME) yield `"${name}" has more than ${MOST_NAME} characters, which is too long for a queue`
+  if (name.length > MAX_NAME_LENGTH)
+    yield `"${name}" has more than ${MAX_NAME_LENGTH} characters, which is too long for a queue`
   const limits = Object.entries(RANGES) as [keyof Limits, readonly [number, number]][]
-  for (const [limit, [least, most]] of limits) {
+  for (const [limit, [min, max]] of limits) {
     const value: unknown = route[limit]
     if (value === undefined && (limit === 'maxAgeMs' || limit === 'handlerSeconds')) continue
-    if (!Number.isInteger(value) || Number(value) < least || Number(value) > most)
-      yield `${limit} is ${String(value)}; write a whole number from ${least} to ${most}`
+    if (!Number.isInteger(value) || Number(value) < min || Number(value) > max)
+      yield `${limit} is ${String(value)}; write a whole number from ${min} to ${max}`
   }
   if (route.attempts > route.maxReceiveCount)
     yield `attempts (${route.attempts}) is more than maxReceiveCount (${route.maxReceiveCount}); write at most as many`
@@ -126,24 +127,24 @@ export function* faultsOfRoute(route: Route): Generator<string> {
     yield `handlerSeconds (${route.handlerSeconds}) is more than timeoutSeconds (${route.timeoutSeconds}); write at most as many`
 }
 
-/** The same for the parts of a template, which know no case and no dashes. */
-const plain = ({ name }: Route): string => name.toLowerCase().replace(/[_-]/g, '')
+/** Returns a name as template resources have it: without dashes and underscores, and regardless of case. */
+const toPlainName = ({ name }: Route): string => name.toLowerCase().replace(/[_-]/g, '')
 
-/** Routes whose queues or functions could not be told apart, in pairs. */
+/** Yields pairs of routes whose queues, functions or template resources would have the same name. */
 export function* sameNames(routes: readonly Route[]): Generator<readonly [Route, Route]> {
   const seen = new Map<string, Route>()
   for (const route of routes) {
-    const former = seen.get(plain(route))
+    const former = seen.get(toPlainName(route))
     if (former !== undefined) yield [former, route]
-    seen.set(plain(route), route)
+    seen.set(toPlainName(route), route)
   }
 }
 
-/** The table as the relay reads it: everything that it and the queues need to know, as JSON. */
+/** Writes a route table as JSON, with everything that the relay and the queues need. */
 export const formatRoutes = (routes: readonly Route[]): string =>
   `${JSON.stringify(routes, ['name', 'type', 'subType', ...Object.keys(RANGES)], 2)}\n`
 
-/** Reads what `formatRoutes` wrote. @throws ProtocolError `protocol.routes.invalid` that says what is wrong */
+/** Reads a route table of `formatRoutes`. @throws ProtocolError `protocol.routes.invalid`, which names the fault */
 export function parseRoutes(text: string): Routes {
   const refuse = (words: string, cause?: unknown) => new ProtocolError('protocol.routes.invalid', words, { cause })
   let value: unknown

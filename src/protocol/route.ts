@@ -1,87 +1,87 @@
 import { isObject } from './text.ts'
 import { referenceOf } from './values.ts'
 
-/** What the relay, the queue and the function of a route keep to. */
+/** The limits of a route, for the relay, the queue and the function. */
 export type Limits = {
-  /** A notification older than this (ms) is stale: it is handled, but never shown as live. Absent: never stale. */
+  /** A notification older than this (ms) is stale: it is handled, but never shown as live. Absent: a notification never becomes stale. */
   readonly maxAgeMs?: number
-  /** How many ordered streams the route has. Changing it moves references to other lanes. */
+  /** The number of ordered streams. Changing it moves references to other lanes. */
   readonly lanes: number
-  /** Requests to SQS in flight at once. */
+  /** The maximum number of requests to the target in flight. */
   readonly inFlight: number
-  /** How long (ms) a notification may wait for company when nothing else makes it wait; 0: leaves at once. */
+  /** How long (ms) a notification may wait for others that share its request. 0: it is sent at once. */
   readonly lingerMs: number
-  /** Least time (ms) between two requests while more than 1,000 notifications come in a second: fewer and fuller ones. 0: none. */
+  /** The minimum time (ms) between two requests while more than 1,000 notifications arrive per second, for fewer and fuller requests. 0: no minimum. */
   readonly paceMs: number
-  /** Most notifications in one pack. */
+  /** The maximum number of notifications in a pack. */
   readonly packNotifications: number
-  /** Most bytes in one pack, unless one notification alone is larger. SQS bills each 64 KiB. */
+  /** The maximum size of a pack (bytes). A larger notification travels alone. SQS bills each 64 KiB. */
   readonly packBytes: number
-  /** On this attempt, what its handler fails at is parked alone. */
+  /** A notification that fails on this attempt is parked, without the other notifications of its message. */
   readonly attempts: number
   /**
-   * How often SQS hands out a message before it goes to the dead-letter queue whole. More than `attempts`: only a read model that is away for
-   * hours, or a function that ends in the middle each time, comes so far.
+   * How often SQS delivers a message before it moves the whole message to the dead-letter queue. Greater than `attempts`, so that it is reached
+   * only if the read model is unavailable for hours, or if the function crashes each time.
    */
   readonly maxReceiveCount: number
   /**
-   * The function's time limit (s); the queue's visibility timeout is six times this. So long waits the lane of a message whose function
-   * was killed: one that fails in any other way is given back at once.
+   * The time limit of the function (s). The visibility timeout of the queue is six times as long: the lane of a message waits that long if Lambda
+   * kills the function. After any other failure, the message returns to the queue after its back-off.
    */
   readonly timeoutSeconds: number
-  /** The function's memory (MiB); its share of a processor goes with it. */
+  /** The memory of the function (MiB). Lambda gives it CPU in proportion. */
   readonly memoryMiB: number
-  /** Longest time (s) for one notification: the effects of its neighbours in a batch wait for it. Absent: as long as the function may run. */
+  /** The time limit for one notification (s). The effects of the other notifications in its batch wait for it. Absent: the time limit of the function. */
   readonly handlerSeconds?: number
-  /** Longest pause (s) before one that fails is tried again: SQS holds back all that is new in its lane meanwhile. */
+  /** The longest pause (s) before a failed notification is retried. Meanwhile, SQS holds back new messages of its lane. */
   readonly retrySeconds: number
-  /** The same while the read model cannot be written: so long after its outage a lane may still wait. */
+  /** The longest pause (s) while the read model is unavailable. A lane may still wait this long after the outage has ended. */
   readonly outageSeconds: number
-  /** Most invocations of the function at once, 2 to 1,000. */
+  /** The maximum number of concurrent invocations of the function, 2 to 1,000. */
   readonly maxConcurrency: number
-  /** A message that waits in the queue for longer than this (s) raises an alarm. */
+  /** An alarm is raised when a message waits in the queue longer than this (s). */
   readonly alarmAgeSeconds: number
 }
 
-/** A (type, sub_type) of the dialler with a queue and a function of its own. */
+/** A (type, sub_type) of the dialler that has its own queue and function. */
 export type Route = Limits & {
-  /** Unique: `agents-status`, `other`. Queue and function are named after it. */
+  /** The unique name, after which queue and function are named: `agents-status`, `other`. */
   readonly name: string
-  /** The canonical (plural) type of the key; `*` for the route that takes everything else. */
+  /** The canonical (plural) type of the key. `*` for the route `other`. */
   readonly type: string
-  /** The packet's `type`. */
+  /** The `type` of the packet. */
   readonly subType: string
 }
 
-/** What a function may do in AWS, as in an IAM policy: `{ actions: ['sns:Publish'], resources: ['arn:aws:sns:…'] }`. */
+/** A permission of a function, as in an IAM policy: `{ actions: ['sns:Publish'], resources: ['arn:aws:sns:…'] }`. */
 export type Statement = { readonly actions: readonly string[]; readonly resources: readonly string[] }
 
-/** What a function needs besides its queue and the read model. Only this function gets it. */
+/** Resources and permissions that a function needs besides its queue and the read model. Only this function gets them. */
 export type Needs = {
-  /** Variables that are no secrets: whoever may see the function's configuration sees them. */
+  /** Environment variables. Do not put secrets here: everybody who may see the function's configuration sees them. */
   readonly variables?: Readonly<Record<string, string>>
-  /** Secrets, and what differs by stage: `setting('CRM_TOKEN')` reads what Parameter Store has as `/enigma-prod/crm-token`. At most eight. */
+  /** Names of settings in Parameter Store, for secrets and values that differ by stage: `setting('CRM_TOKEN')` reads `/enigma-prod/crm-token`. At most eight. */
   readonly secrets?: readonly string[]
   readonly statements?: readonly Statement[]
-  /** Where it runs, to reach what is only there. It then reaches Upstash and AWS by that network's own way out. */
+  /** The VPC in which the function runs, if it needs resources there. That VPC then needs its own route to Upstash and AWS. */
   readonly vpc?: { readonly subnetIds: readonly string[]; readonly securityGroupIds: readonly string[] }
 }
 
-/** All that there is to say of a sub_type: in `functions/<type>/<sub_type>.ts`, beside its Hono app. */
+/** The declaration of a sub_type, in `functions/<type>/<sub_type>.ts` next to its Hono app. */
 export type Declaration<Payload = unknown> = Partial<Limits> &
   Needs & {
-    /** As in the key, in the plural: `agents`. */
+    /** The type in the key, in the plural: `agents`. */
     readonly type: string
-    /** As in the packet's `type`: `call`. */
+    /** The `type` of the packet: `call`. */
     readonly subType: string
-    /** What a payload must be: a schema of any Standard Schema library. One that does not fit is parked. */
+    /** The schema of the payload, from any Standard Schema library. A notification whose payload does not match is parked. */
     readonly payload: StandardSchema<Payload>
   }
 
 export type DeclaredRoute<Payload = unknown> = Route &
   Needs & {
     readonly payload: StandardSchema<Payload>
-    /** Where the app takes it: `/agents/call/:ref?`. */
+    /** The path for the app's handler: `/agents/call/:ref?`. */
     readonly path: string
   }
 
@@ -93,7 +93,7 @@ export const DEFAULT_LIMITS: Limits = {
   packNotifications: 200,
   packBytes: 64 * 1024,
   attempts: 10,
-  // 3.9 hours at the pauses below.
+  // 3.9 hours with the pauses below.
   maxReceiveCount: 50,
   timeoutSeconds: 30,
   memoryMiB: 256,
@@ -104,8 +104,8 @@ export const DEFAULT_LIMITS: Limits = {
 }
 
 /**
- * Declares a sub_type: its queue, dead-letter queue, function, role and alarms are made of this. Nothing is checked here; the build
- * loads the file and says what is wrong with it.
+ * Declares a sub_type. Its queue, dead-letter queue, function, role and alarms are derived from the declaration. Does not validate: the build
+ * loads the file and reports its faults.
  *
  * @example
  * export const route = defineRoute({ type: 'agents', subType: 'break', payload: AgentBreak, alarmAgeSeconds: 60 })
@@ -115,12 +115,12 @@ export function defineRoute<Payload>(declaration: Declaration<Payload>): Declare
   return { ...DEFAULT_LIMITS, name: `${type}-${subType}`, path: `/${type}/${subType}/:ref?`, ...declaration }
 }
 
-/** What people look at goes on soon after an outage, and what is handed out more often has more tries: fifty minutes of them. */
+/** For user-facing routes: short pauses, so that they recover quickly after an outage, and more deliveries (fifty minutes) for the shorter pauses. */
 export const WATCHED_LIMITS = { outageSeconds: 30, maxReceiveCount: 100 } as const satisfies Partial<Limits>
 
 /**
- * A screen pop is waited for by a human: more of a processor, so that also a cold start is short, and no long wait for a neighbour that
- * hangs or is tried again. One that is older is worthless: the agent has long been talking, or has hung up.
+ * For screen pops, because an agent waits for them: more CPU, so that a cold start is short too, and short time limits, so that a call does not
+ * wait long for another that hangs or is retried. An older call is worthless: the agent is already talking, or has hung up.
  */
 export const CALL_LIMITS = {
   maxAgeMs: 30_000,
@@ -134,22 +134,22 @@ export const CALL_LIMITS = {
   alarmAgeSeconds: 5,
 } as const satisfies Partial<Limits>
 
-/** `enigma-agents-status.fifo` */
+/** Returns the name of the queue of a route: `enigma-agents-status.fifo`. */
 export const queueName = (prefix: string, { name }: Pick<Route, 'name'>): string => `${prefix}${name}.fifo`
 
-/** `enigma-agents-status-dlq.fifo` */
+/** Returns the name of the dead-letter queue of a route: `enigma-agents-status-dlq.fifo`. */
 export const deadLetterQueueName = (prefix: string, { name }: Pick<Route, 'name'>): string =>
   `${prefix}${name}-dlq.fifo`
 
-/** How long (s) a queue keeps a message, and the most bytes of one: SQS takes no more of either. Source: quotas in the SQS developer guide. */
+/** The retention period of a queue (s) and the maximum size of a message (bytes), both at SQS' own maximum. Source: quotas in the SQS developer guide. */
 export const QUEUE_LIMITS = { retentionSeconds: 14 * 24 * 3600, messageBytes: 1024 * 1024 } as const
 
-/** Six times the function's limit: a message that is in work is not handed out again meanwhile. Source: AWS Lambda developer guide. */
+/** Returns the visibility timeout of a queue (s), six times the time limit of its function, as the AWS Lambda developer guide recommends. */
 export const visibilitySeconds = ({ timeoutSeconds }: Route): number => timeoutSeconds * 6
 
 /**
- * What keeps its order: the channel's reference; for list items, which have none, the payload's `call_ref`, else its `ref`;
- * else the empty text, so that what names nothing stays in one order too.
+ * Returns the order key: the reference in the channel. List items have none there, so their order key is the `call_ref` of the payload, else its
+ * `ref`. Notifications without any of them share the empty order key, and so stay in order too.
  */
 export function orderKey(reference: string | undefined, payload: unknown): string {
   if (reference !== undefined && reference !== '') return reference
@@ -157,7 +157,7 @@ export function orderKey(reference: string | undefined, payload: unknown): strin
   return referenceOf(payload['call_ref']) ?? referenceOf(payload['ref']) ?? ''
 }
 
-/** The lane of an order key: FNV-1a over its UTF-16 units, modulo the number of lanes. The SQS message group is its decimal text. */
+/** Returns the lane of an order key: FNV-1a over its UTF-16 units, modulo the number of lanes. The SQS message group is the lane in decimal. */
 export function laneOf(key: string, lanes: number): number {
   let hash = 0x811c9dc5
   for (let at = 0; at < key.length; at++) {
@@ -167,10 +167,7 @@ export function laneOf(key: string, lanes: number): number {
   return (hash >>> 0) % lanes
 }
 
-/**
- * The part of Standard Schema that is used here, so that any library which has it (valibot, zod, arktype …) fits without being
- * named. Source: https://standardschema.dev
- */
+/** The part of Standard Schema that is used here, so that any library works (valibot, zod, arktype …). Source: https://standardschema.dev */
 export type StandardSchema<Output = unknown> = {
   readonly '~standard': {
     readonly version: 1

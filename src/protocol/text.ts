@@ -1,10 +1,10 @@
-/** Text and JSON without loss: what is not valid UTF-8 stays bytes, and a number that names something keeps its digits. Web APIs only. */
+/* Text and JSON without loss: bytes that are not valid UTF-8 stay bytes, and numbers that identify something keep their digits. Web APIs only. */
 
-// `ignoreBOM` keeps a byte order mark in the text; without it the text would not be the bytes.
+// `ignoreBOM` keeps a byte order mark in the text, so that encoding the text restores the bytes.
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const encoder = new TextEncoder()
 
-/** The text of these bytes, or undefined when they are not valid UTF-8. `toBytes` gives the very same bytes back. */
+/** Decodes bytes. Returns undefined if they are not valid UTF-8. `toBytes` restores exactly the same bytes. */
 export function toText(bytes: Uint8Array): string | undefined {
   try {
     return strict.decode(bytes)
@@ -13,20 +13,20 @@ export function toText(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** The UTF-8 bytes of a text. */
+/** Encodes a text in UTF-8. Returns bytes unchanged. */
 export const toBytes = (data: string | Uint8Array): Uint8Array =>
   typeof data === 'string' ? encoder.encode(data) : data
 
-/** Base64 (RFC 4648, padded). */
+/** Encodes in base64 (RFC 4648, padded). */
 export function toBase64(data: string | Uint8Array): string {
   const bytes = toBytes(data)
   let binary = ''
-  // In slices, since a call takes a bounded number of arguments.
+  // In slices, because the number of arguments of a call is limited.
   for (let at = 0; at < bytes.length; at += 0x8000) binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000))
   return btoa(binary)
 }
 
-/** The bytes of a base64 text. @throws DOMException when it is not base64. */
+/** Decodes base64. @throws DOMException if the text is not base64 */
 export function fromBase64(base64: string): Uint8Array<ArrayBuffer> {
   const binary = atob(base64)
   const bytes = new Uint8Array(binary.length)
@@ -35,30 +35,30 @@ export function fromBase64(base64: string): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Characters that some SQS servers refuse in a message body: controls, U+FFFE, U+FFFF, and everything outside the basic plane
- * (surrogates, such as emoji). Source: SendMessage in the SQS API reference lists the allowed ones; several servers leave out
- * the last range.
+ * Characters that some SQS servers reject in a message body: control characters, U+FFFE, U+FFFF, and everything outside the basic plane
+ * (surrogates, such as emoji). Source: SendMessage in the SQS API reference lists the allowed characters; several servers do not implement the
+ * last range.
  */
 const REFUSED = /[^\x09\x0A\x0D\x20-\uD7FF\uE000-\uFFFD]/
 
-/** Whether every SQS server takes this text in a message body. */
+/** Returns whether every SQS server accepts this text in a message body. */
 export const isSqsText = (text: string): boolean => !REFUSED.test(text)
 
 /*
- * Below: JSON without losing a digit of an identifier. `JSON.parse` rounds long numbers, and forgets how a number was written: to it
- * `1764000000.10` and `1764000000.1` are one. A reference that some dialler writes as a number is text all the same.
+ * JSON without losing a digit of an identifier. `JSON.parse` rounds long numbers and drops how a number was written: `1764000000.10` becomes
+ * `1764000000.1`. Some diallers write references as numbers, but a reference is text.
  */
 
 /**
- * Finds a number that `String(JSON.parse(…))` may write in another way: 16 characters and more, an exponent, a fraction that ends in 0 or
- * begins with six of them, and -0. Every other number comes back as it was written, since a double holds 15 digits.
+ * Matches numbers that `String(JSON.parse(…))` may write differently: 16 characters and more, an exponent, a fraction that ends in 0 or
+ * begins with six zeros, and -0. Every other number is written as before, because a double holds 15 digits.
  */
 const INEXACT = /(?:^|[:[,\s])-?(?:\d[\d.]{15}|\d+(?:\.\d+)?[eE]|\d+\.(?:0{6}|\d*0(?!\d))|(?<=-)0(?![.\d]))/
 
-/** The fields whose value is a name and no quantity: all that the payload schemas take as text, and what is called a reference elsewhere. */
+/** Names of fields whose value identifies something: all text fields of the payload schemas, and names that look like references. */
 const IDENTIFIER = /(?:^|_)(?:ref|id|number)$|^(?:agent|extension|status|end_reason|call_dir|recording_url)$/
 
-/** Whether a field of this name names something, also where its value is written as a number. */
+/** Returns whether a field of this name identifies something, even if its value is written as a number. */
 export const isIdentifier = (name: string): boolean => IDENTIFIER.test(name)
 
 const INTEGER = /^-?\d+$/
@@ -68,39 +68,38 @@ function keepDigits(key: string, value: unknown, { source }: { readonly source?:
   return isIdentifier(key) || (!Number.isSafeInteger(value) && INTEGER.test(source)) ? source : value
 }
 
-/** Whether a JSON text has a number that only `parseExact` gives back as it was written. */
+/** Returns whether a JSON text contains a number that only `parseExact` preserves. */
 export const isInexact = (text: string): boolean => INEXACT.test(text)
 
 /**
- * Parses JSON as `JSON.parse` does, except for numbers that it would change: one that names something (`call_ref`, `number`, any
- * `…_ref`) becomes the text that was written, and so does an integer that a double cannot hold. A byte order mark before the text is
- * skipped.
+ * Parses JSON as `JSON.parse` does, except for numbers that it would change. A number that identifies something (`call_ref`, `number`, any
+ * `…_ref`) becomes the text as written, and so does an integer that a double cannot hold. Skips a byte order mark before the text.
  *
- * @throws SyntaxError when the text is not JSON.
+ * @throws SyntaxError if the text is not JSON
  * @example parseExact('{"call_ref":1764000000.10,"call_time":1.50}') // { call_ref: '1764000000.10', call_time: 1.5 }
  */
 export function parseExact(text: string): unknown {
-  // The reviver is ten times as slow: it is used only where it is needed.
+  // Parsing with a reviver takes ten times as long, so it is used only where it is needed.
   return isInexact(text)
     ? JSON.parse(withoutMark(text), keepDigits as (key: string, value: unknown) => unknown)
     : parseJson(text)
 }
 
-/** `JSON.parse`, for a text that may begin with a byte order mark, as RFC 8259 (section 8.1) allows. @throws SyntaxError */
+/** Parses JSON that may begin with a byte order mark, which RFC 8259 (section 8.1) allows a parser to ignore. @throws SyntaxError */
 export const parseJson = (text: string): unknown => JSON.parse(withoutMark(text))
 
-/** Whether a text begins with a byte order mark. */
+/** Returns whether a text begins with a byte order mark. */
 export const hasMark = (text: string): boolean => text.charCodeAt(0) === 0xfeff
 
 const withoutMark = (text: string): string => (hasMark(text) ? text.slice(1) : text)
 
-/** Whether a value is a JSON object (not null, not an array). */
+/** Returns whether a value is a JSON object (not null, not an array). */
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/**
- * Finds the pieces of a JSON text without making values of them, so that `data` can be taken out as the very text it was.
- * The text must be valid JSON (it has been through `JSON.parse`); no check is made here.
+/*
+ * Scanning: finds the parts of a JSON text without parsing them, so that `data` can be extracted exactly as it was written. The text must be
+ * valid JSON (`JSON.parse` has accepted it); this is not checked here.
  */
 
 const QUOTE = 0x22
@@ -130,7 +129,7 @@ function skipString(text: string, at: number): number {
   }
 }
 
-/** The index just behind the value that starts at `at`. */
+/** Returns the index after the value that starts at `at`. */
 function skipValue(text: string, at: number): number {
   const first = text.charCodeAt(at)
   if (first === QUOTE) return skipString(text, at)
@@ -155,7 +154,7 @@ function skipValue(text: string, at: number): number {
   return at
 }
 
-/** Calls back with each member of the object or array in a text, as raw JSON; in an array, names are ''. */
+/** Calls `found` with the raw JSON of each member of the object or array in a text. In an array, names are empty. */
 function scan(text: string, found: (value: string, name: string) => void): void {
   let at = skipSpace(text, 0)
   const isNamed = text.charCodeAt(at) === OPEN_OBJECT
@@ -175,23 +174,23 @@ function scan(text: string, found: (value: string, name: string) => void): void 
   } while (text.charCodeAt(at) === COMMA)
 }
 
-/** The texts of an object's members: name → raw JSON text of the value. Of a name given twice the last counts, as in `JSON.parse`. */
+/** Returns the raw JSON of each member of an object, by name. If a name occurs twice, the last value counts, as in `JSON.parse`. */
 export function scanObject(text: string): Map<string, string> {
   const members = new Map<string, string>()
   scan(text, (value, name) => members.set(name, value))
   return members
 }
 
-/** The raw JSON texts of an array's elements. */
+/** Returns the raw JSON of each element of an array. */
 export function scanArray(text: string): string[] {
   const elements: string[] = []
   scan(text, (value) => elements.push(value))
   return elements
 }
 
-/** Whether arrays and objects lie in each other deeper than so many levels. Walking through them would end the stack of whoever does. */
+/** Returns whether a JSON text is nested deeper than `levels`. A recursive function on such a value could overflow the stack. */
 export function isDeeper(text: string, levels: number): boolean {
-  // Each level opens and closes.
+  // Each level takes an opening and a closing character.
   if (text.length <= levels * 2) return false
   let depth = 0
   for (let at = 0; at < text.length; at++) {

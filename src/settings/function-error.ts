@@ -1,4 +1,4 @@
-/** An error of what ties functions to their platform: of their settings, of Parameter Store, of a queue. Holds no secret. */
+/** An error between a function and its platform: in its settings, in Parameter Store, or in a queue. Its text contains no secret. */
 export class FunctionsError extends Error {
   override readonly name = 'FunctionsError'
   readonly code:

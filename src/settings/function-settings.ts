@@ -2,32 +2,32 @@ import type { ApiOptions } from '../api/index.ts'
 import type { StoreOptions, UpstashAddress } from '../store/index.ts'
 import { FunctionsError } from './function-error.ts'
 
-/** Variables by name: the environment of a process, or what a platform at the edge passes with each request. */
+/** Variables by name: the environment of a process, or the variables that an edge platform passes with each request. */
 export type Env = Readonly<Record<string, string | undefined>>
 
-/** Reads a setting, at most so old (ms): '' when there is none. */
+/** Reads a setting that is at most `maxAgeMs` old. Resolves with '' if it is not set. */
 export type ReadSetting = (name: string, maxAgeMs?: number) => Promise<string>
 
-/** Where the platform has set nothing: the environment of the process, if there is one. */
-const ofProcess: ReadSetting = (name) => Promise.resolve(globalThis.process?.env[name]?.trim() ?? '')
+/** The default: reads the environment of the process, if there is one. */
+const readProcessEnv: ReadSetting = (name) => Promise.resolve(globalThis.process?.env[name]?.trim() ?? '')
 
-let read = ofProcess
+let read = readProcessEnv
 
-/** Says how `setting` reads. The platform does so once, before a handler runs: the wiring of Lambda, or `createEdge`. */
+/** Sets how `setting` reads. The wiring of Lambda, or `createEdge`, calls it before a handler runs. */
 export function provideSettings(own: ReadSetting): void {
   read = own
 }
 
 /**
- * The value of a setting, at most so old (ms); '' when there is none. On Lambda it may be in Parameter Store: `variables` and `secrets` of a
- * declaration. Elsewhere it is a variable.
+ * Returns the value of a setting, at most `maxAgeMs` old, or '' if it is not set. On Lambda, it is one of the `variables` or `secrets` (in Parameter
+ * Store) of a declaration. Elsewhere, it is an environment variable.
  *
  * @example
  * const token = await setting('CRM_TOKEN')
  */
 export const setting: ReadSetting = (name, maxAgeMs) => read(name, maxAgeMs)
 
-/** A setting as `parse` has it; nothing when it is not set. @throws FunctionsError when `parse` returns undefined */
+/** Parses a setting. Returns undefined if it is not set. @throws FunctionsError if `parse` returns undefined */
 export function readSetting<Option extends object>(
   env: Env,
   name: string,
@@ -42,7 +42,7 @@ export function readSetting<Option extends object>(
   return option
 }
 
-/** Which calls count as abandoned, as far as the environment says so. */
+/** Reads the rule for abandoned calls: `ENIGMA_ABANDON_REASONS`, `ENIGMA_ABANDON_OF` and `ENIGMA_ABANDON_THRESHOLD`, as far as they are set. */
 export const readAbandonRule = (env: Env): NonNullable<ApiOptions['abandoned']> => ({
   ...readSetting(
     env,
@@ -70,8 +70,8 @@ export const readAbandonRule = (env: Env): NonNullable<ApiOptions['abandoned']> 
 })
 
 /**
- * Who streams changes. A long-lived process does so itself. Lambda charges each second of a stream, so there it is a function of its own:
- * it has `ENIGMA_EVENTS_SECONDS` and answers nothing else, and the function of the API has its address in `ENIGMA_EVENTS_URL`.
+ * Reads which server streams changes. A long-lived process streams itself. Lambda charges every second of a stream, so a separate function streams
+ * there: it has `ENIGMA_EVENTS_SECONDS` and answers nothing else, and the API's function has its address in `ENIGMA_EVENTS_URL`.
  */
 export function readEvents(env: Env): Pick<ApiOptions, 'events' | 'eventsUrl' | 'only'> {
   const streams = readSetting(
@@ -79,7 +79,7 @@ export function readEvents(env: Env): Pick<ApiOptions, 'events' | 'eventsUrl' | 
     'ENIGMA_EVENTS_SECONDS',
     'functions.events.invalid',
     'a number of seconds, 1 to 899; write a whole number such as 60',
-    // A function runs for 15 minutes at most.
+    // Lambda limits an invocation to 15 minutes.
     (text) => (/^[1-8]?\d{1,2}$/.test(text) && Number(text) > 0 ? { limitMs: Number(text) * 1_000 } : undefined),
   )
   if (streams !== undefined) return { events: streams, only: 'events' }
@@ -93,7 +93,7 @@ export function readEvents(env: Env): Pick<ApiOptions, 'events' | 'eventsUrl' | 
   return elsewhere ?? (env['AWS_LAMBDA_FUNCTION_NAME'] === undefined ? { events: {} } : {})
 }
 
-/** `ENIGMA_MISSING_MINUTES`: how long (`waitMs`) a CDR is waited for after its agent has left the call. @throws FunctionsError that says what to write */
+/** Reads `ENIGMA_MISSING_MINUTES`: how long to wait for a CDR (`waitMs`) after the agent has left the call. @throws FunctionsError, which names the fix */
 export const readMissingWait = (env: Env) =>
   readSetting(
     env,
@@ -104,15 +104,15 @@ export const readMissingWait = (env: Env) =>
   )
 
 /**
- * The options of the read model by the variables. Its address is in UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, unless a function returns it.
+ * Reads the options of the read model. Its address is in UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, unless `address` returns it.
  *
- * @throws FunctionsError that says what to write
+ * @throws FunctionsError, which names the fix
  */
 export function readStoreOptions(env: Env, address?: (refused?: string) => Promise<UpstashAddress>): StoreOptions {
   const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX } = env
   return {
     prefix: ENIGMA_STORE_PREFIX?.trim() || 'enigma:',
-    // How long a call is shown as current at most: two hours by default.
+    // The longest time for which a call is shown as current. Default: two hours.
     ...readSetting(
       env,
       'ENIGMA_CALL_LIMIT_SECONDS',
@@ -120,7 +120,7 @@ export function readStoreOptions(env: Env, address?: (refused?: string) => Promi
       'a number of seconds; write a whole number such as 7200',
       (text) => (/^[1-9]\d{0,8}$/.test(text) ? { callLimitSeconds: Number(text) } : undefined),
     ),
-    // Where the day of today's figures begins: UTC by default.
+    // The time zone in which the day of today's figures begins. Default: UTC.
     ...readSetting(
       env,
       'ENIGMA_TIME_ZONE',
@@ -128,7 +128,7 @@ export function readStoreOptions(env: Env, address?: (refused?: string) => Promi
       'a time zone; write a name from the IANA database such as Africa/Johannesburg',
       parseTimeZone,
     ),
-    // How long what is parked is kept, and what was deleted of it: 30 and 7 days by default.
+    // How long parked notifications, and deleted ones in the bin, are kept. Default: 30 and 7 days.
     expiries: { ...readDays(env, 'ENIGMA_PARKED_DAYS', 'parked'), ...readDays(env, 'ENIGMA_BIN_DAYS', 'bin') },
     ...(address === undefined ? { url: url.trim(), token } : { address }),
   }
