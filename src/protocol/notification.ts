@@ -1,3 +1,5 @@
+import { hashText } from './text.ts'
+
 /**
  * A notification: a packet plus where and when it was received, as a CloudEvent 1.0.
  * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
@@ -116,8 +118,6 @@ const hex = (value: number, digits: number): string => value.toString(16).padSta
 
 /** Makes the texts that all notifications of a claim or an epoch share, up to the index. */
 function toStem(source: string, transport: Transport, number: number) {
-  let hash = 0x811c9dc5
-  for (let at = 0; at < source.length; at++) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193)
   const letter = LETTERS[transport]
   const code = hex(letter.charCodeAt(0), 2)
   return {
@@ -125,7 +125,7 @@ function toStem(source: string, transport: Transport, number: number) {
     transport,
     number,
     id: [source, letter, number, ''].join('/'),
-    trace: `00-${hex(hash >>> 0, 8)}${code}${hex(number, 14)}`,
+    trace: `00-${hex(hashText(source), 8)}${code}${hex(number, 14)}`,
     span: `-${code}${hex(number, 8)}`,
   }
 }

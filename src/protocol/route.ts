@@ -1,4 +1,4 @@
-import { isObject } from './text.ts'
+import { hashText, isObject } from './text.ts'
 import { referenceOf } from './values.ts'
 
 /** The limits of a route, for the relay, the queue and the function. */
@@ -158,14 +158,7 @@ export function orderKey(reference: string | undefined, payload: unknown): strin
 }
 
 /** Returns the lane of an order key: FNV-1a over its UTF-16 units, modulo the number of lanes. The SQS message group is the lane in decimal. */
-export function laneOf(key: string, lanes: number): number {
-  let hash = 0x811c9dc5
-  for (let at = 0; at < key.length; at++) {
-    hash ^= key.charCodeAt(at)
-    hash = Math.imul(hash, 0x01000193)
-  }
-  return (hash >>> 0) % lanes
-}
+export const laneOf = (key: string, lanes: number): number => hashText(key) % lanes
 
 /** The part of Standard Schema that is used here, so that any library works (valibot, zod, arktype …). Source: https://standardschema.dev */
 export type StandardSchema<Output = unknown> = {

@@ -17,6 +17,13 @@ export function toText(bytes: Uint8Array): string | undefined {
 export const toBytes = (data: string | Uint8Array): Uint8Array =>
   typeof data === 'string' ? encoder.encode(data) : data
 
+/** Returns the FNV-1a hash of the UTF-16 units of a text: 32 bits, unsigned. */
+export function hashText(text: string): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+  return hash >>> 0
+}
+
 /** Encodes in base64 (RFC 4648, padded). */
 export function toBase64(data: string | Uint8Array): string {
   const bytes = toBytes(data)
