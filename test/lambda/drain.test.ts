@@ -92,7 +92,8 @@ test('while the read model is away no dead letter is taken out of its queue', as
 
 test(
   'each drain counts for the alarms what is parked, what of it is removed soon, and which calls have no CDR',
-  { timeout: 30_000 },
+  // Five drains of all queues take four seconds each on an idle machine.
+  { timeout: 60_000 },
   async () => {
     const [sqs, { proxy, store }] = [await useSqs(), await useStore({ expiries: { parked: 24 * 3_600 } })]
     useEnv({
