@@ -13,19 +13,21 @@ import {
 } from './values.ts'
 
 /*
- * Schemas of the payloads, and the masks for the personal data in them. The schemas are as tolerant as diallers in the field require: numbers
+ * Schemas of the payloads. They are as tolerant as diallers in the field require: numbers
  * may arrive as strings and strings as numbers, unknown fields are kept, unknown words of an open set are accepted, and a field that cannot be
  * read is null and named in `unsure`. A payload is rejected only if a field is missing without which it means nothing.
  * Source: the vendor's pages Agent Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
  */
 
-const reading = <T>(read: (value: unknown) => Reading<T>) => v.pipe(v.unknown(), v.transform(read))
+// The annotation lets a bundler drop the schemas that a function does not use.
+const reading = /* @__NO_SIDE_EFFECTS__ */ <T>(read: (value: unknown) => Reading<T>) =>
+  v.pipe(v.unknown(), v.transform(read))
 
 /** A field that may be absent or unknown. `read` never rejects a value. */
-const maybe = <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read))
+const maybe = /* @__NO_SIDE_EFFECTS__ */ <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read))
 
 /** The same, but always present in the output: null if it is absent or unknown. */
-const always = <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read), null)
+const always = /* @__NO_SIDE_EFFECTS__ */ <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read), null)
 
 const text = maybe(readText)
 const count = maybe(readCount)
@@ -64,7 +66,7 @@ function settle<T extends object>(payload: T): Settled<T> {
 }
 
 /** Makes the schema of a payload with these and any other fields. `unsure` names the fields that could not be read with certainty. */
-const payload = <const E extends v.ObjectEntries>(entries: E) =>
+const payload = /* @__NO_SIDE_EFFECTS__ */ <const E extends v.ObjectEntries>(entries: E) =>
   v.pipe(
     v.looseObject(entries),
     v.transform((output: v.InferOutput<v.LooseObjectSchema<E, undefined>>) => settle(output)),
@@ -119,7 +121,7 @@ export const DialPreview = payload({
 })
 export type DialPreview = v.InferOutput<typeof DialPreview>
 
-const cdrFields = (now: () => number) => ({
+const cdrFields = /* @__NO_SIDE_EFFECTS__ */ (now: () => number) => ({
   ref: text,
   call_ref: always(readText),
   dialed_at: always((value) => readMoment(value, now())),
@@ -137,6 +139,7 @@ const cdrFields = (now: () => number) => ({
 })
 
 /** Makes the schema of a CDR. @param now returns the time (Unix ms); a much later `dialed_at` is not accepted */
+/* @__NO_SIDE_EFFECTS__ */
 export function createCdrSchema(now: () => number) {
   const fields = cdrFields(now)
   return v.pipe(
@@ -153,7 +156,7 @@ export function createCdrSchema(now: () => number) {
  * field is required, because a CDR is the record of a call even if part of it cannot be read. Only a CDR without any usable field is rejected.
  * If `dialed_at` is null, use the time of receipt.
  */
-export const Cdr = createCdrSchema(Date.now)
+export const Cdr = createCdrSchema(() => Date.now())
 export type Cdr = v.InferOutput<typeof Cdr>
 
 export const InboundCall = payload({ ...call, dial_number: text, hold_time: seconds, call_dir: text })
@@ -190,47 +193,3 @@ export const PAYLOADS = {
   'relay-gap': RelayGap,
   'relay-parked': RelayParked,
 } as const
-
-/* Masks. Personal data (numbers, contacts, recordings, callees) never reaches a log or an error text unmasked. */
-
-const PERSONAL = new Set(['number', 'dial_number', 'contact_ref', 'recording_url', 'callees'])
-
-/** Masks a phone number: `27821234567` → `27*******67`. Replaces numbers of fewer than 7 characters by asterisks only. */
-export const maskNumber = (number: string): string =>
-  number.length < 7 ? '*'.repeat(number.length) : number.slice(0, 2) + '*'.repeat(number.length - 4) + number.slice(-2)
-
-/** Returns a copy of a payload, or of a value that contains payloads, with personal fields masked and `callees` replaced by their number. */
-export function maskPayload(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(maskPayload)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(
-    Object.entries(value).map(([name, inner]) => {
-      if (!PERSONAL.has(name) || inner === null) return [name, maskPayload(inner)]
-      if (Array.isArray(inner)) return [name, `${inner.length} masked`]
-      return [name, typeof inner === 'object' ? 'masked' : maskNumber(String(inner))]
-    }),
-  )
-}
-
-/** The shortest personal value that is masked. A shorter one, such as an extension or `1`, would mask half of a text by coincidence. */
-const MIN_MASKED_LENGTH = 4
-
-/** Five consecutive digits, or seven and more with the separators that are usual in phone numbers. */
-const DIGITS = /\p{Nd}(?:[ ()+-]{0,2}\p{Nd}){6,}|\p{Nd}{5,}/gu
-
-/** Masks a foreign text, such as an error or a response: long runs of digits, and every personal value of the payload that it is about. */
-export function maskText(text: string, payload?: unknown): string {
-  let masked = text
-  for (const value of personalValues(payload)) masked = masked.replaceAll(value, '*'.repeat(value.length))
-  return masked.replace(DIGITS, (digits) => '*'.repeat(digits.length))
-}
-
-function personalValues(value: unknown, isPersonal = false): string[] {
-  if (typeof value === 'string' || typeof value === 'number') {
-    const text = String(value)
-    return isPersonal && text.length >= MIN_MASKED_LENGTH ? [text] : []
-  }
-  if (typeof value !== 'object' || value === null) return []
-  if (Array.isArray(value)) return value.flatMap((inner) => personalValues(inner, isPersonal))
-  return Object.entries(value).flatMap(([name, inner]) => personalValues(inner, isPersonal || PERSONAL.has(name)))
-}
