@@ -1,6 +1,6 @@
 import { COMMAND_QUEUE, deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { METRICS_NAMESPACE } from '../../src/lambda/cloudwatch-metrics.ts'
-import { API, EVENTS, functionName, logicalName, ref, stackName, type Resource, type Resources } from './names.ts'
+import { API, EVENTS, logicalName, ref, stackName, type Resource, type Resources } from './stack-routes.ts'
 import type { StackOptions } from './options.ts'
 import { isReplay } from './roles.ts'
 

@@ -26,7 +26,7 @@ const ROOT = new URL('../../', import.meta.url)
 export const appFile = ({ name, type, subType }: Route): string => {
   if (name === OTHER.name) return `functions/${name}.ts`
   if (name === RELAY_ROUTES.replay.name) return 'src/lambda/replay-function.ts'
-  return type === RELAY_TYPE ? 'src/api/relay.ts' : `functions/${type}/${subType}.ts`
+  return type === RELAY_TYPE ? 'src/api/relay-functions.ts' : `functions/${type}/${subType}.ts`
 }
 
 /**

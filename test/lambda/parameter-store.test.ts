@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createParameters } from '../../src/lambda/parameter-store.ts'
-import { startParameterStore } from '../../src/local/parameter-store.ts'
+import { startParameterStore } from '../../src/local/local-aws.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { notice, TOKEN } from '../api/api-world.ts'
 import { startProxy } from '../support/proxy.ts'
