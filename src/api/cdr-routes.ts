@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import { CdrDetail, CdrsPage, MissingPage } from '../answers/index.ts'
-import { type CdrFilter, missingCdr, type Reads, type StoreWriter } from '../store/index.ts'
+import type { CdrFilter, Reads } from '../store/index.ts'
 import type { ApiEnv, Caller } from './auth.ts'
 import { refuseSearch } from './mask.ts'
 import { describe } from './openapi.ts'
@@ -119,24 +119,4 @@ export function missing(read: Reads): Hono {
     query({ ...missingFilters, ...paging }),
     async (c) => c.json(await read.missing(c.req.valid('query'))),
   )
-}
-
-/** How long (ms) to wait for a CDR after the agent has left the call. */
-export const MISSING_MS = 15 * 60_000
-
-/**
- * Lists the calls without a CDR. Call it every few minutes from a schedule. Returns how many calls were added, and how many are listed.
- *
- * @throws StoreError
- */
-export async function listMissing(
-  { read, commit }: { readonly read: Reads; readonly commit: StoreWriter['commit'] },
-  { waitMs = MISSING_MS, now = Date.now }: { readonly waitMs?: number; readonly now?: () => number } = {},
-): Promise<{ readonly found: number; readonly listed: number }> {
-  const before = await read.missingCount()
-  const calls = await read.awaitedCalls(waitMs)
-  if (calls.length === 0) return { found: 0, listed: before }
-  await commit({ effects: calls.map((call) => missingCdr(call, now())), done: new Map() })
-  const listed = await read.missingCount()
-  return { found: Math.max(0, listed - before), listed }
 }

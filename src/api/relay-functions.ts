@@ -1,7 +1,15 @@
 import { Hono } from 'hono'
 import { type AdapterEnv, event, record } from '../adapter/index.ts'
 import { RELAY_ROUTES, RelayAlive, RelayGap, RelayParked, ReplayStep } from '../protocol/index.ts'
-import { type Effect, relayAlive, relayGap, relayParked } from '../store/index.ts'
+import {
+  type Effect,
+  missingCdr,
+  type Reads,
+  relayAlive,
+  relayGap,
+  relayParked,
+  type StoreWriter,
+} from '../store/index.ts'
 
 /** The handlers of the relay's notices. */
 export const app = new Hono<AdapterEnv<Effect>>()
@@ -51,3 +59,23 @@ export const createReplayApp = (run: (step: ReplayStep) => Promise<void>): Hono<
     }
     return c.body(null, 204)
   })
+
+/** How long (ms) to wait for a CDR after the agent has left the call. */
+export const MISSING_MS = 15 * 60_000
+
+/**
+ * Lists the calls without a CDR. Call it every few minutes from a schedule. Returns how many calls were added, and how many are listed.
+ *
+ * @throws StoreError
+ */
+export async function listMissing(
+  { read, commit }: { readonly read: Reads; readonly commit: StoreWriter['commit'] },
+  { waitMs = MISSING_MS, now = Date.now }: { readonly waitMs?: number; readonly now?: () => number } = {},
+): Promise<{ readonly found: number; readonly listed: number }> {
+  const before = await read.missingCount()
+  const calls = await read.awaitedCalls(waitMs)
+  if (calls.length === 0) return { found: 0, listed: before }
+  await commit({ effects: calls.map((call) => missingCdr(call, now())), done: new Map() })
+  const listed = await read.missingCount()
+  return { found: Math.max(0, listed - before), listed }
+}
