@@ -17,7 +17,7 @@ export type Run = {
 }
 
 /** Runs the app on one notification. Never rejects. Effects that the app records after the time limit are discarded. */
-export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: number): Promise<Outcome> {
+export async function runOnce<Effect>(entry: Entry<Effect>, run: Run, limitMs: number): Promise<Outcome> {
   const { notification, packet, attempt, lastAttempt, sentMs, replay } = entry
   const payload = () => packet()?.['payload']
   const abort = new AbortController()

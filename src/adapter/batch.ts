@@ -1,5 +1,5 @@
 import { describeError, describeStack, type Log } from './adapter-error.ts'
-import { attempt, within, type Budget, type Run } from './attempt.ts'
+import { runOnce, within, type Budget, type Run } from './attempt.ts'
 import {
   createFinished,
   createMemory,
@@ -142,7 +142,7 @@ async function runStream(stream: readonly Entry<unknown>[], run: Run, retries: R
     const limitMs = run.budget.handlerMs()
     // On the last attempt, the later notifications have no other time to run, so one that hangs leaves half of the time to them.
     const hasHalf = entry.lastAttempt && at < stream.length - 1
-    const outcome = await attempt(entry, run, hasHalf ? limitMs / 2 : limitMs)
+    const outcome = await runOnce(entry, run, hasHalf ? limitMs / 2 : limitMs)
     if (outcome.kind === 'done') {
       entry.finished = true
       continue

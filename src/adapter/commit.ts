@@ -218,7 +218,7 @@ export function createUncommitted<Effect>(now: () => number) {
         kept.forget(messageId)
         const own = entries.filter((entry) => entry.finished && !entry.remembered)
         if (own.length === 0 && parked === undefined) continue
-        const finished = new Map(own.map(({ key, effects, parked }) => [key, { effects, parked }]))
+        const finished = new Map(own.map((entry) => [entry.key, { effects: entry.effects, parked: entry.parked }]))
         kept.set(messageId, { finished, parked }, body.length)
       }
     },

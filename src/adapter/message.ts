@@ -126,15 +126,15 @@ export async function readMessage<Effect>(
     sentMs: Number(attributes.SentTimestamp) || undefined,
     firstReceivedMs: Number(attributes.ApproximateFirstReceiveTimestamp) || undefined,
   }
-  const about = { ...own, body, contentEncoding }
+  const common = { ...own, body, contentEncoding }
   try {
     const notifications = await readBody(body, contentEncoding)
     const entries = await Promise.all(
       notifications.map(async (notification) => toEntry<Effect>(notification, await toKey(notification), own)),
     )
-    return entries.length > 0 ? { ...about, entries } : { ...about, entries, fault: 'the body is an empty batch' }
+    return entries.length > 0 ? { ...common, entries } : { ...common, entries, fault: 'the body is an empty batch' }
   } catch (error) {
-    return { ...about, entries: [], fault: error instanceof ProtocolError ? error.message : 'the body cannot be read' }
+    return { ...common, entries: [], fault: error instanceof ProtocolError ? error.message : 'the body cannot be read' }
   }
 }
 

@@ -175,10 +175,10 @@ export function posted<Body extends v.GenericSchema>({ summary, description, tag
  */
 export async function findOfRelay(
   read: Reads,
-  ids: readonly string[] | undefined,
-  filter: ParkedQuery | null,
+  wanted: readonly string[] | undefined,
+  query: ParkedQuery | null,
 ): Promise<readonly OfRelay[]> {
-  const { entries, complete } = await read.ofRelay(ids === undefined ? { filter: filter ?? {} } : { ids })
+  const { entries, complete } = await read.ofRelay(wanted === undefined ? { filter: query ?? {} } : { ids: wanted })
   if (complete) return entries
   throw problem(
     'bad-parameter',
@@ -208,10 +208,10 @@ export async function askRelay(
 ): Promise<void> {
   requireCommands(sendCommand, entries)
   for (const [source, own] of Map.groupBy(entries, (entry) => entry.source)) {
-    const ids = own.map(({ id }) => id)
+    const ownIds = own.map(({ id }) => id)
     try {
-      for (let from = 0; from < ids.length; from += MAX_COMMAND_IDS)
-        await sendCommand?.({ action, source, ids: ids.slice(from, from + MAX_COMMAND_IDS), operator })
+      for (let from = 0; from < ownIds.length; from += MAX_COMMAND_IDS)
+        await sendCommand?.({ action, source, ids: ownIds.slice(from, from + MAX_COMMAND_IDS), operator })
     } catch {
       throw problem(
         'unavailable',

@@ -21,7 +21,7 @@ import { stampEvent, toItem, type Item, type Received, type Stamp, type Stamped 
 import type { Heard, JournalEntry, Lost } from './journal/journal-entry.ts'
 import type { Tools } from './metrics.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
-import { offlineIndex, ownIndex, RELAY_PREFIX } from './redis/relay-keys.ts'
+import { offlineIndex, ownIndex as ownIndexOf, RELAY_PREFIX } from './redis/relay-keys.ts'
 import type { SourceOptions } from './source.ts'
 
 /** A notification of the relay itself, and its payload. */
@@ -180,7 +180,7 @@ async function report(options: AliveOptions, signal: AbortSignal): Promise<boole
     lists: [...lists],
     started: new Date(startedMs).toISOString(),
   }
-  const origin = { sourceId: sourceIds[0] ?? '', number, index: ownIndex(relayId), timeMs: now() }
+  const origin = { sourceId: sourceIds[0] ?? '', number, index: ownIndexOf(relayId), timeMs: now() }
   const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), origin)
   const { promise, resolve } = Promise.withResolvers<void>()
   const end = () => resolve()

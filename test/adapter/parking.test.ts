@@ -107,12 +107,12 @@ test('a replay is named to the handler, and its outcome to the commit', async ()
     },
   }
   const handler = fromSqs(app, scene.options)
-  const record = (ref: string, index: number) => ({
+  const replayedRecord = (ref: string, index: number) => ({
     ...sqsRecord([notification(ref, index)], { messageId: `m${index}` }),
     messageAttributes: attributes,
   })
   const broken = { ...sqsRecord('not json', { messageId: 'm9' }), messageAttributes: attributes }
-  await handler(sqsEvent(record('A', 1), record('B', 2), record('C', 3), broken))
+  await handler(sqsEvent(replayedRecord('A', 1), replayedRecord('B', 2), replayedRecord('C', 3), broken))
   expect(seen).toEqual(['job-7', 'job-7', 'job-7'])
   const replay = { job: 'job-7', entry: 'entry-1' }
   // The one that is tried again has no outcome yet.

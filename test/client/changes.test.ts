@@ -79,7 +79,7 @@ it.each(WAYS)(
 )
 
 it.each(WAYS)('by %s, an API that is gone for a while is told, and caught up with', async (_, api) => {
-  const { client, change, stop, start } = await useChangingApi(api)
+  const { client, change, stop, start: startApi } = await useChangingApi(api)
   const { seen } = follow(client())
   await eventually(() => seen.connections).toEqual([true])
   await change('0')
@@ -88,7 +88,7 @@ it.each(WAYS)('by %s, an API that is gone for a while is told, and caught up wit
   await eventually(() => seen.connections).toEqual([true, false])
   expect(seen.problems).toEqual([undefined, 'network'])
   for (const ref of ['1', '2', '3']) await change(ref)
-  await start()
+  await startApi()
   await eventually(() => seen.refs).toEqual(numbers(4))
   await eventually(() => seen.connections).toEqual([true, false, true])
   expect(seen.resets).toBe(1)
@@ -124,12 +124,12 @@ it('an API whose process is killed and started again is caught up with', async (
 })
 
 it('an API that is away at the beginning is waited for', async () => {
-  const { client, change, stop, start } = await useChangingApi(EVENTS)
+  const { client, change, stop, start: startApi } = await useChangingApi(EVENTS)
   await stop()
   const { seen } = follow(client())
   await eventually(() => seen.connections).toEqual([false])
   await change('before')
-  await start()
+  await startApi()
   await eventually(() => seen.resets).toBe(1)
   await change('0')
   await eventually(() => seen.refs).toEqual(['0'])
@@ -309,7 +309,7 @@ it.each(WAYS)(
     for (let times = 0; times < 2; times++) {
       await eventually(async () => {
         const [before, polls] = [streams(), one.sent.filter(({ path }) => path === '/changes').length]
-        for await (const _ of one.changes()) break
+        for await (const { changes: _changes } of one.changes()) break
         const isPolled = one.sent.filter(({ path }) => path === '/changes').length > polls
         return api.events === undefined || (streams() > before && !isPolled)
       }).toBe(true)

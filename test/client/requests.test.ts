@@ -10,7 +10,7 @@ import { createTestClient, eventually, useAnswers, useServedApi } from './client
 async function problemOf(call: Promise<unknown>): Promise<ApiProblem> {
   const error: unknown = await call.then(
     () => undefined,
-    (error: unknown) => error,
+    (rejection: unknown) => rejection,
   )
   expect(error).toBeInstanceOf(ApiProblem)
   return error as ApiProblem

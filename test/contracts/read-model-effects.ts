@@ -240,7 +240,7 @@ const OF_CDRS = {
   average_hold_time: 4,
 }
 const ANSWERED = figures({
-  ...(({ since: _, ...own }) => own)(OF_CDRS),
+  ...(({ since: _since, ...own }) => own)(OF_CDRS),
   abandoned: { rate: 0, numerator: 0, denominator: 1 },
 })
 

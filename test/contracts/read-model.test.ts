@@ -468,7 +468,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       payload: P,
       own: Partial<StoreEvent> = {},
     ) => toEvent(type, subType, ref, payload, ++at, { id: long(`main/p/1/${at}`), ...own })
-    const tried = (own: Partial<Cdr>) => {
+    const triedWithLongNames = (own: Partial<Cdr>) => {
       const payload = {
         call_ref: long('call'),
         dialed_at: BASE_MS / 1000,
@@ -517,8 +517,8 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
             state: 'parked',
           }),
         ),
-        tried({}),
-        tried({ call_time: 9, recording_url: long('url') }),
+        triedWithLongNames({}),
+        triedWithLongNames({ call_time: 9, recording_url: long('url') }),
       ],
       done: new Map([['message', ['a']]]),
     })
@@ -596,7 +596,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     }
     expect(first).toEqual(whole)
     expect(second).toMatchObject({ ...common, notification_ids: [], reason: 'not gzip', bytes: 13, message_id: 'm2' })
-    const [id = '', other = ''] = [first?.id, second?.id]
+    const [id = '', otherId = ''] = [first?.id, second?.id]
     expect(await read.parkedEntry(id)).toEqual({
       ...whole,
       failed_attempts: [
@@ -606,23 +606,23 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       lane: { ids: [id], total: 1 },
     })
     expect(await read.parkedEntry('none')).toBeNull()
-    const [message, broken] = await read.parkedMessages([id, 'none', other])
+    const [message, broken] = await read.parkedMessages([id, 'none', otherId])
     expect(await readBody(message?.body ?? '', message?.contentEncoding)).toEqual([event])
     expect(message).toMatchObject({ id, queue: 'enigma-agents-call.fifo', messageGroupId: '17' })
     expect(broken).toEqual({
-      id: other,
+      id: otherId,
       route: 'agents-call',
       queue: 'enigma-agents-call.fifo',
       body: 'no event 😀',
       contentEncoding: 'gzip',
-      messageGroupId: other,
+      messageGroupId: otherId,
     })
-    expect(await read.findParked({ route: 'agents-call' }, '')).toEqual({ ids: [id, other], place: null })
+    expect(await read.findParked({ route: 'agents-call' }, '')).toEqual({ ids: [id, otherId], place: null })
     expect(await read.findParked({ untilMs: BASE_MS }, '')).toEqual({ ids: [], place: null })
 
     const causes = { from: 'functions', route: 'agents-call', count: 1, first: iso(NOW), last: iso(NOW) }
     const groups = [
-      { ...causes, cause: 'not gzip', status: null, example: other },
+      { ...causes, cause: 'not gzip', status: null, example: otherId },
       { ...causes, cause: '422: no', status: 422, example: id },
     ]
     const queue = { route: 'agents-call', count: 2, oldest: iso(NOW), next_expiry: whole.expires_at }
@@ -635,18 +635,18 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect(await read.parkedCounts(30 * 24 * 3_600_000)).toEqual({ parked: 2, expiring: 0 })
 
     // Deleted, and taken out of the bin, byte for byte.
-    const before = await read.parkedMessages([id, other])
-    await commit({ effects: [deleteEntries([id, other, 'none'], 'jane', BASE_MS + NOW * 1000)] })
+    const before = await read.parkedMessages([id, otherId])
+    await commit({ effects: [deleteEntries([id, otherId, 'none'], 'jane', BASE_MS + NOW * 1000)] })
     expect([(await read.parked()).items, await read.placesOf([id, 'none'])]).toEqual([[], ['bin', null]])
     expect(await read.findParked({}, '')).toEqual({ ids: [], place: null })
     const binned = { deleted_at: iso(NOW), deleted_by: 'jane', expires_at: iso(NOW + 7 * 24 * 3600) }
     expect((await read.bin()).items).toEqual(
-      expect.arrayContaining([{ ...whole, ...binned }, expect.objectContaining({ id: other, ...binned })]),
+      expect.arrayContaining([{ ...whole, ...binned }, expect.objectContaining({ id: otherId, ...binned })]),
     )
     expect(await read.replayPlan({ ids: [id] })).toMatchObject({ total: 0, skipped: 1 })
-    await commit({ effects: [restoreEntries([other, id])] })
-    expect(await read.placesOf([id, other])).toEqual(['parked', 'parked'])
-    expect([await read.parkedMessages([id, other]), (await read.bin()).items]).toEqual([before, []])
+    await commit({ effects: [restoreEntries([otherId, id])] })
+    expect(await read.placesOf([id, otherId])).toEqual(['parked', 'parked'])
+    expect([await read.parkedMessages([id, otherId]), (await read.bin()).items]).toEqual([before, []])
     expect((await read.parkedEntry(id))?.lane).toEqual({ ids: [id], total: 1 })
     const line = { id: 'a1', at: iso(NOW), operator: 'jane', action: 'delete', what: 'ids', count: 2 }
     await commit({ effects: [audit(line)] })
@@ -668,7 +668,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     const shown = { cdrs: null, relay: 0, waits_for: null }
     const replay = async (name: string) => (await read.replay(name))?.counts
     const counts = { waiting: 0, sent: 0, handled: 0, failed_again: 0, skipped: 0 }
-    await commit({ effects: [startReplay('r1', asked, [other, id, id]), startReplay('r2', byFilter)] })
+    await commit({ effects: [startReplay('r1', asked, [otherId, id, id]), startReplay('r2', byFilter)] })
     expect(await read.replays()).toEqual({
       items: [
         { id: 'r2', ...byFilter, ...shown, filter: { route: 'agents-call', until: iso(0) }, state: 'running', counts },
@@ -678,7 +678,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     })
     await commit({ effects: [claimEntries('r1', 1)] })
     expect(await read.replayProgress('r1')).toMatchObject({ sending: [id], round: '1', place: null, steps: 3 })
-    await commit({ effects: [selectEntries('r2', '', 'there', [id]), selectEntries('r2', 'there', null, [other])] })
+    await commit({ effects: [selectEntries('r2', '', 'there', [id]), selectEntries('r2', 'there', null, [otherId])] })
     await commit({ effects: [claimEntries('r2', 9)] })
     expect(await replay('r2')).toEqual({ ...counts, sent: 1, skipped: 1 })
     await commit({ effects: [noteSent('r1', '1'), noteSent('r2', '1')] })
@@ -691,7 +691,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       parked: [{ ...one, reason: '409: no', status: 409, messageId: 'm3', replay: again }],
       replayed: [
         { ...again, hasFailed: true, messageId: 'x' },
-        { job: 'r2', entry: other, hasFailed: false, messageId: 'x' },
+        { job: 'r2', entry: otherId, hasFailed: false, messageId: 'x' },
       ],
     })
     expect([await replay('r1'), await replay('r2')]).toEqual([
@@ -702,21 +702,21 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect(await outcomes('r1')).toEqual({
       items: [
         { id, outcome: 'failed_again', reason: '409: no' },
-        { id: other, outcome: 'skipped', reason: 'another replay sends it' },
+        { id: otherId, outcome: 'skipped', reason: 'another replay sends it' },
       ],
       next: null,
     })
     expect((await outcomes('r1', { limit: 1 }))?.next).toEqual(expect.any(String))
-    expect(await outcomes('r2')).toMatchObject({ items: [{ outcome: 'skipped' }, { id: other, outcome: 'handled' }] })
+    expect(await outcomes('r2')).toMatchObject({ items: [{ outcome: 'skipped' }, { id: otherId, outcome: 'handled' }] })
     expect(await read.replayDetail('none')).toBeNull()
-    expect(await read.replayPlan({ ids: [id, other] })).toMatchObject({ total: 1, replayed_before: 1, skipped: 1 })
+    expect(await read.replayPlan({ ids: [id, otherId] })).toMatchObject({ total: 1, replayed_before: 1, skipped: 1 })
     expect((await read.parkedEntry(id))?.failed_attempts.map((attempt) => attempt.status)).toEqual([503, 422, 409])
     expect(await read.parked()).toMatchObject({
       items: [{ id, reason: '409: no' }],
       relay: { total: 0 },
       functions: { total: 1 },
     })
-    expect(await read.parkedMessages([other])).toEqual([])
+    expect(await read.parkedMessages([otherId])).toEqual([])
     await commit({ effects: [startReplay('r3', asked, [id]), stopReplay('r3'), claimEntries('r3', 1)] })
     expect(await read.replay('r3')).toMatchObject({ state: 'stopped', counts: { waiting: 1, sent: 0 } })
     expect((await read.replay('r1'))?.state).toBe('done')
@@ -733,10 +733,12 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     await commit({ effects: [startReplay('r4', { ...asked, cdrs }), selectEntries('r4', '', null, found.ids)] })
     await commit({ effects: [claimEntries('r4', 9)] })
     const sent = await read.cdrMessages(found.ids, { route: 'campaigns-cdr', queue: 'q', lanes: 64 })
-    expect(sent.map((message) => [message.id, message.queue])).toEqual(found.ids.map((one) => [one, 'q']))
+    expect(sent.map((sentMessage) => [sentMessage.id, sentMessage.queue])).toEqual(
+      found.ids.map((foundId) => [foundId, 'q']),
+    )
     const events = (await Promise.all(sent.map(({ body, contentEncoding }) => readBody(body, contentEncoding)))).flat()
-    expect(new Set(events.map((one) => one.id))).toEqual(new Set([idOf(NOW + 1, 'l'), idOf(NOW + 2, 'l')]))
-    expect(events.find((one) => one.id === idOf(NOW + 1, 'l'))?.data).toBe(PACKET)
+    expect(new Set(events.map((sentEvent) => sentEvent.id))).toEqual(new Set([idOf(NOW + 1, 'l'), idOf(NOW + 2, 'l')]))
+    expect(events.find((sentEvent) => sentEvent.id === idOf(NOW + 1, 'l'))?.data).toBe(PACKET)
     await commit({
       replayed: [
         { job: 'r4', entry: found.ids[0] ?? '', hasFailed: false, messageId: 'x' },

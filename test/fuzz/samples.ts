@@ -146,8 +146,8 @@ const payloads = fc.oneof(
   },
   fc.jsonValue({ maxDepth: 3 }),
 )
-const valid = (types: fc.Arbitrary<string>) =>
-  fc.tuple(types, payloads).map(([type, payload]) => formatPacket({ type, payload }))
+const valid = (packetTypes: fc.Arbitrary<string>) =>
+  fc.tuple(packetTypes, payloads).map(([type, payload]) => formatPacket({ type, payload }))
 
 const digits = fc.constantFrom(
   '1e400',
@@ -210,9 +210,9 @@ const mutations: fc.Arbitrary<(b: Buffer) => Buffer> = fc.oneof(
     .map((space) => (b: Buffer) => Buffer.from(`${space}${b.toString('latin1')}${space}`, 'latin1')),
   fc.nat().map((at) => (b: Buffer) => Buffer.concat([b, b.subarray(at % (b.length + 1))])),
 )
-const mutated = (types: fc.Arbitrary<string>) =>
+const mutated = (packetTypes: fc.Arbitrary<string>) =>
   fc
-    .tuple(valid(types), fc.array(mutations, { minLength: 1, maxLength: 3 }))
+    .tuple(valid(packetTypes), fc.array(mutations, { minLength: 1, maxLength: 3 }))
     .map(([packet, each]) => each.reduce<Buffer>((b, mutate) => mutate(b), Buffer.from(packet)))
 
 /** Longer than SQS takes; the one of noise also when it is gzipped. */
@@ -233,10 +233,10 @@ const noise = fc.integer().map((seed) => {
   return Buffer.from(words.buffer)
 })
 
-const packetsOf = (types: fc.Arbitrary<string>): fc.Arbitrary<Buffer> =>
+const packetsOf = (packetTypes: fc.Arbitrary<string>): fc.Arbitrary<Buffer> =>
   fc.oneof(
-    { weight: 60, arbitrary: valid(types).map((packet) => Buffer.from(packet)) },
-    { weight: 100, arbitrary: mutated(types) },
+    { weight: 60, arbitrary: valid(packetTypes).map((packet) => Buffer.from(packet)) },
+    { weight: 100, arbitrary: mutated(packetTypes) },
     { weight: 20, arbitrary: bytes(60) },
     { weight: 20, arbitrary: text(40).map((one) => Buffer.from(one)) },
     { weight: 10, arbitrary: fc.json().map((one) => Buffer.from(one)) },
@@ -246,8 +246,8 @@ const packetsOf = (types: fc.Arbitrary<string>): fc.Arbitrary<Buffer> =>
 const sampleOf = (
   transport: Sample['transport'],
   key: fc.Arbitrary<Buffer>,
-  types: fc.Arbitrary<string>,
-): fc.Arbitrary<Sample> => fc.record({ transport: fc.constant(transport), key, packet: packetsOf(types) })
+  packetTypes: fc.Arbitrary<string>,
+): fc.Arbitrary<Sample> => fc.record({ transport: fc.constant(transport), key, packet: packetsOf(packetTypes) })
 
 /** Most of these find their route: the packet's type is one that the key's type has. */
 const routed = ROUTES.all

@@ -42,7 +42,10 @@ test('all parameters come by one request, decrypted, and are refreshed in the ba
   expect((await parameters.read())['TOKEN']).toBe('t1')
   expect(server.seen.requests).toBe(1)
   clock.ms = 4 * MINUTE
-  expect((await Promise.all([parameters.read(), parameters.read()])).map(({ TOKEN }) => TOKEN)).toEqual(['t1', 't1'])
+  expect((await Promise.all([parameters.read(), parameters.read()])).map(({ TOKEN: token }) => token)).toEqual([
+    't1',
+    't1',
+  ])
   await vi.waitFor(async () => expect((await parameters.read())['TOKEN']).toBe('t2'))
   expect(server.seen.requests).toBe(2)
 })
@@ -54,10 +57,9 @@ test('a value that was refused is read anew, at most so often', async () => {
   clock.ms = 4_999
   expect((await parameters.read(5_000))['TOKEN']).toBe('t1')
   clock.ms = 5_000
-  expect((await Promise.all([parameters.read(5_000), parameters.read(5_000)])).map(({ TOKEN }) => TOKEN)).toEqual([
-    't2',
-    't2',
-  ])
+  expect(
+    (await Promise.all([parameters.read(5_000), parameters.read(5_000)])).map(({ TOKEN: token }) => token),
+  ).toEqual(['t2', 't2'])
   expect(server.seen.requests).toBe(2)
 })
 

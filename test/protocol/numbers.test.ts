@@ -37,9 +37,20 @@ test('ids name source, transport, number and index', () => {
 test('an id is read back into its parts, whatever its source is called; nothing is read from one of somebody else', () => {
   const transport = fc.constantFrom('list', 'pubsub', 'resync', 'relay')
   fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), transport, number, index, (source, transport, number, index) => {
-      expect(parseId(formatId(source, transport, number, index))).toEqual({ source, transport, number, index })
-    }),
+    fc.property(
+      fc.string({ unit: 'binary' }),
+      transport,
+      number,
+      index,
+      (source, someTransport, someNumber, someIndex) => {
+        expect(parseId(formatId(source, someTransport, someNumber, someIndex))).toEqual({
+          source,
+          transport: someTransport,
+          number: someNumber,
+          index: someIndex,
+        })
+      },
+    ),
   )
   for (const id of ['', 'main', 'main/x/1/2', 'main/l/1', 'main/l/1/', 'main/l/-1/2', 'main/l/1/2/', 'main/list/1/2'])
     expect(parseId(id), id).toBeUndefined()

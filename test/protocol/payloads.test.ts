@@ -189,7 +189,7 @@ test('every field that is text keeps its digits when it comes as a number, in wh
           unknown
         >
       )[name] === 'word'
-    for (const name of Object.keys(schema.entries).filter((name) => name !== 'callees' && isText(name)))
+    for (const name of Object.keys(schema.entries).filter((field) => field !== 'callees' && isText(field)))
       for (const digits of ODD)
         expect((parseExact(`{"payload":{"${name}": ${digits}}}`) as { payload: object }).payload).toEqual({
           [name]: digits === '1764000000.1' ? 1_764_000_000.1 : digits,

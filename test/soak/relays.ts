@@ -156,12 +156,12 @@ export function createRelays({ redisPort, endpoint, env, folder, broken }: Relay
       measure(life)
       life.isEnding = true
       figures.terms++
-      const timer = setTimeout(() => {
+      const killTimer = setTimeout(() => {
         broken.add('SIGTERM', `the ${name} relay did not end within ${TERM_MS} ms`)
         void life.kill('SIGKILL')
       }, TERM_MS)
       const { code, errors } = await life.kill('SIGTERM')
-      clearTimeout(timer)
+      clearTimeout(killTimer)
       readLines(life)
       // One that has said nothing yet is not so far that it could hear a signal.
       if (code !== 0 && life.hasSpoken)

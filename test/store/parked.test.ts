@@ -230,7 +230,7 @@ test('parked notifications are compressed one after the other, and small ones no
 
 test('what fails again while it is in the bin is parked again; one that a replay is about to send is not deleted', async () => {
   const { store } = await useStore({ now: () => BASE_MS })
-  const failing = {
+  const failingEntry = {
     route: 'agents-status',
     key: 'k1',
     notification: notification('1002', 1),
@@ -240,12 +240,12 @@ test('what fails again while it is in the bin is parked again; one that a replay
     messageGroupId: '17',
     eventSourceARN: 'arn:x:enigma-agents-status.fifo',
   }
-  await store.commit({ effects: [], done: DONE, parked: [failing] })
+  await store.commit({ effects: [], done: DONE, parked: [failingEntry] })
   const [first] = (await store.read.parked()).items
   const id = first?.id ?? ''
   await store.commit({ effects: [deleteEntries([id], 'jane', BASE_MS)], done: DONE })
   expect(await store.read.placesOf([id])).toEqual(['bin'])
-  await store.commit({ effects: [], done: DONE, parked: [{ ...failing, messageId: 'm2', reason: '409' }] })
+  await store.commit({ effects: [], done: DONE, parked: [{ ...failingEntry, messageId: 'm2', reason: '409' }] })
   expect([await store.read.placesOf([id]), (await store.read.bin()).items]).toEqual([['parked'], []])
   const asked = { operator: 'o', created_at: iso(0), rate: 1, filter: null }
   await store.commit({ effects: [startReplay('r1', asked, [id]), claimEntries('r1', 1)], done: DONE })
@@ -289,8 +289,8 @@ test.each([
     attempts: 1,
     eventSourceARN: 'arn:x:enigma-agents-status.fifo',
   }
-  const failing = { ...about, key: 'k1', notification: notification('1002', 1), messageId: 'm1' }
-  await store.commit({ effects: [say('parked', 1, 1)], done: DONE, parked: [failing] })
+  const failingEntry = { ...about, key: 'k1', notification: notification('1002', 1), messageId: 'm1' }
+  await store.commit({ effects: [say('parked', 1, 1)], done: DONE, parked: [failingEntry] })
   nowMs = BASE_MS + before * day
   expect(await store.read.parkedCounts(3 * day)).toEqual({ parked: 2, expiring: 0 })
   nowMs = BASE_MS + after * day

@@ -205,8 +205,8 @@ test("while the database is full, own steps and parking happen once, and the log
   const [steps, parked, lines]: [string[], Parked[], LogLine[]] = [[], [], []]
   const app = new Hono<AdapterEnv<Effect>>()
   app.post('/agents/call/:ref', async (c) => {
-    const { reference = '', ...call } = await event(c, AgentCall)
-    record(c, agentCall({ ...call, reference }))
+    const { reference = '', ...callPayload } = await event(c, AgentCall)
+    record(c, agentCall({ ...callPayload, reference }))
     steps.push(reference)
     return reference === 'poison' ? c.text('no such agent', 422) : c.body(null, 204)
   })

@@ -37,10 +37,10 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     client.lPush(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
 
   const replay = async (body: object) => {
-    const own = { ...headers, 'content-type': 'application/json' }
+    const jsonHeaders = { ...headers, 'content-type': 'application/json' }
     const response = await fetch(`${street.api.url}/replays`, {
       method: 'POST',
-      headers: own,
+      headers: jsonHeaders,
       body: JSON.stringify(body),
     })
     return (await response.json()) as { readonly id: string }

@@ -154,7 +154,7 @@ export function openBackup(
     /** Writes or keeps the packets that were put before, and leaves the files. */
     async close(): Promise<void> {
       // A pump that ends starts the next one when packets were added meanwhile.
-      for (let pump = pumping; pump !== undefined; pump = pumping) await pump
+      for (let running = pumping; running !== undefined; running = pumping) await running
       stopping.abort()
       const message = 'the producer is closed; the backup folder keeps the remaining packets'
       idle?.reject(new ProducerError('producer.connection.closed', message))

@@ -83,9 +83,9 @@ export function createReadiness(options: ReadinessOptions) {
       const { leased, unleased, lookFailure, lists } = state.lists
       yield [`lease:${id}`, leased ? undefined : because(UNLEASED, unleased)]
       // A fault of the whole server shows in its own part.
-      const lasting = (failure: LookFailure | undefined, start = ''): Fault =>
+      const lasting = (failure: LookFailure | undefined, prefix = ''): Fault =>
         failure !== undefined && now() - failure.sinceMs > FRESH_MS && fresh(state.answered)
-          ? { reason: start + failure.reason }
+          ? { reason: prefix + failure.reason }
           : undefined
       yield [`claims:${id}`, lasting(lookFailure, 'the relay cannot look for leftover claims: ')]
       for (const [list, { waitsFor, progressMs, items, failing }] of lists) {

@@ -69,9 +69,9 @@ export function createJournalWriter({ journal, log, now, discarded, onDue, onWri
       gather()
     },
     /** Keeps the current attempt of a row. */
-    keepAttempt(route: string, row: number, attempt: number): void {
+    keepAttempt(route: string, row: number, current: number): void {
       const ofRoute = attempts.get(route) ?? new Map<number, number>()
-      attempts.set(route, ofRoute.set(row, attempt))
+      attempts.set(route, ofRoute.set(row, current))
       gather()
     },
     /** Ends the gathering: the gathered rows are due now. */

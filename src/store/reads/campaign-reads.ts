@@ -94,7 +94,7 @@ export async function readCampaign(options: ReadOptions, ref: string): Promise<C
   return {
     ...toCampaign('campaign', ref, parseDocument(text), toGapMarks(gaps)),
     today: toToday(quarters, dayOf(options.timeZone, options.now())),
-    history: newestFirst(parseEntries(history)).map((text) => JSON.parse(afterSeparator(text)) as StateChange),
+    history: newestFirst(parseEntries(history)).map((entry) => JSON.parse(afterSeparator(entry)) as StateChange),
     stats: await readStats(options, 'campaign', name, stats),
     counts: toHourCounts(quarters, since),
   }

@@ -37,12 +37,12 @@ test('a journal that a relay has open is sound, and how much waits in it is said
       { row: 1, entry: { ...ENTRY, route: 'agents-status', index: 1 } },
     ],
   })
-  const open = await filesIn(dataDir)
+  const filesWhileOpen = await filesIn(dataDir)
   expect(await checkJournal(configOf(dataDir))).toMatchObject({
     state: 'ok',
     text: expect.stringMatching(/\b2 notifications\b/) as string,
   })
-  expect(await filesIn(dataDir)).toEqual(open)
+  expect(await filesIn(dataDir)).toEqual(filesWhileOpen)
   journal.close()
   const closed = await filesIn(dataDir)
   expect(await checkJournal(configOf(dataDir))).toMatchObject({

@@ -42,8 +42,8 @@ async function useParked(
   const stop = new AbortController()
   const { signal } = stop
   const take = (action: 'retry' | 'drop', filter: Filter): AsyncGenerator<TakenOut> => {
-    const options = { targets: toTargets(sqs.sqs), giveUpMs: GIVE_UP_MS }
-    const [delivery, notices] = [createDelivery({ ...options, signal }), createDelivery(options)]
+    const deliveryOptions = { targets: toTargets(sqs.sqs), giveUpMs: GIVE_UP_MS }
+    const [delivery, notices] = [createDelivery({ ...deliveryOptions, signal }), createDelivery(deliveryOptions)]
     const list = createParkedList(client, 'main')
     return takeOut(action, { list, filter, sourceId: 'main', routes: ROUTES, client, delivery, notices, signal })
   }
