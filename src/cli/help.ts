@@ -91,7 +91,7 @@ Example:
   enigma-relay simulate --backup backup     # keep CDRs on disk during a Redis outage`,
   dev: `
 Starts the dialler's Redis, the relay, a local SQS, the functions, the read model and its API, and shows the throughput.
-Prints the address of the operator console first. The address contains a code that logs you in once.
+Prints the address of the operators' console first. The address contains a code that logs you in once.
 Keeps its state between runs. Works only in a clone of the repository.
 
 Environment:

@@ -111,7 +111,8 @@ export function* faultsOfRoute(route: Route): Generator<string> {
   const plural = canonicalType(type)
   if (plural !== type) yield `the type "${type}" is written "${plural}" here, whichever of the two the dialler writes`
   for (const [word, text] of Object.entries({ type, sub_type: subType }))
-    if (!NAME.test(text)) yield `the ${word} "${text}" can name no queue; use letters, digits, - and _ between them`
+    if (!NAME.test(text))
+      yield `the ${word} "${text}" cannot be part of a queue's name; use letters and digits, with - or _ between them`
   if (name.length > MAX_NAME_LENGTH)
     yield `"${name}" has more than ${MAX_NAME_LENGTH} characters, which is too long for a queue`
   const limits = Object.entries(RANGES) as [keyof Limits, readonly [number, number]][]
@@ -122,7 +123,7 @@ export function* faultsOfRoute(route: Route): Generator<string> {
       yield `${limit} is ${String(value)}; write a whole number from ${min} to ${max}`
   }
   if (route.attempts > route.maxReceiveCount)
-    yield `attempts (${route.attempts}) is more than maxReceiveCount (${route.maxReceiveCount}); write at most as many`
+    yield `attempts (${route.attempts}) is more than maxReceiveCount (${route.maxReceiveCount}); write at most that`
   if ((route.handlerSeconds ?? 0) > route.timeoutSeconds)
     yield `handlerSeconds (${route.handlerSeconds}) is more than timeoutSeconds (${route.timeoutSeconds}); write at most as many`
 }

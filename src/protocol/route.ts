@@ -93,7 +93,7 @@ export const DEFAULT_LIMITS: Limits = {
   packNotifications: 200,
   packBytes: 64 * 1024,
   attempts: 10,
-  // 3.9 hours with the pauses below.
+  // 3.5 hours with the pauses below.
   maxReceiveCount: 50,
   timeoutSeconds: 30,
   memoryMiB: 256,
@@ -115,7 +115,7 @@ export function defineRoute<Payload>(declaration: Declaration<Payload>): Declare
   return { ...DEFAULT_LIMITS, name: `${type}-${subType}`, path: `/${type}/${subType}/:ref?`, ...declaration }
 }
 
-/** For user-facing routes: short pauses, so that they recover quickly after an outage, and more deliveries (fifty minutes) for the shorter pauses. */
+/** For user-facing routes: short pauses, so that they recover quickly after an outage, and more deliveries (three quarters of an hour) for the shorter pauses. */
 export const WATCHED_LIMITS = { outageSeconds: 30, maxReceiveCount: 100 } as const satisfies Partial<Limits>
 
 /**

@@ -15,7 +15,7 @@ import {
 
 /** Keeps a notification until it is sent, and learns its outcome: a claim or the journal. */
 export type Acknowledger = {
-  /** Marks a notification as finished: the target has accepted it, and it need not be kept. Called once. */
+  /** Marks a notification as finished: the target has accepted it or it is parked, and it need not be kept. Called once. */
   settle: (item: Item) => void
   /** Parks a notification that cannot be sent. Resolves when it is parked; retries until then. */
   park: (item: Item, reason: string, detail: string) => Promise<void>

@@ -35,7 +35,7 @@ export function createMetrics() {
       'Notifications sent again after a failure, or because the functions asked for it',
       ['route'],
     ),
-    parked: counter('parked_total', 'Notifications parked in the source, by reason', ['route', 'reason']),
+    parked: counter('parked_total', 'Notifications that the relay parked, by reason', ['route', 'reason']),
     requests: counter('requests_total', 'Requests to SQS (SendMessageBatch) or to an HTTP target, answered or failed', [
       'route',
       'outcome',

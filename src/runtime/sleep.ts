@@ -20,7 +20,7 @@ export async function within<T>(limitMs: number, promise: Promise<T>, late: () =
   }
 }
 
-/** Returns how long (ms) it is until the next multiple of `everyMs` that is at least half of it away. */
+/** Returns how long (ms) it takes until the first multiple of `everyMs` that is at least half of `everyMs` away. */
 export function msToBeat(everyMs: number, nowMs: number): number {
   const pastMs = nowMs % everyMs
   return pastMs <= everyMs / 2 ? everyMs - pastMs : 2 * everyMs - pastMs

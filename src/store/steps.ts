@@ -50,7 +50,7 @@ export const STEPS = {
   part: { takes: ['of', 'id', 'index', 'text'], keys: () => [] },
   preview: { takes: ['ref', 'id', 'parts', 'stamp', 'at', 'change'], keys: ({ ref }) => [`preview:${ref}`] },
   cdr: {
-    // At the commit, `id` is derived from `key` and the secret of the database.
+    // The effect passes the key of the CDR as `id`. The commit replaces it by a digest of the key and the secret of the database.
     takes: [
       'id',
       'source',

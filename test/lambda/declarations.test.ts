@@ -42,7 +42,7 @@ test.each<[string, string, RegExp]>([
   ['agents/break.ts', named('agents', 'pause'), /declares agents\/pause; move it to functions\/agents\/pause\.ts/],
   ['agent/break.ts', named('agent', 'break'), /"agent" is written "agents"/],
   ['relay/break.ts', named('relay', 'break'), /"relay" is reserved/],
-  ['crm/a b.ts', named('crm', 'a b'), /"a b" can name no queue/],
+  ['crm/a b.ts', named('crm', 'a b'), /"a b" cannot be part of a queue's name/],
   ['crm/x.ts', named('crm', 'x'.repeat(40)), /more than 31 characters/],
   ['crm/x.ts', named('crm', 'x', { maxConcurrency: 1 }), /maxConcurrency is 1; .*2 to 1000/],
   ['crm/x.ts', named('crm', 'x', { memoryMiB: 'much' }), /memoryMiB is much; .*128 to 10240/],
