@@ -73,7 +73,7 @@ test('the package has no sources and nothing of the clone, and its program says 
   )
   const { stdout: files } = await run(
     'find',
-    ['.', '-name', '*.ts', '-not', '-name', '*.d.ts', '-o', '-path', '*functions*', '-o', '-name', '*.mjs'],
+    ['.', '-name', '*.ts', '-not', '-name', '*.d.ts', '-o', '-path', '*/functions/*', '-o', '-name', '*.mjs'],
     { cwd: join(folder, 'node_modules/enigma-relay') },
   )
   expect(

@@ -189,7 +189,7 @@ test('3,000 messages that SQS has moved to a dead-letter queue itself appear onc
   await street.restart()
   const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
   await button(page, 'Fetch dead letters').click()
-  await waitForBar(page, 'The dead-letter queues are being emptied')
+  await waitForBar(page, 'The dead-letter queues are being drained')
   await button(page, 'Select all 3,000 that match').waitFor({ timeout: 120_000 })
   const ids = (await street.list('/parked')).map((one) => String((one['notification_ids'] as readonly string[])[0]))
   expect([ids.length, new Set(ids).size]).toEqual([count, count])
