@@ -25,4 +25,9 @@ function codeOf(error: unknown): string {
   return /^[a-z_]+\.[a-z_]+\.[a-z_]+$/.test(code) ? code : 'cli.command.failed'
 }
 
+// A reader that has seen enough, such as `head`, closes the pipe.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
 process.exitCode = await main(process.argv.slice(2))

@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { startSqsServer } from '../../src/local/local-aws.ts'
 
@@ -194,4 +196,9 @@ test('relay forwards until SIGTERM, and ends with 0', async () => {
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ data: '{"type":"cdr","payload":{"call_ref":1}}' }])
   cli.child.kill('SIGTERM')
   expect((await cli.ended).code).toBe(0)
+})
+
+test('a reader that closes the pipe, such as head, is no error', async () => {
+  const { stderr } = await promisify(execFile)('bash', ['-c', `"$0" "$1" --help | true`, process.execPath, LAUNCHER])
+  expect(stderr).toBe('')
 })
