@@ -192,12 +192,6 @@ test('the import table is not blind: it sees imports of every form', () => {
 
 /** Files over 250 lines, each one idea: the reason. */
 const LONG: Readonly<Record<string, string>> = {
-  'src/store/reads/wall-reads.ts':
-    'the wall and its cache of documents: each result is cached by the document it is derived from',
-  'src/relay/targets/http/http-target.ts':
-    'one HTTP target: its settings, how the relay authenticates itself, its requests',
-  'src/relay/targets/sqs/sqs-client.ts':
-    'one SQS client: credentials, signature, and the two ways to send that share them',
   'src/console/rows.tsx':
     'a table, the rows of it that are on the screen, and the selection that keyboard and mouse change in both',
 }

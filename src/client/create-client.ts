@@ -124,7 +124,7 @@ export function createClient(options: ClientOptions) {
         { path: formatPath(['parked', id]), query: { reveal } },
         { signal, timeoutMs },
       ),
-    /** Returns what a replay would do: a dry run. Nothing is sent. */
+    /** Returns the expected outcome of a replay: a dry run. Sends nothing. */
     planReplay: (selection: ReplaySelection, own?: CallOptions) =>
       write<Answers.ReplayPlan>(['replays'], { ...selection, plan: true }, own),
     /** Starts a replay, which sends notifications through their functions again. */

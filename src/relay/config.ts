@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { parseRoutes, STATES_BASE, type Routes } from '../protocol/index.ts'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel, type EnvReader } from '../runtime/index.ts'
-import { readTargets, usesSqs, type TargetConfig } from './targets/http/http-target.ts'
+import { readTargets, usesSqs, type TargetConfig } from './targets/http/target-settings.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
 

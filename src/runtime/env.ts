@@ -2,7 +2,7 @@
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-/** A variable that cannot be used: what is wrong, and what to write instead. Never contains the value of a secret. */
+/** A variable that cannot be used, with its problem and its fix. Never contains the value of a secret. */
 export type EnvFault = { readonly name: string; readonly problem: string; readonly fix: string }
 
 export class ConfigError extends Error {

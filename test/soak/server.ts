@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseEvents, queueName, type Notification } from '../../src/protocol/index.ts'
-import { variableOf } from '../../src/relay/targets/http/http-target.ts'
+import { variableOf } from '../../src/relay/targets/http/target-settings.ts'
 import { createRandom } from '../../src/simulator/random.ts'
 import { reservePort } from '../support/reserved-port.ts'
 import { ROUTES } from '../support/routes.ts'

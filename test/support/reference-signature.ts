@@ -1,6 +1,6 @@
 import { SignatureV4 } from '@smithy/signature-v4'
 import { createHash, createHmac, type BinaryLike, type Hash, type Hmac } from 'node:crypto'
-import type { SignOptions } from '../../src/relay/targets/sqs/sqs-client.ts'
+import type { SignOptions } from '../../src/relay/targets/sqs/aws-credentials.ts'
 
 /** SHA-256 as the SDK's signer takes it: with a secret it is an HMAC. */
 class Sha256 {

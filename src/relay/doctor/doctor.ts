@@ -3,7 +3,7 @@ import type { RelayConfig, SourceConfig } from '../config.ts'
 import { redisCli } from '../redis/address.ts'
 import { isAnswer, isDenied, isUnknown, judgeRedis, type RedisFault } from '../redis/advice.ts'
 import { judgeConnection } from '../redis/redis-client.ts'
-import { usesSqs } from '../targets/http/http-target.ts'
+import { usesSqs } from '../targets/http/target-settings.ts'
 import { createSourceView, fail, makeChecks, ok, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
 import {
   checkChannels,

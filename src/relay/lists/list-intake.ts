@@ -103,7 +103,7 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
 
 export type ListIntake = ReturnType<typeof createListIntake>
 
-/** The state of a list: what it waits for, and when (ms) items were last taken from it or it was found empty. */
+/** The state of a list: the cause of its wait, and the time (ms) at which the relay last took items from it or found it empty. */
 export type ListState = {
   waitsFor: 'lease' | 'claims' | 'room' | 'redis' | 'items'
   progressMs: number

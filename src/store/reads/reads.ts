@@ -76,7 +76,7 @@ export function createReads(options: ReadOptions) {
     replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,
     /** With the outcome of each of its messages. */
     replayDetail: (id: string, page?: ReplayMessagesRequest) => readReplayDetail(options, id, page),
-    /** A dry run: what a replay would do. */
+    /** Returns the expected outcome of a replay: a dry run. */
     replayPlan: (asked: Parameters<typeof planReplay>[1]) => planReplay(options, asked),
     /** By cause and by route, of the newest 20,000 entries. */
     parkedGroups: (filter?: ParkedQuery) => readParkedGroups(options, filter),

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { sign } from '../../../src/relay/targets/sqs/sqs-client.ts'
+import { sign } from '../../../src/relay/targets/sqs/aws-credentials.ts'
 import { signByReference } from '../../support/reference-signature.ts'
 
 const TOKEN =
