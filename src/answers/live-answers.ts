@@ -184,7 +184,7 @@ const WallAgent = v.pipe(
     call: v.optional(
       v.pipe(
         v.object({
-          call_ref: maybeText("The dialler's reference of the call."),
+          ref: maybeText("The dialler's reference of the call."),
           since: time('When the relay received the call, to the second.'),
           inbound: v.optional(v.pipe(v.literal(true), v.description('True for an inbound call. Absent otherwise.'))),
           unsure,

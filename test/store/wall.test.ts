@@ -134,7 +134,7 @@ test('the wall shows each agent once, by the latest state that is not offline, w
       status: 'busy',
       since: second(1),
       campaign: 'c1',
-      call: { call_ref: '77', since: second(2) },
+      call: { ref: '77', since: second(2) },
     },
     { ref: '2', status: 'offline', since: second(2), campaign: 'c1' },
   ])

@@ -128,7 +128,7 @@ function toRow({ ref, states, call, call_unsure: isCallUnsure }: Agent): WallAge
       ? {}
       : {
           call: {
-            call_ref: call.call_ref,
+            ref: call.call_ref,
             since: toSecond(call.received_at),
             ...(call.direction === 'inbound' ? { inbound: true } : {}),
             ...(isCallUnsure ? { unsure: true } : {}),
