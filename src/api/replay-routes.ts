@@ -92,7 +92,7 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
       '/',
       ...posted(
         {
-          summary: 'Send notifications again',
+          summary: 'Start a replay',
           description:
             'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups. Without ' +
             'SQS, a relay sends them to its targets (`waits_for` is `relay` until a relay asks for them). ' +

@@ -177,9 +177,9 @@ test('an export has every CDR that matches, masked unless it is asked for, and n
   expect(end).toBe('')
 })
 
-test('CDRs of a time span are sent again after a question, unless it is undone; not by number, and not without a span', async () => {
+test('CDRs of a time span are replayed after a question, unless it is undone; not by number, and not without a span', async () => {
   const { page, store, url } = await useCdrs(OPERATOR, [tried(1), tried(2)])
-  const ask = () => page.getByRole('button', { name: 'Send again' }).click()
+  const ask = () => page.getByRole('button', { name: 'Replay …' }).click()
   await ask()
   await dialogOf(page).getByText('Select a time span first').waitFor()
   await page.keyboard.press('Escape')
@@ -193,7 +193,7 @@ test('CDRs of a time span are sent again after a question, unless it is undone; 
     await ask()
     await dialogOf(page).getByLabel('CDRs a second, at most').fill('7')
     await dialogOf(page)
-      .getByRole('button', { name: /^Send .* again$/ })
+      .getByRole('button', { name: /^Replay .*CDR/ })
       .click()
   }
   await send()
@@ -207,10 +207,10 @@ test('CDRs of a time span are sent again after a question, unless it is undone; 
   ])
 })
 
-test('without the role operate, nothing can be sent again', async () => {
+test('without the role operate, nothing can be replayed', async () => {
   const { page } = await useCdrs(TOKEN, [tried(1)])
   await rowsOf(page).first().waitFor()
-  expect(await page.getByRole('button', { name: 'Send again' }).count()).toBe(0)
+  expect(await page.getByRole('button', { name: 'Replay …' }).count()).toBe(0)
 })
 
 test('new CDRs appear by themselves, and an empty page says what would fill it', async () => {
@@ -236,9 +236,9 @@ test.each(['light', 'dark'] as const)(
     expect(await findInaccessible(page)).toEqual([])
     await page.keyboard.press('Escape')
     await page.getByLabel('From (your time)').fill('2026-01-31T08:00')
-    await page.getByRole('button', { name: 'Send again' }).click()
+    await page.getByRole('button', { name: 'Replay …' }).click()
     await dialogOf(page)
-      .getByRole('button', { name: /^Send .* again$/ })
+      .getByRole('button', { name: /^Replay .*CDR/ })
       .waitFor()
     expect(await findInaccessible(page)).toEqual([])
   },

@@ -101,7 +101,7 @@ export function Cdrs({ session }: { readonly session: Session }) {
               </button>
               {mayOperate.value && (
                 <button class="second" onClick={() => void (opened.value = 'replay')}>
-                  Send again …
+                  Replay …
                 </button>
               )}
             </div>

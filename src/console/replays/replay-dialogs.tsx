@@ -12,7 +12,7 @@ import { runUnlessUndone, type Status } from '../status-bar.tsx'
 const DEFAULT_RATE = 50
 const MAX_RATE = 1_000
 
-/** Asks before parked messages are sent again, and shows the result of a dry run. */
+/** Asks before parked messages are replayed, and shows the result of a dry run. */
 export function ReplayDialog({ session: { client }, selected, onStart, onClose }: SelectedDialogProps) {
   const { planned, problem } = usePlan(client, selected)
   const rate = useSignal(DEFAULT_RATE)
@@ -160,11 +160,11 @@ function whyNotReplayable({ from, to }: CdrFilter, isPersonal: boolean): string 
   if (isPersonal)
     return 'A replay cannot select by number or contact, because its filter is stored and visible to every user. Remove these filters, and narrow the time span instead.'
   if (from === undefined && to === undefined)
-    return 'Select a time span first: set "from", "to" or both. Otherwise, every CDR in the read model would be sent again.'
+    return 'Select a time span first: set "from", "to" or both. Otherwise, every CDR in the read model would be replayed.'
   return undefined
 }
 
-/** Asks before the CDRs that match are sent through their function again, and shows the result of a dry run. */
+/** Asks before the CDRs that match are replayed through their function, and shows the result of a dry run. */
 export function ReplayCdrsDialog({
   session: { client },
   filter,
@@ -192,15 +192,15 @@ export function ReplayCdrsDialog({
   const send = (event: SubmitEvent) => {
     event.preventDefault()
     onClose()
-    runUnlessUndone(`Sending ${what} through ${ROUTE} again`, async () => {
+    runUnlessUndone(`Replaying ${what} through ${ROUTE}`, async () => {
       const { id } = await client.startReplay({ ...selection, rate: rate.peek() })
       if (page.peek() === 'cdrs') go('replays', { id })
-      return `${what} are being sent through ${ROUTE}. The page Replays shows the outcome of each.`
+      return `${what} are being replayed through ${ROUTE}. The page Replays shows the outcome of each.`
     })
   }
   if (fault !== undefined)
     return (
-      <Dialog title="Send these CDRs again" onClose={onClose}>
+      <Dialog title="Replay these CDRs" onClose={onClose}>
         <p>{fault}</p>
         <div class="actions">
           <button onClick={onClose}>Close</button>
@@ -208,7 +208,7 @@ export function ReplayCdrsDialog({
       </Dialog>
     )
   return (
-    <Dialog title={`Send these CDRs through ${ROUTE} again?`} onClose={onClose}>
+    <Dialog title={`Replay these CDRs through ${ROUTE}?`} onClose={onClose}>
       {plan.problem.value !== undefined && <Problem problem={plan.problem.value} onRetry={plan.refresh} />}
       <p role="status">
         {figures === undefined ? (
@@ -224,7 +224,7 @@ export function ReplayCdrsDialog({
       <form class="stack" onSubmit={send}>
         <RateField label="CDRs a second, at most" rate={rate} />
         <div class="actions">
-          <button disabled={figures === undefined || figures.total === 0}>Send {what} again</button>
+          <button disabled={figures === undefined || figures.total === 0}>Replay {what}</button>
           <button type="button" class="second" onClick={onClose}>
             Cancel
           </button>
@@ -235,12 +235,12 @@ export function ReplayCdrsDialog({
 }
 
 function Question({ plan: { total, complete, skipped }, rate }: { readonly plan: ReplayPlan; readonly rate: number }) {
-  if (total === 0) return <>No CDR matches, so nothing would be sent.</>
+  if (total === 0) return <>No CDR matches, so nothing would be replayed.</>
   const atLeast = complete ? '' : 'at least '
   return (
     <>
-      Send <strong>{`${atLeast}${formatNumberOf(total, 'CDR')}`}</strong> again? At {formatCount(rate)} a second, that
-      takes {formatSpan(Math.ceil(total / rate) * 1_000)}
+      Replay <strong>{`${atLeast}${formatNumberOf(total, 'CDR')}`}</strong>? At {formatCount(rate)} a second, that takes{' '}
+      {formatSpan(Math.ceil(total / rate) * 1_000)}
       {complete ? '' : ' or longer'}.{skipped > 0 && ` ${formatNumberOf(skipped, 'CDR')} would be skipped.`}
     </>
   )
