@@ -1,8 +1,7 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { etag } from 'hono/etag'
-import type { ApiEnv } from './auth.ts'
-import { refuseForeignWrites } from './origins.ts'
+import { type ApiEnv, refuseForeignWrites } from './auth.ts'
 import { ApiError, notAllowed, problem, problemResponse } from './problems.ts'
 
 /** Encodings of the compressed files, the best first. */

@@ -4,7 +4,14 @@ import { compress } from 'hono/compress'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { AbandonRule, Reads } from '../store/index.ts'
-import { type ApiEnv, requireToken, type TokenSources } from './auth.ts'
+import {
+  allowOrigins,
+  type ApiEnv,
+  parseOrigins,
+  refuseForeignWrites,
+  requireToken,
+  type TokenSources,
+} from './auth.ts'
 import { bin } from './bin-routes.ts'
 import { cdrs, missing } from './cdr-routes.ts'
 import { changes, events, type EventsOptions } from './change-routes.ts'
@@ -15,7 +22,6 @@ import { maskAnswers } from './mask.ts'
 import { nextRounds } from './next-round.ts'
 import { openApi } from './openapi.ts'
 import type { OperateOptions } from './operate.ts'
-import { allowOrigins, parseOrigins, refuseForeignWrites } from './origins.ts'
 import { parked } from './parked-routes.ts'
 import { answerError, type Log, logToConsole, notAllowed, problem, problemResponse } from './problems.ts'
 import { replays } from './replay-routes.ts'

@@ -3,7 +3,7 @@ import { describeError, logToConsole, parkWhole } from '../adapter/index.ts'
 import type { Commit, FromSqsOptions, SqsRecord } from '../adapter/index.ts'
 import { deadLetterQueueName, queueName, type Route, type Routes } from '../protocol/index.ts'
 import { StoreError } from '../store/index.ts'
-import { FunctionsError } from '../settings/function-error.ts'
+import { FunctionsError } from '../settings/function-settings.ts'
 import { describeSqsError, queueUrl, sqs } from './sqs-queues.ts'
 
 type Options = FromSqsOptions<never>
@@ -73,6 +73,7 @@ export async function drain(options: DrainOptions): Promise<number | undefined> 
   return drained
 }
 
+/** The schedule starts a drain this often (ms), so each drain begins with the next queue. */
 const TURN_MS = 300_000
 
 async function receive(queue: string): Promise<readonly Message[]> {

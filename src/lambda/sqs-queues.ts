@@ -15,7 +15,7 @@ import {
   type RelayCommand,
   type Routes,
 } from '../protocol/index.ts'
-import { FunctionsError } from '../settings/function-error.ts'
+import { FunctionsError } from '../settings/function-settings.ts'
 import type { QueueRecord } from '../store/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 
