@@ -1,7 +1,7 @@
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createClient } from 'redis'
 
-/**
+/*
  * The script that people usually write, for comparison. For a list it runs 16 loops of BRPOP and SendMessage, for Pub/Sub a SendMessage for
  * each message. It keeps no order, and loses the messages in memory when it dies.
  *

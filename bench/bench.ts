@@ -30,7 +30,7 @@ import { BASELINE, createBento, createRelays, FLOOR, overHttp, type Subject } fr
 import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
 import { measureWall } from './measure-wall.ts'
 
-/**
+/*
  * Runs `npm run bench`: measures the relay's single file against its targets, and compares it with Bento, the floor and the baseline script.
  * Exits with 1 if the relay lost a notification or sent one out of order. A missed target is printed but is no failure, because machines differ.
  * All options: docs/benchmarks.md.

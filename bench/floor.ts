@@ -1,7 +1,7 @@
 import { createClient } from 'redis'
 import { Pool, type Dispatcher } from 'undici'
 
-/**
+/*
  * The floor: the minimum that a Node process needs to receive a message and to post it to SQS. It has no journal, no signature and no
  * order, and loses the messages in memory when it dies. Everything that a subject needs beyond the floor is its own cost.
  *

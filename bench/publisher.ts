@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { nowMs, toPublished, type Published } from './load.ts'
 
-/**
+/*
  * Publishes packets of agents at a steady rate, each with its time of publishing. It is a process of its own, so that no other work delays it.
  *
  * Environment: `REDIS_URL`, `TYPE` (`status` or `call`), `RATE` (per second), `COUNT`.

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { toReport, type Arrival } from './arrivals.ts'
 import { nowMs } from './load.ts'
 
-/**
+/*
  * An SQS server that only answers: a process of its own, so that its time is not the relay's. It checks nothing, keeps what came
  * and reads it when it is asked to. A notification has arrived when its answer goes out, after the delay: the harsh view. `POST /enigma`
  * is an HTTP target that only answers, with an outcome for each notification.

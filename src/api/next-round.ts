@@ -19,7 +19,7 @@ import { problem } from './problems.ts'
 import { query } from './query-parameters.ts'
 import { advance, readRound, roundMs, settleFailed } from './run-replay.ts'
 
-/**
+/*
  * Drives replays without a queue. A relay asks for the messages of a round, sends them, and reports their outcomes when it asks again. All
  * state is in the read model, and a round is returned until it is reported as done, so either side may stop at any time.
  */

@@ -1,7 +1,7 @@
 import type { ReplayMessage } from '../answers/index.ts'
 import type { CallOptions } from './api-requests.ts'
 
-/**
+/*
  * The parameters of the client's methods; their answers are in src/answers. A filter matches the whole text, unless its comment says
  * otherwise.
  */

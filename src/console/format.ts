@@ -1,4 +1,4 @@
-/** Text for people: formatted values, and text saved as a file. */
+/* Text for people: formatted values, and text saved as a file. */
 
 const WHOLE = new Intl.NumberFormat('en')
 

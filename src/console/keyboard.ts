@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 
-/** Keyboard shortcuts. They apply while no field has the focus and no dialog is open. */
+/* Keyboard shortcuts. They apply while no field has the focus and no dialog is open. */
 
 export type Key = {
   /** A value of `KeyboardEvent.key`. A capital letter means Shift and that letter. */

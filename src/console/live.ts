@@ -3,7 +3,7 @@ import { ApiProblem, type Change, type Changes } from '../client/index.ts'
 import { now } from './clock.ts'
 import type { Session } from './session.ts'
 
-/** Follows the change stream for all pages. A tab has one request open, and none while it is hidden. */
+/* Follows the change stream for all pages. A tab has one request open, and none while it is hidden. */
 
 export type Connection = {
   readonly isConnected: boolean

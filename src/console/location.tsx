@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 
-/** The page and its filters, which the address holds (`#/parked?route=campaigns-cdr`), and the form that edits the filters. */
+/* The page and its filters, which the address holds (`#/parked?route=campaigns-cdr`), and the form that edits the filters. */
 
 export const PAGES = ['wall', 'cdrs', 'stream', 'parked', 'replays', 'bin', 'health'] as const
 export type PageName = (typeof PAGES)[number]

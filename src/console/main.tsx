@@ -21,7 +21,7 @@ import { Wall } from './wall/wall-page.tsx'
 import './console.css'
 import './wall/wall.css'
 
-/** The frame around all pages: the login, the navigation, and the colours. The browser starts here. */
+/* The frame around all pages: the login, the navigation, and the colours. The browser starts here. */
 
 const TITLES: Readonly<Record<PageName, string>> = {
   wall: 'Wall',

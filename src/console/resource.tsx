@@ -4,7 +4,7 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { ApiProblem, type Change } from '../client/index.ts'
 import { connection, onChanges } from './live.ts'
 
-/** Answers of the API that a page shows, and reads again when they may have changed. */
+/* Answers of the API that a page shows, and reads again when they may have changed. */
 
 export type Resource<T> = {
   /** The last answer; undefined before the first. It stays while the API is unavailable. */

@@ -1,7 +1,7 @@
 import { computed, signal } from '@preact/signals'
 import { ApiProblem, createClient, type Client, type Config } from '../client/index.ts'
 
-/** The user of the console and the API token. The tab stores the token until it is closed. The token is never part of a URL. */
+/* The user of the console and the API token. The tab stores the token until it is closed. The token is never part of a URL. */
 
 export type Session = {
   /** A client with personal data masked in every answer. */

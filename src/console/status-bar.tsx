@@ -2,7 +2,7 @@ import { effect, signal } from '@preact/signals'
 import { ApiProblem } from '../client/index.ts'
 import { session } from './session.ts'
 
-/** Actions that wait and can be undone, and their results. Both stay visible when the user opens another page. */
+/* Actions that wait and can be undone, and their results. Both stay visible when the user opens another page. */
 
 type Pending = {
   readonly text: string

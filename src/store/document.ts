@@ -22,7 +22,7 @@ export const parseEntries = (text: unknown): string[] =>
 
 /**
  * Maximum characters in one part of a large value. Even if each character takes six bytes in JSON (`\\u0000`), a part stays far below
- * Upstash's 1 MB.
+ * the 1 MB that Upstash accepted until 2025.
  */
 const PART_CHARACTERS = 128 * 1024
 

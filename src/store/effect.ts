@@ -111,7 +111,7 @@ export const numberOr = (value: unknown): number | null =>
  */
 export type Effect = { readonly steps: readonly Step[] }
 
-/** Maximum bytes of a step. A step must fit into one request, of which Upstash accepts 1 MB, including the script and some numbers. */
+/** Maximum bytes of a step. A step must fit into one request (`maxRequestBytes` of `StoreOptions`), together with the names of keys and some numbers. */
 const MAX_STEP_BYTES = 850_000
 
 /**
@@ -171,7 +171,8 @@ function checkSize(texts: readonly string[]): void {
 }
 
 /**
- * Upstash encodes values in base64, which is a third larger, and limits a reply to 1 MB. A larger value could be written, but never read.
+ * Upstash encodes values in base64, which is a third larger, and limits a reply: to 1 MB until 2025, to 10 MB since. A larger value could be
+ * written to an older database, but never read.
  */
 const MAX_VALUE_BYTES = 512 * 1024
 

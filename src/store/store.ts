@@ -12,7 +12,7 @@ export type StoreOptions = UpstashOptions & {
   /** Precedes every key, so that several stacks can share a database. Default `enigma:`. */
   readonly prefix?: string
   readonly expiries?: Partial<Expiries>
-  /** Maximum bytes of a request. Default 900,000: Upstash accepts 1 MB. */
+  /** Maximum bytes of a request. Default 900,000, because Upstash accepted 1 MB until 2025, and accepts 10 MB since. */
   readonly maxRequestBytes?: number
   readonly now?: () => number
   /** How long (s) a call is shown as current if nothing reports its end. Default 7,200: two hours. */
@@ -34,7 +34,7 @@ export type StoreBatch = Partial<Outcomes> & {
 
 export type Store = {
   /**
-   * Writes a batch in one round trip. A batch that exceeds Upstash's limit of 1 MB, or would block the database for long, is written in
+   * Writes a batch in one round trip. A batch that exceeds `maxRequestBytes`, or would block the database for long, is written in
    * several requests, in order. @throws StoreError
    */
   commit: (batch: StoreBatch) => Promise<void>

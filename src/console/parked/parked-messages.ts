@@ -14,7 +14,7 @@ import {
 import { type FilterField, type Filters, isPrivate, toUtc } from '../location.tsx'
 import type { Session } from '../session.ts'
 
-/** Which parked messages an action is about: their filters, the selection of the user, and the requests that replay or delete them. */
+/* Which parked messages an action is about: their filters, the selection of the user, and the requests that replay or delete them. */
 
 type Entry = Pick<ParkedRecord, 'id' | 'from' | 'replay'>
 

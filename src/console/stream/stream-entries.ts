@@ -2,7 +2,7 @@ import type { Change, GapRecord } from '../../client/index.ts'
 import type { Missed } from '../live.ts'
 import type { Filters, PageName } from '../location.tsx'
 
-/** The entries of the stream: changes, and bars for gaps and missed changes. */
+/* The entries of the stream: changes, and bars for gaps and missed changes. */
 
 export type Entry =
   | { readonly kind: 'change'; readonly id: string; readonly at: string; readonly change: Change }

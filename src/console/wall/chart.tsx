@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import type uPlot from 'uplot'
 import { formatCount, formatCountOrNone, formatTime } from '../format.ts'
 
-/** Charts over time. The library that draws them is loaded when the first chart is shown. */
+/* Charts over time. The library that draws them is loaded when the first chart is shown. */
 
 export type ChartData = {
   /** Unix ms, ascending. */

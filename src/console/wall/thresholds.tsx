@@ -3,7 +3,7 @@ import type { WallAgent } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { AGENT_STATES, lookOf } from './wall-figures.tsx'
 
-/** How long an agent may be in a state before the wall marks it. The browser stores the thresholds, so each display has its own. */
+/* How long an agent may be in a state before the wall marks it. The browser stores the thresholds, so each display has its own. */
 
 export type Threshold = {
   /** Minutes until the agent is marked as long. undefined: never. */

@@ -110,7 +110,7 @@ export function StateCounts({ counts }: { readonly counts: Readonly<Record<strin
   )
 }
 
-/** Each state has a shape in addition to its colour, for people who cannot tell colours apart and for displays that are far away. */
+/* Each state has a shape in addition to its colour, for people who cannot tell colours apart and for displays that are far away. */
 
 export const AGENT_STATES = ['available', 'busy', 'wrapup', 'logging_in', 'logging_out', 'offline'] as const
 

@@ -25,7 +25,7 @@ import { EffectError } from '../store-errors.ts'
  */
 const toKey = (...parts: readonly (string | number | null)[]): string => JSON.stringify(parts)
 
-/** Maximum bytes of a stored CDR. Several CDRs must fit into a reply of Upstash, which is limited to 1 MB. */
+/** Maximum bytes of a stored CDR. Several CDRs must fit into a reply of Upstash, which was limited to 1 MB until 2025. */
 const MAX_CDR_BYTES = 400_000
 
 /** Maximum characters of an end reason under which CDRs are counted. */

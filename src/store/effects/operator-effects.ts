@@ -148,7 +148,7 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
   ])
 }
 
-/** The following effects are operations of operators: replays, the bin, and the audit log of both. */
+/* The following effects are operations of operators: replays, the bin, and the audit log of both. */
 
 /** The place of a replay that has found all of its entries. */
 export const FOUND_ALL = 'end'

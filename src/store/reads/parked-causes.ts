@@ -9,7 +9,7 @@ import { readReplay } from './replay-reads.ts'
 /** A parked entry of the relay, and the source whose list contains it. */
 export type OfRelay = { readonly id: string; readonly source: string }
 
-/** Reads over all parked entries: their causes, and what a replay of them would do. */
+/* Reads over all parked entries: their causes, and what a replay of them would do. */
 
 /** Maximum number of entries that groups and plans examine. */
 const MAX_SCANNED = 20_000
