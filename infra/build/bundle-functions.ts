@@ -149,18 +149,17 @@ function openApiDocument(document: string): Plugin {
   return {
     name: 'openapi-document',
     setup(bundler) {
-      bundler.onResolve({ filter: /^hono-openapi$/ }, ({ resolveDir }) => ({
-        path: 'hono-openapi',
+      bundler.onResolve({ filter: /^(?:hono-openapi|\.\/openapi\.ts)$/ }, ({ path, resolveDir }) => ({
+        path,
         namespace: 'openapi-document',
         sideEffects: false,
         pluginData: { resolveDir },
       }))
-      bundler.onLoad({ filter: /.*/, namespace: 'openapi-document' }, ({ pluginData }) => ({
-        contents: SHIM.replace('PACKED', packed),
+      bundler.onLoad({ filter: /.*/, namespace: 'openapi-document' }, ({ path, pluginData }) => ({
+        contents: path === 'hono-openapi' ? HONO_OPENAPI : OPENAPI.replace('PACKED', packed),
         resolveDir: (pluginData as { resolveDir: string }).resolveDir,
         loader: 'js',
       }))
-      bundler.onLoad({ filter: /\/src\/api\/openapi\.ts$/ }, () => ({ contents: DESCRIBE, loader: 'ts' }))
       // Only the document needs the words that describe an endpoint and its answers.
       bundler.onLoad({ filter: /\/src\/api\/(?:[^/]+-routes|next-round)\.ts$/ }, async ({ path }) => ({
         contents: removeDescriptions(await readFile(path, 'utf8')),
@@ -185,20 +184,22 @@ const DESCRIPTIONS = new RegExp(`\\b(?:summary|description):\\s+${TEXT}(?:\\s+\\
 const removeDescriptions = (source: string): string =>
   source.replace(DESCRIPTIONS, (property) => property.replace(/[^\n]/g, ''))
 
-const DESCRIBE = `
-import { openAPIRouteHandler, describeRoute } from 'hono-openapi'
+/** Replaces `src/api/openapi.ts`. */
+const OPENAPI = `
+import { brotliDecompressSync } from 'node:zlib'
 import { query } from './query-parameters.ts'
+const pass = async (_c, next) => { await next() }
+const packed = 'PACKED'
+const document = (c) => c.body(brotliDecompressSync(Buffer.from(packed, 'base64')).toString(), 200, { 'content-type': 'application/json' })
 export const problemAs = () => {}
-export const describe = describeRoute
-export const openApi = () => [describeRoute(), query(), openAPIRouteHandler()]
+export const describe = () => pass
+export const openApi = () => [pass, query(), document]
 `
 
-const SHIM = `
-import { brotliDecompressSync } from 'node:zlib'
+/** Replaces `hono-openapi`. */
+const HONO_OPENAPI = `
 export { sValidator as validator } from '@hono/standard-validator'
 const pass = async (_c, next) => { await next() }
 export const describeRoute = () => pass
 export const resolver = () => undefined
-const packed = 'PACKED'
-export const openAPIRouteHandler = () => (c) => c.body(brotliDecompressSync(Buffer.from(packed, 'base64')).toString(), 200, { 'content-type': 'application/json' })
 `
