@@ -39,7 +39,7 @@ const MAX_SIGNATURES = 16
 /**
  * Returns a function that authenticates a request. It reads only the raw bytes of the body, and returns a request with the same bytes.
  *
- * @throws AdapterError `adapter.verify.invalid` if a secret is malformed. For secrets from a function, the check rejects with it
+ * @throws AdapterError `adapter.verify.invalid` if a secret is malformed. If secrets come from a function, the returned check rejects with this error instead
  */
 export function createVerify(verify: Verify, now: () => number): (request: Request) => Promise<Verified> {
   if (verify === false) return (request) => Promise.resolve({ request })
@@ -55,7 +55,7 @@ export function createVerify(verify: Verify, now: () => number): (request: Reque
 
 const invalid = (message: string) => new AdapterError('adapter.verify.invalid', message)
 
-/** Returns a function that converts the secrets, each once. Constant secrets are converted at once, so that a malformed one is reported early. */
+/** Returns a function that converts each secret once. Constant secrets are converted immediately, so that a malformed one is reported early. */
 function convertSecrets<Made>(secrets: Secrets, make: (secret: string) => Made): () => Promise<readonly Made[]> {
   let made = new Map<string, Made>()
   const makeAll = (texts: string | readonly string[]): readonly Made[] => {

@@ -158,12 +158,12 @@ function remember(parse: typeof parseTokens): typeof parseTokens {
 const READS = ['GET', 'HEAD']
 
 /**
- * Reads with their filters in the body, so that no phone number is part of a URL. They change nothing, and `API_CORS_ORIGIN` must allow a
- * page of another origin as for a GET: the token's header makes the browser send a preflight request.
+ * Reads with their filters in the body, so that no phone number is part of a URL. They change nothing. Pages of another origin need their
+ * origin listed in `API_CORS_ORIGIN`, because `*` allows only GET.
  */
 const READS_BY_POST = ['/cdrs/search']
-const SENT_HEADERS = ['Authorization', 'Content-Type', 'If-None-Match', 'Last-Event-ID']
-const READ_HEADERS = ['ETag', 'Location', 'Retry-After']
+const ALLOWED_HEADERS = ['Authorization', 'Content-Type', 'If-None-Match', 'Last-Event-ID']
+const EXPOSED_HEADERS = ['ETag', 'Location', 'Retry-After']
 const PREFLIGHT_SECONDS = 600
 
 /** Parses origins separated by commas, or `*`. @throws ApiError for a value that is not an origin */
@@ -186,8 +186,8 @@ export const allowOrigins = (origins: readonly string[]): MiddlewareHandler =>
   cors({
     origin: (origin) => (origins.includes(origin) ? origin : origins.includes('*') ? '*' : null),
     allowMethods: (origin) => (origins.includes(origin) ? [...READS, 'POST'] : READS),
-    allowHeaders: SENT_HEADERS,
-    exposeHeaders: READ_HEADERS,
+    allowHeaders: ALLOWED_HEADERS,
+    exposeHeaders: EXPOSED_HEADERS,
     maxAge: PREFLIGHT_SECONDS,
   })
 

@@ -178,7 +178,7 @@ export const END_REASONS = [
   'failed',
 ] as const
 
-/** The schema of each route's payload. */
+/** The payload schemas of the kinds that the project knows, by the name of the route. */
 export const PAYLOADS = {
   'agents-status': AgentStatus,
   'agents-call': AgentCall,

@@ -1,7 +1,16 @@
 /** The read model in Upstash Redis: effects, reads, and the store that commits and reads them. */
 export type * from '../answers/index.ts'
 export type { Expiries } from './document.ts'
-export { checkEffect, latest, toEffect, type CloudEventAttributes, type Effect, type StoreEvent } from './effect.ts'
+export {
+  checkEffect,
+  latest,
+  toChange,
+  toEffect,
+  toStamp,
+  type CloudEventAttributes,
+  type Effect,
+  type StoreEvent,
+} from './effect.ts'
 export { cdr, missingCdr } from './effects/cdr-effects.ts'
 export {
   agentCall,

@@ -76,7 +76,7 @@ test('a sub_type of one’s own, a CRM and a Postgres by the documents alone: fr
     run('sh', ['-c', command], { cwd: clone, env: { ...process.env, PATH, ...env }, maxBuffer: 2 ** 26 })
 
   const all = [
-    ...(await readCommands('docs/functions.md', '## Add a sub_type', 0)),
+    ...(await readCommands('docs/functions.md', '## Add a kind', 0)),
     ...(await readCommands('docs/examples.md', '# ', 0)),
   ]
   const DEV = 'npm run dev'
@@ -123,7 +123,7 @@ test('a sub_type of one’s own, a CRM and a Postgres by the documents alone: fr
   const [dialler, API] = [await addressOf("dialler's Redis"), await addressOf('read API')]
   await addressOf('relay')
   const AUTH = `Authorization: Bearer ${TOKEN}`
-  const [publish = '', read = ''] = await readCommands('docs/functions.md', '## Add a sub_type', 1)
+  const [publish = '', read = ''] = await readCommands('docs/functions.md', '## Add a kind', 1)
   const ask = (command: string) =>
     inClone(command.replace('-p 8001', `-p ${new URL(dialler).port}`).replace('curl', 'curl -sf'), { API, AUTH })
   for (const command of [publish, ...(await readCommands('docs/examples.md', '# ', 1))]) await ask(command)

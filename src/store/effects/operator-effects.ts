@@ -110,8 +110,8 @@ export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
 }
 
 /**
- * Creates the effect of relay/parked: the relay parked a notification, or has since sent or dropped it. The latest notice of a notification
- * counts.
+ * Creates the effect of relay/parked: the relay parked a notification, or has since sent or dropped it. Of several notices
+ * about one notification, the latest wins.
  */
 export function relayParked(event: StoreEvent<RelayParked>): Effect {
   const p = event.payload
@@ -153,10 +153,10 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
 /** The place of a replay that has found all of its entries. */
 export const FOUND_ALL = 'end'
 
-/** The part of a replay that never changes. `filter.untilMs` is at the latest the time of the request. */
+/** The part of a replay that never changes. `filter.untilMs` is never later than the request. */
 export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & {
   readonly filter: ParkedQuery | null
-  /** How many entries of the relay a command asks the relay to send again. */
+  /** The number of entries parked by the relay, which a command asks the relay to send again. */
   readonly relay?: number
   /** A relay drives the replay and asks the API for each step. Absent: the steps are messages of a queue. */
   readonly by?: 'relay'
@@ -180,7 +180,7 @@ export function startReplay(job: string, replay: StoredReplay, ids?: readonly st
   ])
 }
 
-/** Creates the effect that adds the entries found between two places to a replay (`to` is null: all are found). */
+/** Creates the effect that adds the entries found between two places to a replay (`to` is null when the search is complete). */
 export const selectEntries = (job: string, from: string, to: string | null, ids: readonly string[]): Effect =>
   toEffect([select(job, from, to, ids, false)])
 
