@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { ClosingLine } from './test/support/closing-line.ts'
 import { SLOW } from './test/support/slow.ts'
 
@@ -13,22 +14,28 @@ const ALONE = [
   'test/local/street.test.ts',
   'test/examples/http-push.test.ts',
 ]
-const PROCESSES = ['flows', 'local', 'cli', 'console', 'infra', 'examples'].map(
-  (folder) => `test/${folder}/**/*.test.ts`,
-)
-const REST = ['test/**/*.test.ts']
+/** Tests that start processes wait most of the time, so they begin first, and the tests that compute run beside them. */
+class ProcessesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    // oxlint-disable-next-line unicorn/no-array-sort -- this sorts no array: it is the sequencer's method
+    const sorted = await super.sort(files)
+    const { first = [], last = [] } = Object.groupBy(sorted, ({ moduleId }) =>
+      /\/test\/(?:flows|local|cli|console|infra|examples)\//.test(moduleId) ? 'first' : 'last',
+    )
+    return [...first, ...last]
+  }
+}
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
-    // Files share a process, and load what they need once: no room keeps a state of its own. Projects begin in the order of their names,
-    // and what starts processes, which waits most of the time, goes before what does not.
+    // Files share a process, and load what they need once: no room keeps a state of its own.
     isolate: false,
+    sequence: { sequencer: ProcessesFirst },
     projects: [
       { extends: true, test: { name: 'alone', include: ALONE, exclude: SLOW, isolate: true } },
-      { extends: true, test: { name: 'processes', include: PROCESSES, exclude: [...ALONE, ...SLOW] } },
-      { extends: true, test: { name: 'rooms', include: REST, exclude: [...ALONE, ...PROCESSES, ...SLOW] } },
+      { extends: true, test: { name: 'together', include: ['test/**/*.test.ts'], exclude: [...ALONE, ...SLOW] } },
     ],
     reporters: ['default', new ClosingLine()],
     pool: 'forks',

@@ -81,6 +81,8 @@ const NOT_EFFECTS = [
   'formatCursor',
   'parsePlace',
   'step',
+  'toChange',
+  'toStamp',
 ]
 
 /** What parked notifications and replays need; one test has all of it. */

@@ -1,80 +1,14 @@
-import { readdir, readFile, readlink } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { LAUNCHER, start, type Running } from '../cli/run.ts'
+import { addressOf, FIGURES, get, processesOf, startDev } from '../support/dev.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
-import { ROUTES, SECRETS } from '../support/routes.ts'
 
-const TOKEN = 'the-token-of-this-test-of-32-characters'
 const LIST = 'enigma:notifications:campaigns'
 
 const NPM = ['npm', 'run', 'dev', '--']
-
-/** `enigma-relay dev` with state of its own, on free ports. */
-function startDev(
-  folder: string,
-  args: readonly string[],
-  env: Record<string, string> = {},
-  command: readonly string[] = [process.execPath, LAUNCHER, 'dev'],
-): Running {
-  const [program = '', ...first] = command
-  onTestFinished(async () => {
-    for (const pid of await processesOf(folder)) kill(pid)
-  })
-  return start(program, [...first, ...args], {
-    env: {
-      ENIGMA_DATA_DIR: folder,
-      ENIGMA_API: '127.0.0.1:0',
-      ENIGMA_HTTP: '127.0.0.1:0',
-      API_TOKEN: TOKEN,
-      ...env,
-    },
-  })
-}
-
-/** What dev has said of a part: its address. */
-async function addressOf(dev: Running, part: string): Promise<string> {
-  const line = new RegExp(`^${part} +(\\S+)`, 'm')
-  await dev.says(line)
-  return line.exec(dev.output().stdout)?.[1] as string
-}
-
-async function get(
-  dev: Running,
-  path: string,
-  token = TOKEN,
-): Promise<{ status: number; body: Record<string, unknown> }> {
-  const response = await fetch((await addressOf(dev, 'read API')) + path, {
-    headers: { authorization: `Bearer ${token}` },
-  })
-  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
-}
-
-/** The processes of dev: they have its folder in their environment, or work in it (a redis-server writes its title over the former). */
-async function processesOf(folder: string): Promise<number[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const found = pids.map(async (pid) => {
-    const [environment, cwd] = await Promise.all([
-      readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''),
-      readlink(`/proc/${pid}/cwd`).catch(() => ''),
-    ])
-    return environment.includes(folder) || cwd.startsWith(folder) ? [Number(pid)] : []
-  })
-  return (await Promise.all(found)).flat()
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-/** One line a second: the time, and what went through. */
-const FIGURES = /^\d\d:\d\d:\d\d (?:[\d./kM]+ +){10}/m
 
 test('npm run dev shows what runs where and what goes through, answers at the API, and SIGINT leaves no process', async () => {
   const folder = await useFolder()
@@ -241,41 +175,3 @@ test('a second dev on the same state is refused; after a SIGKILL the next one en
   third.child.kill('SIGINT')
   expect((await third.ended).code).toBe(0)
 }, 40_000)
-
-test('with --bundles the functions run in processes of their own; a SIGKILL leaves none for the next one', async () => {
-  const folder = await useFolder()
-  const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'], { ...SECRETS, API_TOKEN: '' })
-  await first.says(new RegExp(`^functions +dist/functions/ +${ROUTES.all.length}, each behind its queue$`, 'm'))
-  const { origin, hash } = new URL(await addressOf(first, 'console'))
-  const login = () =>
-    fetch(`${origin}/console/login`, { method: 'POST', body: JSON.stringify({ code: hash.slice('#code='.length) }) })
-  const { token } = (await (await login()).json()) as { token: string }
-  // Also where each request may meet another process of the function.
-  expect((await login()).status).toBe(401)
-  await waitFor(
-    async () => ((await get(first, '/agents', token)).body['items'] as unknown[]).length > 0,
-    'agents at the API',
-    30_000,
-  )
-  // The API's own artefact has the console, compressed.
-  const page = await fetch(`${origin}/console/`, { headers: { 'accept-encoding': 'br' } })
-  expect([page.status, page.headers.get('content-encoding')]).toEqual([200, 'br'])
-  expect(await page.text()).toContain('src="main-')
-  const { pid, children } = JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as {
-    pid: number
-    children: { pid: number }[]
-  }
-  // Two redis-servers, and some functions, most of them frozen now.
-  expect(children.length).toBeGreaterThan(4)
-  process.kill(pid, 'SIGKILL')
-  await first.ended
-  // Bundles or not: what a former run left is ended. To package takes long.
-  const second = startDev(folder, ['--no-simulator'])
-  await second.says(FIGURES)
-  expect((await processesOf(folder)).filter((one) => children.some((child) => child.pid === one))).toEqual([])
-  expect(((await get(second, '/agents')).body['items'] as unknown[]).length).toBeGreaterThan(0)
-  second.child.kill('SIGINT')
-  expect((await second.ended).code).toBe(0)
-  expect(await processesOf(folder)).toEqual([])
-  expect(first.output().stdout + first.output().stderr).not.toMatch(/\b2782\d{7}\b|the-token-of-this-test/)
-}, 90_000)

@@ -6,6 +6,6 @@ export const SLOW = [
   'test/proofs/*.test.ts',
   'test/console/{cdrs,health,parked,wall}.test.ts',
   'test/flows/{commands,connections,half-open,journal-faults,missing-queue,privacy,read-model-faults,redis-faults,replay-http}.test.ts',
-  'test/flows/{documents,fuzz,random-kills}.test.ts',
+  'test/flows/{adoption,dev-bundles,documents,fuzz,random-kills,shutdown}.test.ts',
   'test/infra/{deploy,package}.test.ts',
 ]
