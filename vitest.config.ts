@@ -42,7 +42,7 @@ export default defineConfig({
     // Bundles are run as they are.
     server: { deps: { external: [/\/dist\/functions\//] } },
     // Most of the time is waiting for servers and processes.
-    maxWorkers: 5,
+    maxWorkers: 6,
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -8,4 +8,5 @@ export const SLOW = [
   'test/flows/{commands,connections,half-open,journal-faults,missing-queue,privacy,read-model-faults,redis-faults,replay-http}.test.ts',
   'test/flows/{adoption,dev-bundles,documents,fuzz,random-kills,shutdown}.test.ts',
   'test/infra/{deploy,package}.test.ts',
+  'test/relay/lists/memory.test.ts',
 ]
