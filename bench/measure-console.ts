@@ -105,7 +105,7 @@ export async function measureConsole(
 /** A browser has a machine of its own. Without the right to be first, waiting for a processor counts as a long task. */
 async function withPriority<T>(launch: () => Promise<T>): Promise<T> {
   try {
-    setPriority(-10)
+    setPriority(-20)
   } catch {
     return launch()
   }

@@ -31,7 +31,7 @@ export type Ticker = {
 }
 
 /** Texts that are updated in one frame: their layout takes a few milliseconds. */
-const MAX_TICKS_PER_FRAME = 40
+const MAX_TICKS_PER_FRAME = 25
 
 export function createTicker(nowMs: ReadonlySignal<number>): Ticker {
   const ticks = new Set<() => void>()

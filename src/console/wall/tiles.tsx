@@ -15,7 +15,7 @@ const [WIDTH_EM, HEIGHT_EM, GAP_EM] = [12.5, 3.7, 0.4]
 const OVERSCAN = 2
 
 /** Tiles that are added in one frame: a long scroll or another order adds more than two hundred. */
-const MAX_NEW_TILES = 60
+const MAX_NEW_TILES = 40
 
 type View = {
   readonly columns: number
@@ -241,8 +241,8 @@ function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
           </span>
           {` ${ref} ${LEVEL_MARKS[level]}`}
         </span>
-        <span class="call" ref={callTime} />
-        <span class={call === undefined ? 'tile-line' : 'tile-line with-call'}>{`${label} ${campaign ?? ''}`}</span>
+        {call !== undefined && <span class="call" ref={callTime} />}
+        <span class="tile-line">{`${label} ${campaign ?? ''}`}</span>
         {spoken.length > 0 && <span class="hidden-label">{spoken.join(', ')}</span>}
       </button>
     </li>

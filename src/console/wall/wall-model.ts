@@ -55,7 +55,7 @@ const isSameOrder = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((ref, at) => b[at] === ref)
 
 /** Agents and campaigns that are updated in one frame. A row of a campaign has as many elements as a dozen tiles. */
-const [AGENTS_PER_FRAME, CAMPAIGNS_PER_FRAME] = [60, 2]
+const [AGENTS_PER_FRAME, CAMPAIGNS_PER_FRAME] = [30, 1]
 
 export function createWallModel(): WallModel {
   const wall = signal<Wall | undefined>(undefined)
