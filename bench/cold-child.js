@@ -1,4 +1,4 @@
-/**
+/*
  * One cold start: imports a bundle and has it handle one event. Prints how long (ms) each of the two took. Plain JavaScript, as Lambda's
  * own runtime is: what strips types would go on compiling itself beside what is measured.
  * Arguments: the bundle, the event as JSON.

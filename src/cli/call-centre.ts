@@ -7,7 +7,7 @@ import { createShutdown, sleep, type Code } from '../runtime/index.ts'
 import { createSimulator, type CallCentre } from '../simulator/simulator.ts'
 import { CliError } from './cli-output.ts'
 
-/** The commands that simulate a call centre: `simulate` against any Redis, `dev` with the whole system. */
+/* The commands that simulate a call centre: `simulate` against any Redis, `dev` with the whole system. */
 
 const REPORT_MS = 1_000
 

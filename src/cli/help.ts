@@ -1,4 +1,4 @@
-/** The texts that `--help` appends: environment variables, exit codes and examples of each command. */
+/* The texts that `--help` appends: environment variables, exit codes and examples of each command. */
 
 export const PROGRAM_HELP = `
 Examples:

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/**
+/*
  * The entry point: plain JavaScript that the machine's own Node (20 or later) runs before anything is installed. It installs missing
  * dependencies, finds Node 24 and runs the CLI, or a tool of the project, under it.
  *

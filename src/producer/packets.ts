@@ -9,7 +9,7 @@ export type WritePacket = Packet | string | Uint8Array
 /** A packet with its destination: `pubsub` is published on the channel `key`, `list` is pushed left on the list `key`. */
 export type Outgoing = { readonly transport: 'pubsub' | 'list'; readonly key: string; readonly packet: WritePacket }
 
-/**
+/*
  * The packets of a dialler, one function per sub_type, each with its key and transport. The fields are those of the vendor's pages Agent Status, Call
  * Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
  */

@@ -10,7 +10,7 @@ import {
 } from './notification.ts'
 import { fromBase64, hasMark, isObject, isSqsText, scanArray, scanObject, toBase64, toBytes, toText } from './text.ts'
 
-/**
+/*
  * CloudEvents in JSON: a single event, or the batch format (a JSON array). The packet's text is inserted and extracted unchanged; it is
  * never parsed and serialised again. Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
  */

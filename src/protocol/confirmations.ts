@@ -1,4 +1,4 @@
-/**
+/*
  * The notifications that confirm or refute a request to the dialler's HTTP API. That API answers before the work is done, and returns no
  * request id. Sources: the vendor's pages Agent Status and Campaign Status. Agent: offline → logging_in → available → busy → wrapup → available;
  * busy → logging_out → offline. Campaign: started → stopping → stopped, and completed once every contact was dialled and no retry is left.

@@ -1,4 +1,4 @@
-/** Environment variables: all faults are reported at once, each with its fix. */
+/* Environment variables: all faults are reported at once, each with its fix. */
 
 export type Env = Readonly<Record<string, string | undefined>>
 

@@ -15,7 +15,7 @@ import {
 } from './centre.ts'
 import type { Random } from './random.ts'
 
-/** The life of a call, from the first ring to its CDR. */
+/* The life of a call, from the first ring to its CDR. */
 
 const KEPT_CDRS = 50
 

@@ -11,7 +11,7 @@ import {
   type Centre,
 } from './centre.ts'
 
-/** The life of a campaign: it starts, then stops and starts again, or completes and starts again with a new list. */
+/* The life of a campaign: it starts, then stops and starts again, or completes and starts again with a new list. */
 
 const TICK_MS = 500
 /** Ringing numbers per ready agent: high enough to keep agents busy, low enough to drop few calls. */

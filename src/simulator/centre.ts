@@ -114,7 +114,7 @@ export function toDialNumber(number: string): string {
   return number.startsWith('27') ? `0${number.slice(2)}` : number
 }
 
-/** An agent's presence in campaigns: logging in, leaving, breaks. */
+/* An agent's presence in campaigns: logging in, leaving, breaks. */
 
 export const statusIn = (agent: Agent, campaign: Campaign): AgentStatus => agent.statuses.get(campaign) ?? 'offline'
 

@@ -4,7 +4,7 @@ import { pickTalkEnd, recordingUrl, seconds } from './calls.ts'
 import { toCampaignStats } from './campaign-runs.ts'
 import { setActivity, subscriberAt, toDialNumber, type Campaign, type Centre } from './centre.ts'
 
-/** Periodic notifications: figures, and the next callees. */
+/* Periodic notifications: figures, and the next callees. */
 
 const CAMPAIGN_STATS_MS = 10_000
 const PREVIEW_MS = 10_000
@@ -64,7 +64,7 @@ function toPreview(campaign: Campaign) {
   return dialPreview({ ref, callees })
 }
 
-/** Click2Dial: extensions outside the campaigns that receive calls or dial by hand. The dialler writes them to lists of their own. */
+/* Click2Dial: extensions outside the campaigns that receive calls or dial by hand. The dialler writes them to lists of their own. */
 
 const CALLING_LIST = 999
 const CLICK2DIAL = 'click2dial'
@@ -122,7 +122,7 @@ function talk(centre: Centre, extension: string, inbound: boolean, caller: numbe
   return talkMs
 }
 
-/** Rare packets of a real dialler: unexpected ones, and CDRs that are written twice. */
+/* Rare packets of a real dialler: unexpected ones, and CDRs that are written twice. */
 
 const ODDITY_MEAN_MS = 40_000
 const REPLAY_MEAN_MS = 240_000

@@ -5,7 +5,7 @@ import { parseEvents, textOf, toBytes, toRequest, type Notification } from '../.
 import { formatNotice, stampNotice } from '../../src/relay/notice.ts'
 import { stamp } from '../support/routes.ts'
 
-/** Every event that the relay can write passes the strict validation of the official SDK, which other consumers of the queues use. */
+/* Every event that the relay can write passes the strict validation of the official SDK, which other consumers of the queues use. */
 
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 40 }),

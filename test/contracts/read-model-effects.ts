@@ -28,7 +28,7 @@ import {
 } from '../../src/store/index.ts'
 import { BASE_MS, toEvent } from '../store/events.ts'
 
-/** Each effect, and the exact results of reads after it. */
+/* Each effect, and the exact results of reads after it. */
 
 export const iso = (at: number) => new Date(BASE_MS + at * 1000).toISOString()
 export const idOf = (at: number, transport = 'p') => `main/${transport}/${BASE_MS + at * 1000}/${at}`

@@ -58,7 +58,7 @@ import {
   unknown,
 } from './read-model-effects.ts'
 
-/** The contract of the read model: one suite for every database that it can run on. */
+/* The contract of the read model: one suite for every database that it can run on. */
 
 const DONE = new Map<string, string[]>()
 const ALL = Object.values(CONTRACTS).flatMap(({ effects }) => effects)

@@ -4,7 +4,7 @@ import { makeParcels } from '../support/parcels.ts'
 import { tell, useClients, type Told } from '../support/sqs-clients.ts'
 import { useWireServer, type WireAnswer } from '../support/wire-server.ts'
 
-/**
+/*
  * What the sender learns from an answer is the same, whether the SDK read it or our own client. Where the SDK does worse, the test says
  * so.
  */

@@ -13,7 +13,7 @@ import { CREDENTIALS, tell, useClients } from '../support/sqs-clients.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useWireServer, type WireAnswer, type WireMessage } from '../support/wire-server.ts'
 
-/** What the SDK sends as SendMessageBatch, our own client sends as well. What both make of the answers is in `sqs-answers.test.ts`. */
+/* What the SDK sends as SendMessageBatch, our own client sends as well. What both make of the answers is in `sqs-answers.test.ts`. */
 
 const never = new AbortController().signal
 

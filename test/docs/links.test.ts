@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { anchorsOf, codeSpansOf, linksOf, toSlug } from '../support/markdown.ts'
 
-/** Every relative link of the documents leads to a file and to an anchor in it; every path that they name is there. */
+/* Every relative link of the documents leads to a file and to an anchor in it; every path that they name is there. */
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {

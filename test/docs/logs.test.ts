@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 
-/** docs/logs.md lists every code that the sources write or throw, each once, and no other. */
+/* docs/logs.md lists every code that the sources write or throw, each once, and no other. */
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const ROOMS = 'relay|protocol|producer|adapter|store|api|functions|cli|dev|deploy|config|doctor'

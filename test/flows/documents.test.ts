@@ -11,7 +11,7 @@ import { ROOT, start } from '../cli/run.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { waitFor } from '../support/relay.ts'
 
-/** docs/functions.md and docs/examples.md, followed to the letter in a clone: every command of theirs is run as it is written. */
+/* docs/functions.md and docs/examples.md, followed to the letter in a clone: every command of theirs is run as it is written. */
 
 const run = promisify(execFile)
 const TOKEN = 'the-token-of-this-test-of-32-characters'

@@ -10,7 +10,7 @@ import { createLog } from '../../src/runtime/index.ts'
 import { createStore } from '../../src/store/index.ts'
 import { waitFor } from '../support/relay.ts'
 
-/** What is missing, on a whole street: from the dialler's Redis to what the API answers. */
+/* What is missing, on a whole street: from the dialler's Redis to what the API answers. */
 
 const folder = await mkdtemp(join(tmpdir(), 'enigma-street-'))
 const env = Object.assign(process.env, { ENIGMA_API: '127.0.0.1:0', ENIGMA_HTTP: '127.0.0.1:0' })

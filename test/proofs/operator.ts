@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { usePage } from '../support/browser.ts'
 import { TOKENS, type Operator } from './street-process.ts'
 
-/** Somebody who uses the console. */
+/* Somebody who uses the console. */
 
 export const rows = (page: Page, list: string) => page.getByRole('table', { name: list }).locator('tr[data-id]')
 export const button = (page: Page, name: string | RegExp) => page.getByRole('button', { name })

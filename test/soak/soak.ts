@@ -6,7 +6,7 @@ import { HELP, readArguments, type SoakOptions } from './arguments.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { runSoak } from './run.ts'
 
-/** `npm run soak`: see `HELP` in arguments.ts, and docs/reliability.md for what it proves. */
+/* `npm run soak`: see `HELP` in arguments.ts, and docs/reliability.md for what it proves. */
 
 const say = (line: string) => console.log(line)
 

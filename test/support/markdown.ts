@@ -1,4 +1,4 @@
-/** Reads as much of Markdown as a check of links needs: headings, anchors, links. As GitHub renders it. */
+/* Reads as much of Markdown as a check of links needs: headings, anchors, links. As GitHub renders it. */
 
 /** Text outside of fenced code, comments and code spans; the code is replaced by spaces, so that lines stay where they are. */
 function withoutCode(markdown: string): string {

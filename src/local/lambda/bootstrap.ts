@@ -7,7 +7,7 @@ import type { Context as WholeContext } from 'aws-lambda'
 import { StreetError } from '../street-error.ts'
 import type { Head } from './lambda-function.ts'
 
-/**
+/*
  * Runs a bundle in an execution environment: takes invocations from the Runtime API and answers them, as the runtime nodejs24.x
  * does. environment.ts starts it in a process of its own, with the variables of the function and nothing else.
  * Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html

@@ -12,7 +12,7 @@ import {
 } from '../../api/console-routes.ts'
 import { answerError, logToConsole } from '../../api/problems.ts'
 
-/** The console of a street: a one-time code logs the user in, and its files are bundled from sources when somebody opens it. */
+/* The console of a street: a one-time code logs the user in, and its files are bundled from sources when somebody opens it. */
 
 const CODE_MS = 600_000
 

@@ -12,7 +12,7 @@ import { StreetError, wordsOf } from '../street-error.ts'
 import type { Watch } from './street-figures.ts'
 import type { Ground } from './street-functions.ts'
 
-/** The street without SQS and Lambda: functions and API run on workerd, the runtime of Cloudflare Workers. */
+/* The street without SQS and Lambda: functions and API run on workerd, the runtime of Cloudflare Workers. */
 
 type EdgeGround = Omit<Ground, 'queues'> & {
   /** The clone. `root` is the folder that contains `functions/`. */

@@ -120,7 +120,7 @@ export function lastNumberIn(folder: string, file: string): number {
   return firstNumberOf(file) - 1
 }
 
-/** The durable parts of a backup folder: its lock, its state, its records, and files that are appended to. */
+/* The durable parts of a backup folder: its lock, its state, its records, and files that are appended to. */
 
 /**
  * Locks a folder for this process until it is released. The lock is SQLite's lock on a file: the system releases it when the process dies, even on

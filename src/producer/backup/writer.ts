@@ -11,7 +11,7 @@ import {
 import type { BackupFiles } from './backup-files.ts'
 import { parsePosition, type Item, type Position } from './backup-folder.ts'
 
-/**
+/*
  * Scripts that push packets and record in the same step that they were pushed. They work from Redis 2.6 on. The record (the note) is a hash:
  * - `fence`: a word that every writer must know. It changes whenever an answer was lost, so that a delayed command finds another one and does
  * nothing: no packet is written twice, and none after newer ones.

@@ -9,7 +9,7 @@ import { PARKED_FILES_KEY } from '../redis/relay-keys.ts'
 import { readEntry, toOneLine } from './parked-entry.ts'
 import { createParkedList, matches, type Filter, type Page, type ParkedList } from './parked-list.ts'
 
-/**
+/*
  * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay only appends.
  * Taking an entry out overwrites its line with spaces: nothing of it is left, and no other line moves while the relay appends. The relay that owns a
  * file deletes it between two appends, once all of its lines are blank.

@@ -5,7 +5,7 @@ import type { SourceTools } from '../source.ts'
 import type { Redis } from './redis-client.ts'
 import { readLua } from './lua.ts'
 
-/** The relay's own keys in the dialler's Redis, all under `enigma:relay:`; the scripts that change them; and the counter that they share. */
+/* The relay's own keys in the dialler's Redis, all under `enigma:relay:`; the scripts that change them; and the counter that they share. */
 
 export const RELAY_PREFIX = 'enigma:relay:'
 
