@@ -9,7 +9,7 @@ import { readLua } from './lua.ts'
  */
 export const STEPS = {
   agent_status: {
-    takes: ['ref', 'campaign', 'status', 'stamp', 'at', 'says', 'known', 'may_come_before', 'change'],
+    takes: ['ref', 'campaign', 'status', 'stamp', 'at', 'implies', 'known', 'may_come_before', 'change'],
     keys: ({ ref }) => [`agent:${ref}`],
   },
   call: {

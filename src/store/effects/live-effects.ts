@@ -49,7 +49,7 @@ function mayComeBefore(status: string): string[] {
  * What a state implies for the agent's call: `busy` (has one), `wrapup` (had one until now) or `none`. Other states imply nothing.
  * `available` ends a call too, since the `wrapup` before it may have been lost.
  */
-const SAYS_OF_CALL: Readonly<Record<string, 'busy' | 'wrapup' | 'none'>> = {
+const IMPLIES_OF_CALL: Readonly<Record<string, 'busy' | 'wrapup' | 'none'>> = {
   busy: 'busy',
   wrapup: 'wrapup',
   available: 'none',
@@ -77,7 +77,7 @@ export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
       status: state,
       stamp: toStamp(event),
       at: toReceived(event),
-      says: isKnown ? (SAYS_OF_CALL[status] ?? '') : '',
+      implies: isKnown ? (IMPLIES_OF_CALL[status] ?? '') : '',
       known: isJudged ? Object.keys(MAY_FOLLOW).join(',') : '',
       may_come_before: mayComeBefore(status).join(','),
       change: toChange(event, { kind: 'agents/status', ref: agent, campaign_ref: campaign, state }),

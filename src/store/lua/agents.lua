@@ -75,8 +75,8 @@ function apply.agent_status(of)
     set(agent, 's:' .. own, of.status .. SEP .. since .. SEP .. of.stamp .. SEP .. of.campaign, ttl.agent)
     note_state(of.change, held and status)
   end
-  if of.says ~= '' then
-    local turn = of.says .. SEP .. name(of.campaign) .. SEP .. of.stamp
+  if of.implies ~= '' then
+    local turn = of.implies .. SEP .. name(of.campaign) .. SEP .. of.stamp
     set(agent, 'turns', with_turn(agent.fields.turns, turn, agent.fields.call_stamp), ttl.agent)
   end
   register(agent, 'agents', of.ref, 'agent', ttl.agent)
