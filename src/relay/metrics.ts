@@ -47,7 +47,7 @@ export function createMetrics() {
     ),
     gaps: counter('gaps_total', 'Gaps: time spans in which Pub/Sub could not be heard, by cause', ['source', 'cause']),
     discarded: counter(
-      'given_up_total',
+      'discarded_total',
       'Pub/Sub notifications discarded because the journal or memory was full; announced as gaps',
       ['route', 'reason'],
     ),

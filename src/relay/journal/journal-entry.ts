@@ -166,7 +166,7 @@ export function createDiscarded(tools: Pick<SourceTools, 'log' | 'metrics'>, onD
     metrics.discarded.inc({ route: lost.route, reason }, lost.lost)
     if (gathering === undefined)
       log.error(
-        { code: 'relay.journal.given_up', source: lost.sourceId, route: lost.route, notifications: lost.lost, reason },
+        { code: 'relay.journal.discarded', source: lost.sourceId, route: lost.route, notifications: lost.lost, reason },
         'No room is left in the journal or in memory: the relay discards Pub/Sub notifications and announces a gap',
       )
     schedule()

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import { RELAY_TYPE, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import { describe } from '../relay-error.ts'
-import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
+import type { PubsubIntake } from '../pubsub/pubsub-intake.ts'
 import { addTo, toDiscarded, type DiscardedLedger, type JournalRow, type Lost } from './journal-entry.ts'
 import type { Journal } from './journal.ts'
 
@@ -193,7 +193,7 @@ export function readJournalId(journal: Journal): number | undefined {
 }
 
 /** Creates the numbers that this process and earlier ones keep in the journal for a source. */
-export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<JournalIntake, 'note'>) {
+export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<PubsubIntake, 'note'>) {
   return {
     /**
      * Until when (ms) an earlier process heard Pub/Sub. When the note is lost, the time of the damaged file, so that a gap is announced all the same.

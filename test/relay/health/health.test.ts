@@ -171,7 +171,7 @@ test('what alarms are made of is there at 0 from the start, so that the first of
   for (const series of [
     'gaps_total{source="main",cause="heartbeat_lost"}',
     'gap_seconds_total{source="main"}',
-    'given_up_total{route="agents-call",reason="journal_full"}',
+    'discarded_total{route="agents-call",reason="journal_full"}',
     'parked_total{route="campaigns-cdr",reason="too_large"}',
     'requests_total{route="campaigns-cdr",outcome="failed"}',
     'retried_total{route="other"}',

@@ -13,7 +13,7 @@ const [GAP, STATUS, STATS, CALL] = [
   routeOf('agents', 'call'),
 ]
 
-test('over its bound the journal gives up calls, then the oldest of the rest, and never what tells of it; nor what is in memory', async () => {
+test('over its limit the journal discards calls, then the oldest of the rest, but never notices of gaps, nor notifications that are in memory', async () => {
   const journal = useJournal(await useFolder())
   // Statuses are younger than statistics.
   for (const [at, route] of [GAP, STATS, STATUS, CALL].entries())

@@ -213,7 +213,7 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
       )
     }
   }
-  const discarded = (route: string) => readMetric(relay.address, 'given_up_total', { route })
+  const discarded = (route: string) => readMetric(relay.address, 'discarded_total', { route })
   const allHeard = (count: number) =>
     waitFor(
       async () => (await readMetric(relay.address, 'received_total', { transport: 'pubsub' })) === count,
@@ -225,13 +225,13 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
   expect([await discarded('agents-call'), await discarded('agents-status')]).toEqual([0, 0])
   await publish('status', 1_000, 1_400)
   await allHeard(2_400)
-  await waitFor(async () => (await discarded('agents-call')) > 0, 'calls to be given up')
+  await waitFor(async () => (await discarded('agents-call')) > 0, 'calls to be discarded')
   expect(await discarded('agents-status')).toBe(0)
   await publish('status', 1_400, 4_000)
   await allHeard(5_000)
   await waitFor(
     async () => (await discarded('agents-status')) > 0,
-    'statuses to be given up, when no call is left that could be',
+    'statuses to be discarded, when no call is left that could be',
   )
 
   sqs.state.answer = () => 'accept'
@@ -260,7 +260,7 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
 })
 
-test('G2: SIGTERM right after notifications were given up, and a Redis five milliseconds away, leave none of them unannounced', async () => {
+test('G2: SIGTERM right after notifications were discarded, and a Redis five milliseconds away, leave none of them unannounced', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
   const options = { redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, memoryBytes: MEMORY_BYTES }

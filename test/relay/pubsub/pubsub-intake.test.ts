@@ -7,7 +7,7 @@ import { sleep } from '../../../src/runtime/index.ts'
 import { RelayError } from '../../../src/relay/relay-error.ts'
 import { openJournal } from '../../../src/relay/journal/journal.ts'
 import type { JournalEntry, Lost } from '../../../src/relay/journal/journal-entry.ts'
-import { createJournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
+import { createPubsubIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
 import { formatNotice, noticeChannel, stampNotice } from '../../../src/relay/notice.ts'
 import type { Sender } from '../../../src/relay/sender/sender.ts'
 
@@ -30,7 +30,7 @@ function statusAt(n: number, agent = 1) {
   return [stamp(packet, { ...origin, transport: 'pubsub' }), { ...origin, route: STATUS.name, packet }] as const
 }
 
-type IntakeOptions = Parameters<typeof createJournalIntake>[0]
+type IntakeOptions = Parameters<typeof createPubsubIntake>[0]
 
 /** An intake on a journal of its own, into senders that send nothing, as in an outage of SQS, unless the test brings its own. */
 async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonly dataDir?: string } = {}) {
@@ -61,7 +61,7 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
   let number = 1_000
   const announced: Lost[] = []
   const gaps: string[] = []
-  const intake = createJournalIntake({
+  const intake = createPubsubIntake({
     journal: { ...journal, write, read },
     senders,
     log,
@@ -105,7 +105,7 @@ async function killedCopyOf(folder: string): Promise<string> {
   return copy
 }
 
-test('while the journal cannot be written and memory is full, the newest are given up, counted and announced; what tells of it is kept', async () => {
+test('while the journal cannot be written and memory is full, the newest are discarded, counted and announced as a gap; the notice of the gap is kept', async () => {
   const { intake, senders, metrics, disk, announced, gaps } = await useIntake({ memoryBytes: MEMORY_BYTES })
   disk.isFull = true
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
@@ -127,7 +127,7 @@ test('while the journal cannot be written and memory is full, the newest are giv
   expect(senders.get(GAP)?.held).toBe(1)
 })
 
-test('G2: what was given up and not announced when the process was killed is announced by the next start, once', async () => {
+test('G2: losses that were not announced when the process was killed are announced once by the next start', async () => {
   const { intake, journal, folder } = await useIntake({ routeBytes: 1_000, journalBytes: 1 })
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
   await intake.written()
@@ -144,7 +144,7 @@ test('G2: what was given up and not announced when the process was killed is ann
   expect([third.announced.length, third.senders.get(GAP)?.held]).toEqual([0, 1])
 })
 
-test('G2: what memory gave up while the disk was full is in the ledger from the first write on, and SIGTERM leaves nothing unannounced', async () => {
+test('G2: notifications that memory discarded while the disk was full are in the ledger from the first write on, and SIGTERM leaves nothing unannounced', async () => {
   const { intake, journal, senders, metrics, disk, folder, announced } = await useIntake({ memoryBytes: MEMORY_BYTES })
   disk.isFull = true
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
