@@ -200,7 +200,7 @@ local redis = (function(real)
       .. ' bytes. See https://upstash.com/docs/redis/troubleshooting/' .. page .. ' for details'))
   end
   local function check(limit, page, text) if text and #text > max_name then refuse(limit, max_name, #text, page) end end
-  local function look(command, ...)
+  local function enforce(command, ...)
     local args, name, bytes = { ... }, string.upper(command), 0
     for i = 1, #args do args[i] = tostring(args[i]) bytes = bytes + #args[i] end
     for i = 1, all_keys[name] and #args or 1 do check('key size', 'max_key_size_exceeded', args[i]) end
@@ -223,9 +223,9 @@ local redis = (function(real)
     end
   end
   return setmetatable({
-    call = function(...) look(...) return real.call(...) end,
+    call = function(...) enforce(...) return real.call(...) end,
     pcall = function(...)
-      local fine, refusal = pcall(look, ...)
+      local fine, refusal = pcall(enforce, ...)
       if not fine then return type(refusal) == 'table' and refusal or real.error_reply(refusal) end
       return real.pcall(...)
     end,

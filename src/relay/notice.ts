@@ -20,7 +20,7 @@ import { sleep } from '../runtime/index.ts'
 import { stampEvent, toItem, type Item, type Received, type Stamp, type Stamped } from './item.ts'
 import type { Heard, JournalEntry, Lost } from './journal/journal-entry.ts'
 import type { Tools } from './metrics.ts'
-import type { JournalIntake } from './pubsub/pubsub-intake.ts'
+import type { PubsubIntake } from './pubsub/pubsub-intake.ts'
 import { offlineIndex, ownIndex as ownIndexOf, RELAY_PREFIX } from './redis/relay-keys.ts'
 import type { SourceOptions } from './source.ts'
 
@@ -86,7 +86,7 @@ type AnnouncerOptions = Pick<SourceOptions, 'ownIndex' | 'metrics' | 'log' | 'no
   readonly relayId: string
   readonly patterns: readonly string[]
   /** Takes notices like notifications that were heard. */
-  readonly intake: Pick<JournalIntake, 'hear' | 'written'>
+  readonly intake: Pick<PubsubIntake, 'hear' | 'written'>
 }
 
 /** Creates the announcer: it sends gaps and parked notifications as notices through the journal, like notifications that were heard on Pub/Sub. */

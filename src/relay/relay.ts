@@ -7,7 +7,7 @@ import { createReadiness, serveHealth } from './health/readiness.ts'
 import { reportAlive, createAnnouncer } from './notice.ts'
 import { openJournal } from './journal/journal.ts'
 import { createSourceNotes, readJournalId } from './journal/journal-writer.ts'
-import { createJournalIntake } from './pubsub/pubsub-intake.ts'
+import { createPubsubIntake } from './pubsub/pubsub-intake.ts'
 import { createListIntake } from './lists/list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
 import { createCommandPoller } from './parking/command-poller.ts'
@@ -106,7 +106,7 @@ export function createRelay(options: RelayOptions): Relay {
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
 
-      const pubsub = createJournalIntake({
+      const pubsub = createPubsubIntake({
         ...tools,
         journal,
         senders,

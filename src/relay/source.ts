@@ -10,7 +10,7 @@ import type { Metrics } from './metrics.ts'
 import type { Announcer } from './notice.ts'
 import { overflowFile } from './parking/overflow.ts'
 import { createParking } from './parking/parking.ts'
-import type { JournalIntake } from './pubsub/pubsub-intake.ts'
+import type { PubsubIntake } from './pubsub/pubsub-intake.ts'
 import { runPubsubSource, type PubsubState } from './pubsub/pubsub-source.ts'
 import { createResync, type Resync } from './pubsub/resync.ts'
 import { looseSecrets } from './redis/address.ts'
@@ -36,7 +36,7 @@ export type SourceOptions = Pick<SourceTools, 'log' | 'metrics' | 'now'> & {
   /** Receives the items of the source's lists, and limits how many may be taken. */
   readonly lists: ListIntake
   /** Receives the Pub/Sub notifications of the source. */
-  readonly pubsub: Pick<JournalIntake, 'hear'>
+  readonly pubsub: Pick<PubsubIntake, 'hear'>
   /** Puts a notification in a lane of its route. */
   readonly push: (item: Item) => void
   /** Sends the relay's own notices: gaps and parked notifications. */

@@ -25,7 +25,7 @@ export function createLog(level: LogLevel, destination?: { write: (line: string)
  * problem (undefined: none). It returns `new` when the problem differs from the one before, `over` when there is none any more, and undefined while
  * nothing changes.
  */
-export function createNews(): (what: string | undefined) => 'new' | 'over' | undefined {
+export function createChangeDetector(): (what: string | undefined) => 'new' | 'over' | undefined {
   let known: string | undefined
   return (what) => {
     if (what === known) return undefined

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { createNews } from '../../src/runtime/index.ts'
+import { createChangeDetector } from '../../src/runtime/index.ts'
 
 test('what lasts is news once, and over once; another reason is news again', () => {
-  const change = createNews()
+  const change = createChangeDetector()
   const seen = [undefined, 'full', 'full', 'denied', 'full', undefined, undefined, 'full'].map((what) => change(what))
   expect(seen).toEqual([undefined, 'new', undefined, 'new', 'new', 'over', undefined, 'new'])
 })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, rmSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createNews, createTurns, type Logger } from '../../runtime/index.ts'
+import { createChangeDetector, createTurns, type Logger } from '../../runtime/index.ts'
 import {
   createAppendFile,
   firstNumberOf,
@@ -102,7 +102,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
   let active: Awaited<ReturnType<typeof createAppendFile>> | undefined
   let isAppending = false
   const inTurn = createTurns()
-  const change = createNews()
+  const change = createChangeDetector()
   /** Lines before this position are known to be unreadable, and are kept. */
   let kept: Position | undefined
 

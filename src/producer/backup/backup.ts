@@ -59,7 +59,7 @@ export function openBackup(
   let pumping: Promise<void> | undefined
   let draining: Promise<void> | undefined
 
-  const look = () => {
+  const resolveIfIdle = () => {
     if (waiting.length > 0 || pumping !== undefined || draining !== undefined || !files.isEmpty) return
     idle?.resolve()
     idle = undefined
@@ -70,7 +70,7 @@ export function openBackup(
       draining = undefined
       // Packets may have been added meanwhile. An append that is in progress starts draining when it is done.
       if (files.pending > 0 && !stopping.signal.aborted) drain()
-      look()
+      resolveIfIdle()
     })
   }
 
@@ -117,7 +117,7 @@ export function openBackup(
     })().finally(() => {
       pumping = undefined
       if (waiting.length > 0) pump()
-      look()
+      resolveIfIdle()
     })
   }
 
@@ -136,7 +136,7 @@ export function openBackup(
       if (stopping.signal.aborted)
         return Promise.reject(new ProducerError('producer.connection.closed', 'the producer is closed'))
       const { promise } = (idle ??= Promise.withResolvers())
-      look()
+      resolveIfIdle()
       return promise
     },
   }

@@ -11,7 +11,7 @@ import { MAX_ANSWER_MS, counted, fail, inTime, ok, warn, wordsOf, type Diagnosis
 type KeyView = { readonly key: string; readonly type: string; readonly items: number }
 
 /** Reads the keys of ENIGMA_LISTS, the keys that diallers are known to use, and other keys with the same prefix, in this order. */
-export async function lookAtKeys({ ask, config }: SourceView): Promise<KeyView[]> {
+export async function readKeys({ ask, config }: SourceView): Promise<KeyView[]> {
   const found = await scanKeys(ask).catch(() => [])
   return Promise.all(
     [...new Set([...config.lists, ...KNOWN_LISTS, ...found])].map(async (key) => {
@@ -65,17 +65,17 @@ export async function checkList(view: SourceView, key: string, all: readonly Key
 }
 
 /** How many items at each end are read. A single one may be out of order: the call dialled first may end last. */
-const LOOK = 5
+const MAX_SAMPLED = 5
 
 /** Returns which end of a list has the oldest items, by their `dialed_at`; undefined when that is unclear. Takes nothing. */
 async function findOldestEnd({ client }: SourceView, list: string, length: number) {
-  const count = Math.min(LOOK, Math.floor(length / 2))
+  const count = Math.min(MAX_SAMPLED, Math.floor(length / 2))
   if (count === 0) return undefined
-  const look = async (from: number, to: number): Promise<number | undefined> => {
+  const medianTime = async (from: number, to: number): Promise<number | undefined> => {
     const times = (await inTime(asBytes(client).lRange(list, from, to))).flatMap(dialledAt)
     return times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)]
   }
-  const [left, right] = await Promise.all([look(0, count - 1), look(-count, -1)])
+  const [left, right] = await Promise.all([medianTime(0, count - 1), medianTime(-count, -1)])
   if (left === undefined || right === undefined || left === right) return undefined
   return left < right ? 'left' : 'right'
 }
@@ -193,11 +193,11 @@ export async function checkStates({ ask, config, cli, user }: SourceView): Promi
     }
     let agents = 0
     // Limits the work on a busy server.
-    for (const campaign of refs.slice(0, LOOK)) {
+    for (const campaign of refs.slice(0, MAX_SAMPLED)) {
       key = agentsOf(campaign)
       agents += (await readFields(ask, key)).length
     }
-    const more = refs.length > LOOK ? `, in the first ${LOOK}` : ''
+    const more = refs.length > MAX_SAMPLED ? `, in the first ${MAX_SAMPLED}` : ''
     return ok(`${counted(refs.length, 'campaign', 'campaigns')} in ${campaigns} with ${agents} agent states${more}`)
   } catch (error) {
     if (!isDenied(error) && !/WRONGTYPE/.test(wordsOf(error))) throw error

@@ -12,7 +12,7 @@ import {
   checkList,
   checkNames,
   checkStates,
-  lookAtKeys,
+  readKeys,
 } from './dialler-checks.ts'
 import { checkDisk, checkFolder, checkJournal, checkNode, checkSecrets } from './machine-checks.ts'
 import {
@@ -77,8 +77,8 @@ export async function examineSource(
     const text = `Redis answers after ${ms} ms`
     const fix = 'run the relay closer to the dialler'
     const delay = ms > SLOW_MS ? warn('doctor.redis.slow', `${text}, which delays each claim`, fix) : ok(text)
-    let looking: ReturnType<typeof lookAtKeys> | undefined
-    const look = () => (looking ??= lookAtKeys(view))
+    let reading: ReturnType<typeof readKeys> | undefined
+    const keys = () => (reading ??= readKeys(view))
     const checks = {
       version: () => checkVersion(view),
       role: () => checkRole(view),
@@ -93,9 +93,9 @@ export async function examineSource(
       channels: () => checkChannels(view),
       states: () => checkStates(view),
       ...Object.fromEntries(
-        config.lists.map((list) => [`list/${list}`, async () => checkList(view, list, await look())]),
+        config.lists.map((list) => [`list/${list}`, async () => checkList(view, list, await keys())]),
       ),
-      lists: async () => checkNames(view, await look()),
+      lists: async () => checkNames(view, await keys()),
       consumers: () => checkConsumers(view),
       'relay-id': () => checkRelayId(view),
       claims: () => checkClaims(view),

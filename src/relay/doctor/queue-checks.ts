@@ -32,7 +32,7 @@ const ATTRIBUTES = [
   'QueueArn',
 ] as const
 
-export async function lookAtQueue(sqs: SQSClient, queue: string): Promise<QueueView> {
+export async function readQueue(sqs: SQSClient, queue: string): Promise<QueueView> {
   try {
     const { QueueUrl: url = '' } = await sqs.send(new GetQueueUrlCommand({ QueueName: queue }))
     const { Attributes: attributes = {} } = await sqs.send(
@@ -187,7 +187,7 @@ export async function checkCommands(sqs: SQSClient, config: RelayConfig): Promis
   if (!config.commands) return []
   const name = commandQueueName(config.queuePrefix)
   const without = 'operators cannot retry or delete parked notifications of this relay through the API'
-  const queue = await lookAtQueue(sqs, name)
+  const queue = await readQueue(sqs, name)
   if ('error' in queue) {
     if (isMissingQueue(queue.error)) {
       const fix = 'deploy the stack, run enigma-relay queues --create, or set ENIGMA_COMMANDS=none'

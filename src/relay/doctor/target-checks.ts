@@ -11,7 +11,7 @@ import { createSqs } from '../targets/sqs/sqs-client.ts'
 import { problemOf, sqsFix } from '../targets/sqs/verdict.ts'
 import { createTargetClient, targetAddressOf } from '../targets/target.ts'
 import { fail, makeChecks, ok, sqsWords, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
-import { checkCommands, checkLimits, checkQueue, checkSend, lookAtQueue } from './queue-checks.ts'
+import { checkCommands, checkLimits, checkQueue, checkSend, readQueue } from './queue-checks.ts'
 
 /** How long (ms) SQS, or a proxy before it, may take to answer. The relay's own requests may take longer. */
 const MAX_SQS_MS = 5_000
@@ -25,7 +25,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
   try {
     const from = performance.now()
     // One queue first, so that a general problem with SQS is reported once.
-    const probe = await lookAtQueue(sqs, queueName(queuePrefix, OTHER))
+    const probe = await readQueue(sqs, queueName(queuePrefix, OTHER))
     const ms = Math.round(performance.now() - from)
     if ('error' in probe && isForAll(probe.error)) {
       const text = `SQS cannot be used (${where}): ${sqsWords(probe.error)}`
@@ -38,7 +38,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
       routes.all.map(async (route) => {
         const name = queueName(queuePrefix, route)
         const deadName = deadLetterQueueName(queuePrefix, route)
-        const [queue, dead] = await Promise.all([lookAtQueue(sqs, name), lookAtQueue(sqs, deadName)])
+        const [queue, dead] = await Promise.all([readQueue(sqs, name), readQueue(sqs, deadName)])
         return { route, name, queue, dead }
       }),
     )

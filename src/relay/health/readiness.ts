@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Route } from '../../protocol/index.ts'
 import { sleepToBeat } from '../../runtime/index.ts'
-import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
+import type { PubsubIntake } from '../pubsub/pubsub-intake.ts'
 import { collectGauges, type Tools } from '../metrics.ts'
 import { reasonOf, type RedisFault } from '../redis/advice.ts'
-import type { LookFailure } from '../lists/adoption.ts'
+import type { SearchFailure } from '../lists/adoption.ts'
 import type { Sender } from '../sender/sender.ts'
 import { SERVER } from '../targets/target.ts'
 import type { Source } from '../source.ts'
@@ -21,7 +21,7 @@ export type Part = { readonly ok: boolean; readonly since: string; readonly reas
 export type ReadinessOptions = Tools & {
   readonly senders: ReadonlyMap<Route, Sender>
   readonly sources: readonly Source[]
-  readonly intake: JournalIntake
+  readonly intake: PubsubIntake
   readonly channels: readonly string[]
   /** Sends a cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. Undefined when no route goes to SQS. */
   readonly askSqs: ((queueUrl: string) => Promise<unknown>) | undefined
@@ -34,7 +34,7 @@ const FRESH_MS = 10_000
 const STALL_MS = 30_000
 
 /** How often (ms) the watchdog checks. */
-const LOOK_MS = 1_000
+const CHECK_MS = 1_000
 
 /** The time (ms) of an event that never happened. */
 const NEVER_MS = Number.NEGATIVE_INFINITY
@@ -80,14 +80,14 @@ export function createReadiness(options: ReadinessOptions) {
       if (refused !== undefined) continue
       const heard = fresh(pubsub.heardMs) ? undefined : because('the relay hears no heartbeat', pubsub.fault)
       if (channels.length > 0) yield [`pubsub:${id}`, heard]
-      const { leased, unleased, lookFailure, lists } = state.lists
+      const { leased, unleased, searchFailure, lists } = state.lists
       yield [`lease:${id}`, leased ? undefined : because(UNLEASED, unleased)]
       // A fault of the whole server shows in its own part.
-      const lasting = (failure: LookFailure | undefined, prefix = ''): Fault =>
+      const lasting = (failure: SearchFailure | undefined, prefix = ''): Fault =>
         failure !== undefined && now() - failure.sinceMs > FRESH_MS && fresh(state.answered)
           ? { reason: prefix + failure.reason }
           : undefined
-      yield [`claims:${id}`, lasting(lookFailure, 'the relay cannot look for leftover claims: ')]
+      yield [`claims:${id}`, lasting(searchFailure, 'the relay cannot look for leftover claims: ')]
       for (const [list, { waitsFor, progressMs, items, failing }] of lists) {
         const reason = `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
         yield [`list:${id}:${list}`, isStalled(items, progressMs) ? { reason, stalled: true } : lasting(failing)]
@@ -114,7 +114,7 @@ export function createReadiness(options: ReadinessOptions) {
   const lastAnswer = (): number =>
     Math.max(sqsAnswered, ...ofSqs.map(({ status }) => status.lastAnsweredMs ?? NEVER_MS))
 
-  const look = () => {
+  const checkParts = () => {
     const found = new Map(listFaults())
     for (const name of parts.keys()) if (!found.has(name)) parts.delete(name)
     for (const [name, fault] of found) {
@@ -177,15 +177,15 @@ export function createReadiness(options: ReadinessOptions) {
     /** Checks everything. Asks SQS when it has accepted nothing lately. */
     async ask(): Promise<{ readonly ok: boolean; readonly parts: Readonly<Record<string, Part>> }> {
       await askSqsUnlessFresh()
-      return look()
+      return checkParts()
     },
     /** The watchdog: checks until the signal aborts. It asks SQS too, so that log and metric agree with `/readyz`. */
     async run(signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
-        await sleepToBeat(LOOK_MS, signal)
+        await sleepToBeat(CHECK_MS, signal)
         if (signal.aborted) return
         void askSqsUnlessFresh()
-        look()
+        checkParts()
       }
     },
   }

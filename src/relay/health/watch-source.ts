@@ -1,4 +1,4 @@
-import { createNews, sleep, sleepToBeat, within } from '../../runtime/index.ts'
+import { createChangeDetector, sleep, sleepToBeat, within } from '../../runtime/index.ts'
 import { describe, RelayError } from '../relay-error.ts'
 import type { ListState } from '../lists/list-intake.ts'
 import type { Tools } from '../metrics.ts'
@@ -38,8 +38,8 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
   let listenerId: number | undefined
   /** The smallest limit; 0 when there is none, undefined when the server does not report it. */
   let limitBytes: number | undefined
-  let looks = 0
-  const change = createNews()
+  let checksDone = 0
+  const change = createChangeDetector()
   /** Servers before Redis 6.2 can list only all clients, which may be many. */
   let listsAll = false
   /** The server's count of clients that it disconnected at their limit, and the bytes that waited for our connection at the last check. */
@@ -111,9 +111,9 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
       return isHigh(Math.max(read('client_recent_max_output_buffer') || 0, seenBytes))
     },
     /** Checks once. @throws what the connection throws */
-    async look(): Promise<void> {
+    async check(): Promise<void> {
       if (listenerId === undefined) return
-      if (looks++ % LIMIT_EVERY === 0) limitBytes = await askLimit()
+      if (checksDone++ % LIMIT_EVERY === 0) limitBytes = await askLimit()
       const bytes = await askBuffer(listenerId)
       if (bytes === undefined) return
       seenBytes = bytes
@@ -134,7 +134,7 @@ export type OutputBuffer = ReturnType<typeof createOutputBuffer>
 export type WatchOptions = Tools & {
   readonly sourceId: string
   readonly client: Redis
-  readonly identity: Pick<Identity, 'look'>
+  readonly identity: Pick<Identity, 'check'>
   readonly lists: ReadonlyMap<string, ListState>
   readonly outputBuffer: OutputBuffer
   /** Called when Redis has answered; with the fault if it answered with an error. */
@@ -152,21 +152,21 @@ const MAX_ANSWER_MS = 5_000
 /** Checks a source until the signal aborts, in one round trip: whether it answers, its name, its backlogs, and which relays run. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
   const { sourceId, client, identity, outputBuffer, log, now, onAnswered, onWell } = options
-  const change = createNews()
+  const change = createChangeDetector()
   while (!signal.aborted) {
     let isAnswered = false
     try {
       const answer = client.ping()
-      const looks = Promise.allSettled([identity.look(), look(options), outputBuffer.look()])
+      const checks = Promise.allSettled([identity.check(), readBacklogs(options), outputBuffer.check()])
       const refusal = await refusalOf(answer)
       // Logged once for each fault, and once when Redis answers without an error again.
-      const news = change(refusal?.words)
-      if (news === 'new' && refusal !== undefined)
+      const changed = change(refusal?.words)
+      if (changed === 'new' && refusal !== undefined)
         log.warn({ code: refusal.code, source: sourceId, error: refusal.words }, sentenceOf(refusal))
-      if (news === 'over')
+      if (changed === 'over')
         log.info({ code: 'relay.redis.recovered', source: sourceId }, 'Redis answers without an error again')
       onAnswered(now(), refusal)
-      const [identified] = await looks
+      const [identified] = await checks
       isAnswered = true
       if (refusal === undefined && identified.status === 'fulfilled') onWell()
       if (refusal === undefined && identified.status === 'rejected')
@@ -204,7 +204,7 @@ const refusalOf = (answer: Promise<unknown>): Promise<RedisFault | undefined> =>
   )
 
 /** Reads each figure by itself, so that a key of the wrong type or a denied command hides no other figure. */
-async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Promise<void> {
+async function readBacklogs({ sourceId, client, lists, metrics, now }: WatchOptions): Promise<void> {
   const source = { source: sourceId }
   await Promise.allSettled([
     client.lLen(PARKED_KEY).then((items) => metrics.parkedItems.set(source, items)),

@@ -71,7 +71,7 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
   }
 
   /** Resolves with true while the relay has claims and may still be running. */
-  const lookAt = async (other: string, score: number): Promise<boolean> => {
+  const checkRelay = async (other: string, score: number): Promise<boolean> => {
     if (!renewed.has(other)) renewed.set(other, score)
     const isGivenBack = score < 0
     if (!isGivenBack && lease.steadyMs() < LEASE_MS) {
@@ -89,13 +89,13 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
      * Checks all other relays once. Resolves with the number of relays that have claims and may be running, and with the first error. @throws what
      * Redis answers
      */
-    async look(): Promise<{ readonly doubtful: number; readonly failure: unknown }> {
+    async checkOthers(): Promise<{ readonly doubtful: number; readonly failure: unknown }> {
       let doubtful = 0
       let failure: unknown
       for (const { value: other, score } of await client.zRangeWithScores(RELAYS_KEY, 0, -1)) {
         if (other === relayId) continue
         try {
-          if (await lookAt(other, score)) doubtful++
+          if (await checkRelay(other, score)) doubtful++
         } catch (error) {
           failure ??= error
         }
@@ -106,7 +106,7 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
 }
 
 /** Why the search for leftover claims fails, and since when (ms). */
-export type LookFailure = { readonly sinceMs: number; readonly reason: string }
+export type SearchFailure = { readonly sinceMs: number; readonly reason: string }
 
 type ClaimAdoptionOptions = RelayAdoptionOptions &
   SourceTools & {
@@ -114,11 +114,11 @@ type ClaimAdoptionOptions = RelayAdoptionOptions &
     /** The lists that the relay consumes. Each asks for the claims to adopt before it takes anything newer. */
     readonly lists: readonly string[]
     readonly intake: Pick<ListIntake, 'room' | 'take'>
-    readonly state: { lookFailure: LookFailure | undefined }
+    readonly state: { searchFailure: SearchFailure | undefined }
   }
 
 /** How often (ms) it looks for claims to adopt, and how often while the lists wait for that. */
-const LOOK_MS = 4_000
+const SEARCH_MS = 4_000
 const SOON_MS = 250
 /** The maximum number of bytes taken at once from a list that is no longer named. */
 const MAX_TAKE_BYTES = 4 * 1024 * 1024
@@ -136,8 +136,8 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
   /** Resolves when it is known which other relays are gone: their claims go before anything newer. */
   const begun = Promise.withResolvers<void>()
   const unreadable = new Set<number>()
-  let failing: LookFailure | undefined
-  /** Whether anything failed since the last look began. */
+  let failing: SearchFailure | undefined
+  /** Whether anything failed since the last search began. */
   let hasFailed = false
 
   const adoptAll = async (list: string): Promise<void> => {
@@ -172,8 +172,8 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
     return running
   }
 
-  const look = async (): Promise<void> => {
-    const { doubtful, failure } = await relays.look()
+  const findClaims = async (): Promise<void> => {
+    const { doubtful, failure } = await relays.checkOthers()
     if (doubtful === 0 && failure === undefined) begun.resolve()
     const [waiting, unknown] = await Promise.all([claims.waitingLists(), claims.unknown(), reportDamage(options)])
     // Claims the items that a blocking move took from a list that is no longer named.
@@ -216,15 +216,15 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
         const hadFailed = hasFailed
         hasFailed = false
         try {
-          await look()
+          await findClaims()
           if (!hadFailed) failing = undefined
         } catch (error) {
           fail(error)
           // Most failures pass, such as a lost connection. A server that refuses the commands must not stop the lists forever.
           if (lease.steadyMs() >= LEASE_MS) begun.resolve()
         }
-        state.lookFailure = failing
-        await (isBegun ? sleepToBeat(LOOK_MS, signal) : sleep(SOON_MS, signal))
+        state.searchFailure = failing
+        await (isBegun ? sleepToBeat(SEARCH_MS, signal) : sleep(SOON_MS, signal))
       }
       await Promise.allSettled(underWay.values())
     },

@@ -1,5 +1,5 @@
 import type { Route } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep } from '../../runtime/index.ts'
+import { backoffMs, createChangeDetector, sleep } from '../../runtime/index.ts'
 import { describe } from '../relay-error.ts'
 import { toItem, type Acknowledger } from '../item.ts'
 import { judgeRedis, reasonOf, redisAdvice } from '../redis/advice.ts'
@@ -42,25 +42,25 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
     bytes: listBytes - (bytesOf.get(list) ?? 0),
   })
   const onRoom = () => {
-    for (const look of waiting) look()
+    for (const checkRoom of waiting) checkRoom()
   }
 
   return {
     /** Resolves with how much may be taken from a list, as soon as that is anything, or when the signal aborts. */
     room: async (list: string, signal: AbortSignal): Promise<Room> => {
       const { promise, resolve } = Promise.withResolvers<void>()
-      const look = () => {
+      const checkRoom = () => {
         const { items, bytes } = roomOf(list)
         if ((items > 0 && bytes > 0) || signal.aborted) resolve()
       }
-      waiting.add(look)
-      signal.addEventListener('abort', look)
-      look()
+      waiting.add(checkRoom)
+      signal.addEventListener('abort', checkRoom)
+      checkRoom()
       try {
         await promise
       } finally {
-        waiting.delete(look)
-        signal.removeEventListener('abort', look)
+        waiting.delete(checkRoom)
+        signal.removeEventListener('abort', checkRoom)
       }
       return roomOf(list)
     },
@@ -135,7 +135,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
   /** The connection for which the leftovers of lost replies are known. Nothing is taken before that. */
   let preparedConnection: number | undefined
   let failures = 0
-  const change = createNews()
+  const change = createChangeDetector()
   const waiting = waitingKey(relayId, list)
 
   const prepare = async (): Promise<void> => {

@@ -6,7 +6,7 @@ import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
 import { connect, createRedis, type Redis } from '../redis/redis-client.ts'
 import { createLease } from '../redis/lease.ts'
 import type { SourceContext, SourceOptions } from '../source.ts'
-import { createClaimAdoption, type ClaimAdoption, type LookFailure } from './adoption.ts'
+import { createClaimAdoption, type ClaimAdoption, type SearchFailure } from './adoption.ts'
 import { createClaims } from './claims.ts'
 import { runListSource, type ListIntake, type ListState } from './list-intake.ts'
 
@@ -37,7 +37,7 @@ export function createSourceLists(options: SourceListsOptions) {
     /** Whether this process holds the relay id, and why Redis refuses it. */
     leased: false,
     unleased: undefined as RedisFault | undefined,
-    lookFailure: undefined as LookFailure | undefined,
+    searchFailure: undefined as SearchFailure | undefined,
     lists: new Map(
       config.lists.map((list): [string, ListState] => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }]),
     ),

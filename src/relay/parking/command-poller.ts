@@ -7,7 +7,7 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { COMMAND_QUEUE, parseCommand, ProtocolError, queueName, type RelayCommand } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
+import { backoffMs, createChangeDetector, sleep, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { describe } from '../relay-error.ts'
 import { isAccessDenied, isMissingQueue } from '../targets/sqs/verdict.ts'
@@ -142,8 +142,8 @@ type Own = Received & { readonly command: RelayCommand; readonly source: SourceC
 export function createCommandPoller(options: PollerOptions) {
   const { sqs, queuePrefix, findSource, log, asideMs = 5_000, lookMs = 300_000 } = options
   const name = queueName(queuePrefix, COMMAND_QUEUE)
-  const change = createNews()
-  const changeOfCommand = createNews()
+  const change = createChangeDetector()
+  const changeOfCommand = createChangeDetector()
 
   const aside = (given: readonly Received[], signal: AbortSignal) =>
     sleep(Math.min(MAX_ASIDE_MS, asideMs * Math.min(...given.map(({ receives }) => receives))), signal)

@@ -83,7 +83,7 @@ export function createOverflow(file: string) {
   /** One after the other, so that a file is not deleted while it is appended to. */
   const inTurn = createTurns()
 
-  const look = async (): Promise<typeof known> => {
+  const refresh = async (): Promise<typeof known> => {
     const { size, mtimeMs } = await unlessAbsent(stat(file), { size: 0, mtimeMs: 0 })
     if (size !== known.size || mtimeMs !== known.mtimeMs)
       known = { entries: await countLines(file, size), size, mtimeMs }
@@ -91,7 +91,7 @@ export function createOverflow(file: string) {
   }
 
   const write = async (entry: string): Promise<void> => {
-    const { entries, size } = await look()
+    const { entries, size } = await refresh()
     await using handle = await open(file, 'a+', 0o600)
     const end = Buffer.alloc(1, NEWLINE)
     if (size > 0) await handle.read(end, 0, 1, size - 1)
@@ -113,7 +113,7 @@ export function createOverflow(file: string) {
     /** Returns the number of entries in the file. Deletes the file when all of them were taken out. */
     count: (): Promise<number> =>
       inTurn(async () => {
-        const { entries, size } = await look()
+        const { entries, size } = await refresh()
         if (entries === 0 && size > 0) await unlink(file)
         return entries
       }),

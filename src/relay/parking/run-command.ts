@@ -44,7 +44,7 @@ type Line = {
 }
 
 /** How often (ms) a line is checked for failures. */
-const LOOK_MS = 100
+const CHECK_MS = 100
 
 /** An earlier run of the command may have sent the notification. */
 const MAYBE_SENT: Former = { isRedelivery: true }
@@ -86,7 +86,7 @@ export function createDelivery(options: DeliveryOptions) {
     const { sender } = line
     const isDone = done.then(() => true)
     while (!signal.aborted && now() - (sender.status.failingSince ?? line.askedSince ?? now()) < giveUpMs)
-      if ((await Promise.race([isDone, sleep(LOOK_MS, signal)])) === true) return
+      if ((await Promise.race([isDone, sleep(CHECK_MS, signal)])) === true) return
     const { error } = line
     // The advice about the relay does not apply to a command.
     const problem = (sender.status.problem ?? ASKED).replace('; the relay keeps everything and retries', '')

@@ -15,7 +15,7 @@ import { isNoticeChannel, stampEntry } from '../notice.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { SourceOptions } from '../source.ts'
 
-type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'stamp'> & {
+type PubsubIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'stamp'> & {
   readonly journal: Journal
   readonly senders: ReadonlyMap<Route, Sender>
   /** The bytes of one route in memory above which its Pub/Sub notifications stay in the journal only. */
@@ -41,7 +41,7 @@ const READ_BYTES = 256 * 1024
  * in order when there is room. Notifications that an earlier process left are handled in the same way, as if the lanes had been full. While the
  * journal cannot be written, notifications go on without it, as long as memory lasts.
  */
-export function createJournalIntake(options: JournalIntakeOptions) {
+export function createPubsubIntake(options: PubsubIntakeOptions) {
   const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, onGap, park } =
     options
   /** By the route under which they were written: the notifications that are only in the journal. */
@@ -238,4 +238,4 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 }
 
-export type JournalIntake = ReturnType<typeof createJournalIntake>
+export type PubsubIntake = ReturnType<typeof createPubsubIntake>

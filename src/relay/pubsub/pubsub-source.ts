@@ -1,5 +1,5 @@
 import { toText, type GapCause } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep, sleepToBeat, within } from '../../runtime/index.ts'
+import { backoffMs, createChangeDetector, sleep, sleepToBeat, within } from '../../runtime/index.ts'
 import { describe, RelayError } from '../relay-error.ts'
 import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
 import { createRedis } from '../redis/redis-client.ts'
@@ -8,7 +8,7 @@ import type { OutputBuffer } from '../health/watch-source.ts'
 import type { Identity } from '../redis/source-identity.ts'
 import type { SourceContext, SourceOptions } from '../source.ts'
 import { createLiveness, hashPatterns, LOST_MS, parseHeartbeat, firstMatch } from './subscription.ts'
-import type { JournalIntake } from './pubsub-intake.ts'
+import type { PubsubIntake } from './pubsub-intake.ts'
 import type { Resync } from './resync.ts'
 
 /** The state that readiness reads, and that outlives a connection. */
@@ -27,7 +27,7 @@ type PubsubSourceOptions = SourceContext &
     readonly state: PubsubState
     readonly identity: Pick<Identity, 'verify'>
     readonly outputBuffer: OutputBuffer
-    readonly intake: Pick<JournalIntake, 'hear'>
+    readonly intake: Pick<PubsubIntake, 'hear'>
     readonly resync: Resync
   }
 
@@ -42,7 +42,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
-  const change = createNews()
+  const change = createChangeDetector()
   const events = {
     onAlive(number: number) {
       failures = 0

@@ -1,5 +1,5 @@
 import { formatKey, formatPacket, stateKeys } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep } from '../../runtime/index.ts'
+import { backoffMs, createChangeDetector, sleep } from '../../runtime/index.ts'
 import { describe } from '../relay-error.ts'
 import { toItem, type Acknowledger, type Item } from '../item.ts'
 import type { Parking } from '../parking/parking.ts'
@@ -46,7 +46,7 @@ const WORD = /^[A-Za-z][A-Za-z_ -]{0,63}$/
 export function createResync(options: ResyncOptions, signal: AbortSignal): Resync {
   const { sourceId, client, config, numbers, ownIndex, stamp, push, parking, metrics, log } = options
   const { resync: base, channels } = config
-  const [refusals, absence] = [createNews(), createNews()]
+  const [refusals, absence] = [createChangeDetector(), createChangeDetector()]
   const keys = stateKeys(base)
   const patterns = channels.map(toLatin1)
   const channelOf = ({ ref, campaign }: State): string | undefined => {

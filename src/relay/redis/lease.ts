@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
+import { createChangeDetector, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import { describe } from '../relay-error.ts'
 import { redisAdvice } from './advice.ts'
 import type { Redis } from './redis-client.ts'
@@ -80,7 +80,7 @@ export function createLease(options: LeaseOptions) {
     steadyMs: (): number => performance.now() - steadySince,
     /** Resolves with true when this process holds the id, with false when the signal aborted first. */
     async acquire(signal: AbortSignal): Promise<boolean> {
-      const [heldBy, refused] = [createNews(), createNews()]
+      const [heldBy, refused] = [createChangeDetector(), createChangeDetector()]
       while (!signal.aborted) {
         try {
           const other = await take()

@@ -1,4 +1,4 @@
-import { createNews, sleep, type Code } from '../../runtime/index.ts'
+import { createChangeDetector, sleep, type Code } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { RelayError } from '../relay-error.ts'
 import type { SourceContext, SourceOptions } from '../source.ts'
@@ -96,7 +96,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
   let asking: { readonly connection: number; readonly done: Promise<void> } | undefined
   /** Aborts when the server turns out to be another one. */
   let reading = new AbortController()
-  const [refusedFor, faultIs, notKeptFor] = [createNews(), createNews(), createNews()]
+  const [refusedFor, faultIs, notKeptFor] = [createChangeDetector(), createChangeDetector(), createChangeDetector()]
 
   const refuse = (why: Refusal) => {
     refusal = why
@@ -162,7 +162,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
   }
 
   /** Asks now. @throws RelayError `relay.source.refused`, or what Redis answers */
-  const look = (): Promise<void> => {
+  const check = (): Promise<void> => {
     const connection = connections()
     if (asking?.connection === connection) return asking.done
     const done = ask(connection).finally(() => {
@@ -174,11 +174,11 @@ export function createIdentity({ client, source, servers, connections, nameRight
 
   const isVerified = (): boolean => verified === connections()
   const verify = async (): Promise<void> => {
-    if (!isVerified()) await look()
+    if (!isVerified()) await check()
   }
 
   return {
-    look,
+    check,
     /** Whether the server behind the present connection is known to be the right one. */
     isVerified,
     get refusal(): Refusal | undefined {
@@ -188,7 +188,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     get fault(): RedisFault | undefined {
       return fault
     },
-    /** Resolves when the server behind the present connection is known to be the right one. @throws as `look` */
+    /** Resolves when the server behind the present connection is known to be the right one. @throws as `check` */
     verify,
     /** Runs the work whenever the server is the right one, until the signal aborts. */
     async whileAdmitted(work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal): Promise<void> {

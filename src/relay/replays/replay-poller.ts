@@ -1,5 +1,5 @@
 import { createClient, ApiProblem, type Client } from '../../client/index.ts'
-import { backoffMs, createNews, sleep, type Logger, type Release } from '../../runtime/index.ts'
+import { backoffMs, createChangeDetector, sleep, type Logger, type Release } from '../../runtime/index.ts'
 import type { ApiAccess } from '../config.ts'
 import { createHttpHandler } from '../targets/http-handler.ts'
 import type { HttpProxies } from '../targets/http-proxy.ts'
@@ -43,7 +43,7 @@ const FIXES: Readonly<Record<number, string>> = {
 export function createReplayPoller(options: PollerOptions) {
   const { api, relayId: relay, send, log, reportMs = 20_000, maxBackoffMs = 30_000 } = options
   const client = createClient({ ...api, ...(options.fetch === undefined ? {} : { fetch: options.fetch }) })
-  const change = createNews()
+  const change = createChangeDetector()
 
   /** Asks the API until it answers. */
   const ask = async (round: Report | undefined, signal: AbortSignal): Promise<NextRound | undefined> => {

@@ -1,5 +1,5 @@
 import type { Replay, Routes } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
+import { backoffMs, createChangeDetector, sleep, type Logger } from '../../runtime/index.ts'
 import { describe } from '../relay-error.ts'
 import type { RelayConfig } from '../config.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
@@ -67,14 +67,14 @@ export async function sendRound(
   signal: AbortSignal,
 ): Promise<void> {
   const { send, log, onSettled, maxBackoffMs } = tools
-  const news = createNews()
+  const change = createChangeDetector()
 
   const sendOne = async ({ entry, route, event }: Round['messages'][number]): Promise<void> => {
     let isRedelivery = again
     for (let attempt = 1, failures = 0; !signal.aborted;) {
       try {
         const found = await send({ route, event }, { attempt, isRedelivery, replay: { job, entry } }, signal)
-        if (failures > 0 && news(undefined) === 'over')
+        if (failures > 0 && change(undefined) === 'over')
           log.info(
             { code: 'relay.replays.target_available', job, route },
             'The target accepts messages of the replay again',
@@ -90,7 +90,7 @@ export async function sendRound(
         if (signal.aborted) return
         isRedelivery = true
         failures++
-        if (news(`${route} ${describe(error)}`) === 'new')
+        if (change(`${route} ${describe(error)}`) === 'new')
           log.warn(
             { code: 'relay.replays.target_unavailable', job, route, error: describe(error) },
             'The target does not accept a message of a replay; the relay retries',

@@ -142,7 +142,7 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
       waiting.add(later)
       return false
     },
-    /** Gives up the turn. */
+    /** Leaves the line of requests that wait for the uplink. */
     leave(later: () => void): void {
       waiting.delete(later)
       wake()

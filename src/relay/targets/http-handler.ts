@@ -212,7 +212,7 @@ function exchange(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, l
     reject(error)
     controller?.abort(error)
   }
-  const onAbort = () => abort(namedError('AbortError', 'the request was given up'))
+  const onAbort = () => abort(namedError('AbortError', 'the request was aborted'))
   const timer = setTimeout(() => abort(namedError('TimeoutError', `no answer within ${limitMs} ms`)), limitMs)
   const end = () => {
     clearTimeout(timer)

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { type Route } from '../../../src/protocol/index.ts'
-import type { JournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
+import type { PubsubIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { createReadiness } from '../../../src/relay/health/readiness.ts'
 import type { Sender } from '../../../src/relay/sender/sender.ts'
@@ -25,7 +25,7 @@ function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = 
   const readiness = createReadiness({
     senders: new Map([[ROUTES.all[0] as Route, sender as unknown as Sender]]),
     sources,
-    intake: { brokenSince: undefined } as JournalIntake,
+    intake: { brokenSince: undefined } as PubsubIntake,
     channels: [],
     metrics,
     log: capture.log,
@@ -83,7 +83,7 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
 })
 
 test('a Redis that does not let the relay look for leftover claims makes it not ready after ten seconds, with the reason', async () => {
-  const lists = { leased: true, lists: new Map(), lookFailure: undefined as unknown }
+  const lists = { leased: true, lists: new Map(), searchFailure: undefined as unknown }
   const state = { answered: 0, pubsub: {}, lists }
   const { readiness, clock } = useReadiness(() => Promise.resolve(), [{ id: 'main', state } as unknown as Source])
   const look = async (afterMs: number) => {
@@ -92,12 +92,12 @@ test('a Redis that does not let the relay look for leftover claims makes it not 
     return readiness.ask()
   }
   expect((await look(0)).ok).toBe(true)
-  lists.lookFailure = { sinceMs: clock.nowMs, reason: 'NOPERM' }
+  lists.searchFailure = { sinceMs: clock.nowMs, reason: 'NOPERM' }
   expect((await look(9_000)).ok).toBe(true)
   expect((await look(2_000)).parts['claims:main']).toMatchObject({
     ok: false,
     reason: expect.stringContaining('NOPERM') as string,
   })
-  lists.lookFailure = undefined
+  lists.searchFailure = undefined
   expect((await look(0)).ok).toBe(true)
 })

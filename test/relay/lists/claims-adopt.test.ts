@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createRelayAdoption, createClaimAdoption, type LookFailure } from '../../../src/relay/lists/adoption.ts'
+import { createRelayAdoption, createClaimAdoption, type SearchFailure } from '../../../src/relay/lists/adoption.ts'
 import { claimsKey, leaseKey, settledKey, waitingKey, createNumbers } from '../../../src/relay/redis/relay-keys.ts'
 import { createLease, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
@@ -183,7 +183,7 @@ async function useLookers(options: Partial<LeaseOptions> = {}) {
       },
     })
     const numbers = async () => (await claims.unknown()).map(({ number }) => number)
-    return { look: () => adoption.look(), claims, numbers, client }
+    return { checkOthers: () => adoption.checkOthers(), claims, numbers, client }
   }
   return { ...left, lease: former, steady, looker, coded }
 }
@@ -197,7 +197,7 @@ test('claims of a relay that gave its lease back come at once, to who looks firs
   await former.claims.leave()
   await lease.release()
   const [one, two] = [await looker('one'), await looker('two')]
-  expect([await one.look(), await two.look()]).toEqual([calm, calm])
+  expect([await one.checkOthers(), await two.checkOthers()]).toEqual([calm, calm])
   expect([await one.numbers(), await two.numbers()]).toEqual([ALL, []])
   expect(coded('relay.claims.adopted')).toMatchObject([{ relayId: 'test', claims: 3 }])
   // What was sent before it ended is not sent again.
@@ -207,12 +207,12 @@ test('claims of a relay that gave its lease back come at once, to who looks firs
 test('claims of a relay whose lease runs are in doubt until it is renewed, and stay with it', async () => {
   const { lease, looker, steady } = await useLookers({ leaseMs: 400 })
   const one = await looker('one')
-  expect(await one.look()).toEqual(inDoubt)
+  expect(await one.checkOthers()).toEqual(inDoubt)
   const abort = new AbortController()
   const keeping = lease.keep(abort.signal)
-  await waitFor(async () => (await one.look()).doubtful === 0, 'the lease to be renewed')
+  await waitFor(async () => (await one.checkOthers()).doubtful === 0, 'the lease to be renewed')
   steady.ms = 10_000
-  expect(await one.look()).toEqual(calm)
+  expect(await one.checkOthers()).toEqual(calm)
   expect(await one.numbers()).toEqual([])
   abort.abort()
   await keeping
@@ -222,14 +222,14 @@ test('a lease that ran out while this relay could not renew its own proves nothi
   const { former, lease, looker, steady } = await useLookers()
   const one = await looker('one')
   await former.client.del('enigma:relay:lease:test')
-  expect([await one.look(), await one.numbers()]).toEqual([inDoubt, []])
+  expect([await one.checkOthers(), await one.numbers()]).toEqual([inDoubt, []])
   // It lives: it was only away, as this one was.
   await lease.acquire(new AbortController().signal)
   steady.ms = 9_999
-  expect([(await one.look()).doubtful, await one.numbers()]).toEqual([0, []])
+  expect([(await one.checkOthers()).doubtful, await one.numbers()]).toEqual([0, []])
   await former.client.del('enigma:relay:lease:test')
   steady.ms = 10_000
-  expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
+  expect([await one.checkOthers(), await one.numbers()]).toEqual([calm, ALL])
 })
 
 test('an adoption that Redis executes when the own lease has run out as well takes nothing: the other could not renew its own either', async () => {
@@ -237,19 +237,19 @@ test('an adoption that Redis executes when the own lease has run out as well tak
   const one = await looker('one')
   await former.client.del([leaseKey('test'), leaseKey('one')])
   steady.ms = 10_000
-  expect([await one.look(), await one.numbers()]).toEqual([inDoubt, []])
+  expect([await one.checkOthers(), await one.numbers()]).toEqual([inDoubt, []])
   await former.client.set(leaseKey('one'), 'one')
-  expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
+  expect([await one.checkOthers(), await one.numbers()]).toEqual([calm, ALL])
 })
 
 test('claims of who had our journal are ours at once, whatever its lease says', async () => {
   const { looker, lease } = await useLookers({ journalId: 7 })
   const [other, same] = [await looker('other', 8), await looker('same', 7)]
-  expect([await other.look(), await other.numbers()]).toEqual([inDoubt, []])
-  expect([await same.look(), await same.numbers()]).toEqual([calm, ALL])
+  expect([await other.checkOthers(), await other.numbers()]).toEqual([inDoubt, []])
+  expect([await same.checkOthers(), await same.numbers()]).toEqual([calm, ALL])
   // It lives after all, with a copy of the journal: it is believed the second time.
   await lease.acquire(new AbortController().signal)
-  await same.look()
+  await same.checkOthers()
   expect(await same.client.exists('enigma:relay:lease:test')).toBe(1)
 })
 
@@ -262,11 +262,11 @@ test('a relay that left nothing is in no doubt; one of which nothing can be read
   ])
   await one.client.hSet(claimsKey('idle'), `waiting:${LIST}`, '1')
   await one.client.set(claimsKey('damaged'), 'no hash')
-  const { doubtful, failure } = await one.look()
+  const { doubtful, failure } = await one.checkOthers()
   expect([doubtful, String(failure)]).toEqual([1, expect.stringContaining('WRONGTYPE')])
   steady.ms = 10_000
   await (await useRedisClient(url)).del('enigma:relay:lease:test')
-  expect(String((await one.look()).failure)).toContain('WRONGTYPE')
+  expect(String((await one.checkOthers()).failure)).toContain('WRONGTYPE')
   expect(await one.numbers()).toEqual(ALL)
 })
 
@@ -289,7 +289,7 @@ test('nothing is taken from a list while it could not be seen what other relays 
         lists: [LIST],
         intake: { room: () => Promise.resolve({ items: BIG, bytes: BIG }), take: () => undefined },
         state: {
-          set lookFailure(failure: LookFailure | undefined) {
+          set searchFailure(failure: SearchFailure | undefined) {
             failures.push(failure?.reason ?? '')
           },
         },
@@ -358,7 +358,7 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   const lease = { holder: 'other', steadyMs: () => 0, hasOurJournal: () => false }
   const more = { numbers, log, now: Date.now, lease }
   await client.set(leaseKey('other'), 'other')
-  await createRelayAdoption({ client: other.client, relayId: 'other', ...more }).look()
+  await createRelayAdoption({ client: other.client, relayId: 'other', ...more }).checkOthers()
   expect(itemsOf(await other.claims.adopt(7_000))).toEqual(new Map([[5, Buffer.from('5')]]))
   await client.flushAll()
   expect(await other.claims.writeBack()).toBe(1)

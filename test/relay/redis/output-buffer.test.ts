@@ -36,7 +36,7 @@ test('what waits at the server for the listener is measured against the limit, a
   const [publisher, { view, metrics, coded }] = [await useRedisClient(redis.url), await useView(redis.url)]
   view.listenerId = await useDeafListener(redis.port)
   expect(await view.overran()).toBe(false)
-  await view.look()
+  await view.check()
   const values = async () => [
     (await metrics.outputBuffer.get()).values[0]?.value ?? 0,
     (await metrics.outputBufferLimit.get()).values[0]?.value,
@@ -45,10 +45,10 @@ test('what waits at the server for the listener is measured against the limit, a
   expect(coded('relay.pubsub.backlog')).toHaveLength(0)
   await waitFor(async () => {
     await publisher.publish('big', 'x'.repeat(MIB / 4))
-    await view.look()
+    await view.check()
     return coded('relay.pubsub.backlog').length > 0
   }, 'the warning')
-  await view.look()
+  await view.check()
   expect((await values())[0]).toBeGreaterThanOrEqual(4 * MIB)
   expect(coded('relay.pubsub.backlog')).toHaveLength(1)
   expect(await view.overran()).toBe(true)
@@ -72,7 +72,7 @@ test('a user without the right to ask is told once per question, and nothing fai
   ])
   const { view, coded } = await useView(redis.url.replace('redis://', 'redis://bare:secret@'))
   view.listenerId = 1
-  for (let look = 0; look < 3; look++) await view.look()
+  for (let look = 0; look < 3; look++) await view.check()
   expect([await view.overran(), await view.overran()]).toEqual([false, false])
   expect(coded('relay.redis.not_told')).toHaveLength(3)
 })

@@ -108,7 +108,7 @@ test('an adoption that is refused any of its commands in the middle leaves every
   })
   /** Resolves with the claims that are this relay's then. */
   const adopt = async () => {
-    const { failure } = await adoption.look()
+    const { failure } = await adoption.checkOthers()
     if (failure !== undefined) throw failure
     return redis.hLen('enigma:relay:claims:test')
   }

@@ -88,7 +88,7 @@ test('a request that got no answer within its limit makes the next ones smaller,
   expect(uplink.requestBytes).toBe(7 * KIB)
 })
 
-test('the limit of a request follows its size and the rate: a large notification on a slow uplink is not given up', () => {
+test('the limit of a request follows its size and the rate: a large notification on a slow uplink is not aborted', () => {
   const { uplink } = simulate({ rate: () => 50, latencyMs: 30, untilMs: 20_000 })
   const ahead = 1024 * KIB
   expect(uplink.limitMs({ ahead })).toBeGreaterThan((2 * ahead) / 50)

@@ -10,7 +10,7 @@ import {
   type Route,
   type Routes,
 } from '../../../protocol/index.ts'
-import { backoffMs, createNews, sleep, type Logger } from '../../../runtime/index.ts'
+import { backoffMs, createChangeDetector, sleep, type Logger } from '../../../runtime/index.ts'
 import { describe, statusOf } from '../../relay-error.ts'
 import type { Item } from '../../item.ts'
 import { createOutages } from '../../sender/back-pressure.ts'
@@ -65,7 +65,7 @@ export function createSqsTarget({ route, queuePrefix, batches, log, outages }: S
 }
 
 /** The longest wait (ms) between two lookups of a missing queue: an operator creates it, and sending should resume soon after that. */
-const LOOK_MS = 2_000
+const MAX_LOOKUP_WAIT_MS = 2_000
 
 /** The assumed limit (bytes) of a queue that does not report its own: every SQS accepts it, and some servers accept no more. */
 export const ASSUMED_BYTES = 262_144
@@ -81,7 +81,7 @@ export async function findQueue(
   onProblem: (problem: Problem) => void = () => undefined,
 ): Promise<Limits | undefined> {
   const name = queueName(prefix, route)
-  const change = createNews()
+  const change = createChangeDetector()
   const say = (problem: Problem, error?: unknown) => {
     onProblem(problem)
     if (change(problem.text) === undefined) return
@@ -109,7 +109,7 @@ export async function findQueue(
     } catch (error) {
       if (!signal.aborted) say(sqsProblem(error, name, prefix), error)
     }
-    await sleep(backoffMs(failures, { maxMs: LOOK_MS }), signal)
+    await sleep(backoffMs(failures, { maxMs: MAX_LOOKUP_WAIT_MS }), signal)
   }
   return undefined
 }

@@ -291,7 +291,7 @@ test.each(['close', 'lose', 'hang'] as const)(
   },
 )
 
-test('a request that takes as long as functions may is neither probed nor given up', async () => {
+test('a request that takes as long as functions may is neither probed nor aborted', async () => {
   const { server, push, drained } = await useTarget({ timeoutSeconds: 10 }, 500)
   server.state.answer = async (): Promise<TargetAnswer> => {
     await sleep(2_500)
