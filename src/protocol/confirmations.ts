@@ -39,7 +39,7 @@ export const CONFIRMATIONS = [
     type: 'campaigns/status',
     via: [],
     confirmedBy: 'started',
-    refutedBy: [{ to: 'completed', reason: 'The campaign is completed: it has nothing left to dial.' }],
+    refutedBy: [{ to: 'completed', reason: 'The campaign is completed and has nothing left to dial.' }],
   },
   {
     resource: 'campaigns',
@@ -66,7 +66,7 @@ export const CONFIRMATIONS = [
     type: 'agents/status',
     via: ['logging_in'],
     confirmedBy: 'available',
-    refutedBy: [{ from: 'logging_in', to: 'offline', reason: 'The login failed: the agent went straight to offline.' }],
+    refutedBy: [{ from: 'logging_in', to: 'offline', reason: 'The login failed, and the agent went straight to offline.' }],
   },
   {
     resource: 'agents',

@@ -90,7 +90,7 @@ it('a login that fails is told with the reason, and the way there', async () => 
   for (const state of ['logging_in', 'offline']) await commit(agent(state))
   expect(await waiting).toMatchObject({
     outcome: 'failed',
-    reason: 'The login failed: the agent went straight to offline.',
+    reason: 'The login failed, and the agent went straight to offline.',
     notification: { state: 'offline', campaign_ref: '7' },
     state: 'offline',
     seen: ['logging_in'],
