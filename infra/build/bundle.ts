@@ -36,11 +36,14 @@ export const replace = (name: string, filter: RegExp, contents: (path: string) =
 /** The modules, relative to `src`, that read Lua scripts from the folder `lua` beside them. */
 export const LUA_READERS = ['store/lua', 'relay/redis/lua'] as const
 
-/** Reads the scripts of a reader, by name. Comments and indents are removed, because functions send the scripts to the database. @param file path of the reader */
+/**
+ * Reads the files of a reader, by name. Indents and comments are removed, because functions send the scripts to the database. Headers (`-- name: …`)
+ * remain, because they separate the scripts of a file. @param file path of the reader
+ */
 function readScripts(file: string): Readonly<Record<string, string>> {
   const paths = globSync(join(dirname(file), 'lua/*.lua')).toSorted()
   return Object.fromEntries(
-    paths.map((path) => [basename(path, '.lua'), readFileSync(path, 'utf8').replace(/^ *(--.*\n)?/gm, '')]),
+    paths.map((path) => [basename(path, '.lua'), readFileSync(path, 'utf8').replace(/^ *(--(?! name: ).*\n)?/gm, '')]),
   )
 }
 

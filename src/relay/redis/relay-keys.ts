@@ -71,6 +71,22 @@ const KEYS = { DAMAGED_NUMBER_KEY, NONE_KEY, NUMBER_KEY, PARKED_KEY, RELAYS_KEY,
 /** Prepended to every script: the keys with a fixed name, and the functions that scripts share. */
 const PRELUDE = [...Object.entries(KEYS).map(([name, key]) => `local ${name} = '${key}'`), readLua('shared')].join('\n')
 
+/** The other files in `lua/`. Each script in them follows a line `-- name: <name>`. */
+const FILES = ['claims', 'leases', 'numbers', 'parking', 'server']
+
+/** Splits files into scripts by name. @throws TypeError for a name that is there twice */
+export function parseScripts(texts: readonly string[]): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  for (const part of texts.flatMap((text) => text.split(/^-- name: /m).slice(1))) {
+    const [name = ''] = part.split('\n', 1)
+    if (found.has(name)) throw new TypeError(`two Lua scripts have the name ${name}`)
+    found.set(name, part.slice(name.length + 1))
+  }
+  return found
+}
+
+const texts = parseScripts(FILES.map(readLua))
+
 type Value = string | number | Buffer
 
 /** `rest`: further arguments. In Lua, `rest` is the index of the first one. */
@@ -78,23 +94,28 @@ type Call<K extends string, A extends string> = Readonly<Record<K, string> & Rec
   readonly rest?: readonly Value[]
 }
 
-/** Defines a script. In Lua, each of `keys` and `args` is a local of this name in snake_case; in a call, each is a field. */
+/**
+ * Defines a script. In Lua, each of `keys` and `args` is a local of this name in snake_case; in a call, each is a field. @throws TypeError when no
+ * script has the name
+ */
 function script<const K extends string, const A extends string, Reply>(
-  file: string,
+  name: string,
   keys: readonly K[],
   args: readonly A[],
   reply: (reply: unknown) => Reply,
 ) {
+  const text = texts.get(name)
+  if (text === undefined) throw new TypeError(`no Lua script has the name ${name}`)
   const toLocals = (names: readonly string[], from: string) =>
-    names.map((name, at) => `local ${name.replace(/[A-Z]/g, '_$&').toLowerCase()} = ${from}[${at + 1}]`)
+    names.map((local, at) => `local ${local.replace(/[A-Z]/g, '_$&').toLowerCase()} = ${from}[${at + 1}]`)
   const locals = [...toLocals(keys, 'KEYS'), ...toLocals(args, 'ARGV'), `local rest = ${args.length + 1}`]
   return defineScript({
-    SCRIPT: [PRELUDE, ...locals, readLua(file)].join('\n'),
+    SCRIPT: [PRELUDE, ...locals, text].join('\n'),
     NUMBER_OF_KEYS: keys.length,
     IS_READ_ONLY: false,
     parseCommand(parser: CommandParser, call: Call<K, A>) {
-      for (const name of keys) parser.pushKey(call[name])
-      for (const value of [...args.map((name) => call[name]), ...(call.rest ?? [])])
+      for (const key of keys) parser.pushKey(call[key])
+      for (const value of [...args.map((arg) => call[arg]), ...(call.rest ?? [])])
         parser.push(typeof value === 'number' ? String(value) : value)
     },
     transformReply: reply,
@@ -109,8 +130,8 @@ export type TakeReply = [number: number, waitMs: number, left: number, items: Bu
 export const UNLEASED = -2
 
 /**
- * The operations that must happen in one step in the dialler's Redis: a method of the client for each file in `lua/`, which documents the script and
- * its reply. Keys that contain a number cannot be declared. That is allowed, because the dialler's Redis is a single server and not a cluster.
+ * The operations that must happen in one step in the dialler's Redis: a method of the client for each script in `lua/`, where a comment describes
+ * the script and its reply. Keys that contain a number cannot be declared. That is allowed, because the dialler's Redis is a single server and not a cluster.
  */
 export const scripts = {
   take: script(
