@@ -7,7 +7,6 @@ export { compareSequences, formatId, formatSequence, formatTraceparent, isTransp
 export { toSourceId, type IdParts, type Notification, type Transport } from './notification.ts'
 export * from './packet.ts'
 export * from './payloads.ts'
-export * from './privacy.ts'
 export * from './route.ts'
 export * from './route-table.ts'
 export { fromBase64, hasMark, isDeeper, isIdentifier, isInexact, isObject, isSqsText } from './text.ts'
