@@ -6,8 +6,7 @@ import { join } from 'node:path'
 import type { Routes } from '../protocol/index.ts'
 import { createQueues } from '../relay/targets/sqs/sqs-target.ts'
 import type { Release } from '../runtime/index.ts'
-import { serveApp } from './servers.ts'
-import { StreetError, wordsOf } from './street-error.ts'
+import { serveApp, StreetError, wordsOf } from './servers.ts'
 
 export type SqsServerOptions = {
   /** TCP port on 127.0.0.1. Default 0: any free one. */

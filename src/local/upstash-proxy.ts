@@ -1,8 +1,7 @@
 import { Hono, type Context } from 'hono'
 import { createHash } from 'node:crypto'
 import { createClient, RESP_TYPES } from 'redis'
-import { serveApp } from './servers.ts'
-import { wordsOf } from './street-error.ts'
+import { serveApp, wordsOf } from './servers.ts'
 
 export type UpstashProxyOptions = UpstashLimits & {
   /** The Redis behind the proxy. */

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { holdDataDir } from '../../src/local/street/data-dir.ts'
+import { holdDataDir } from '../../src/local/street/parts.ts'
 import { useFolder } from '../support/relay.ts'
 
 /** A process that would run for long. */

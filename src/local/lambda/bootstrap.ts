@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { Transform, type Writable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import type { Context as WholeContext } from 'aws-lambda'
-import { StreetError } from '../street-error.ts'
 import type { Head } from './lambda-function.ts'
 
 /*
@@ -85,7 +84,9 @@ async function load(): Promise<Handler | StreamHandler> {
   const [, file, name] = /^(.*)\.([^./]+)$/.exec(named) ?? []
   const module = (await import(pathToFileURL(join(root, `${file}.mjs`)).href)) as Record<string, unknown>
   const handler = module[name as string]
-  if (typeof handler !== 'function') throw new StreetError('dev.lambda.no_handler', `${named} is not a function`)
+  // An error without a class of this project: the process loads nothing but the bundle.
+  if (typeof handler !== 'function')
+    throw Object.assign(new TypeError(`${named} is not a function`), { code: 'dev.lambda.no_handler' })
   return handler as Handler
 }
 

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { StreetError } from '../street-error.ts'
+import { StreetError } from '../servers.ts'
 import {
   FunctionError,
   readJson,

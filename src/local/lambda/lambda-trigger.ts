@@ -3,7 +3,7 @@ import type { Context, SQSBatchResponse, SQSEvent, SQSMessageAttribute, SQSRecor
 import { randomUUID } from 'node:crypto'
 import * as v from 'valibot'
 import { backoffMs, sleep, within, type Logger } from '../../runtime/index.ts'
-import { nameOf, StreetError } from '../street-error.ts'
+import { nameOf, StreetError } from '../servers.ts'
 
 /** A message as Lambda gives it to a function. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
 export type LambdaRecord = SQSRecord

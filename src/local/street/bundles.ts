@@ -11,8 +11,8 @@ import { readJson, type EnvironmentOptions, type FunctionSpec } from '../lambda/
 import { createFunctionUrl, createLambdaFunction, type LambdaFunction } from '../lambda/lambda-function.ts'
 import type { LambdaHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, startParameterStore } from '../local-aws.ts'
-import { StreetError } from '../street-error.ts'
-import type { DataDir } from './data-dir.ts'
+import { StreetError } from '../servers.ts'
+import type { DataDir } from './parts.ts'
 import type { Ground, Loaded } from './street-functions.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))

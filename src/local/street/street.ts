@@ -4,26 +4,24 @@ import type { Fault } from '../../lambda/faults.ts'
 import { createRoutes, RELAY_ROUTES, type Routes } from '../../protocol/index.ts'
 import { sleep, withReleasers, type Env, type Logger, type Release } from '../../runtime/index.ts'
 import type { CallCentre } from '../../simulator/simulator.ts'
-import { freePort, listen } from '../servers.ts'
 import type { ScheduledHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, startQueues } from '../local-aws.ts'
-import { nameOf, StreetError } from '../street-error.ts'
+import { freePort, listen, nameOf, StreetError } from '../servers.ts'
 import { loadBundles } from './bundles.ts'
-import { bundledConsole, createLoginCode, addConsole } from './street-console.ts'
 import {
   createBackground,
   startCallCentre,
   startDialler,
   startReadModel,
   startRelay,
+  holdDataDir,
   type Background,
   type Part,
 } from './parts.ts'
-import { holdDataDir } from './data-dir.ts'
-import { readSettings, type Settings } from './street-settings.ts'
-import { loadEdge } from './street-edge.ts'
+import { bundledConsole, createLoginCode, addConsole } from './street-console.ts'
 import { createWatch, readFigures, type Handled } from './street-figures.ts'
-import { createTriggers, loadSources, readDeclared } from './street-functions.ts'
+import { loadEdge, createTriggers, loadSources, readDeclared } from './street-functions.ts'
+import { readSettings, type Settings } from './street-settings.ts'
 
 export type StreetOptions = {
   /** `process.env`: the variables of the relay and the API are read from it, and those that the functions need are written to it. */
