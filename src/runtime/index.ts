@@ -1,4 +1,2 @@
-export * from './env.ts'
-export * from './logger.ts'
-export * from './shutdown.ts'
+export * from './process.ts'
 export * from './sleep.ts'

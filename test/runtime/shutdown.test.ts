@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect, onTestFinished, test } from 'vitest'
 
-const SHUTDOWN = new URL('../../src/runtime/shutdown.ts', import.meta.url).href
+const SHUTDOWN = new URL('../../src/runtime/process.ts', import.meta.url).href
 
 /** A process that says `ready`, then why its signal aborted, and lives on unless told to end by itself. */
 async function startProcess(afterwards: string) {

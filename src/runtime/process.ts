@@ -1,0 +1,153 @@
+import { pino } from 'pino'
+
+/* How a process of this project is configured, logs, and ends. First its environment variables: all faults are reported at once, each with its fix. */
+
+export type Env = Readonly<Record<string, string | undefined>>
+
+/** A variable that cannot be used, with its problem and its fix. Never contains the value of a secret. */
+export type EnvFault = { readonly name: string; readonly problem: string; readonly fix: string }
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly code = 'config.variables.invalid'
+  readonly faults: readonly EnvFault[]
+
+  constructor(faults: readonly EnvFault[]) {
+    const lines = faults.map((fault) => `  ${fault.name}: ${fault.problem}\n    ${fault.fix}`)
+    super(
+      `${faults.length === 1 ? 'one environment variable is' : `${faults.length} environment variables are`} not valid:\n${lines.join('\n')}`,
+    )
+    this.faults = faults
+  }
+}
+
+/** Reads variables and collects their faults. */
+export type EnvReader = {
+  /**
+   * Returns the value, or the default when the variable is unset or empty. `parse` calls `fault` for a value that cannot be used; the result is then
+   * undefined.
+   */
+  read: <T>(
+    name: string,
+    fallback: string,
+    parse: (text: string, fault: (problem: string, fix: string) => never) => T,
+  ) => T | undefined
+  /** Throws a `ConfigError` when there was any fault. */
+  check: () => void
+}
+
+/** Ends the parsing of a variable whose fault is recorded. */
+class Fault extends Error {
+  override readonly name = 'Fault'
+}
+
+export function createEnvReader(env: Env): EnvReader {
+  const faults: EnvFault[] = []
+  return {
+    read: (name, fallback, parse) => {
+      try {
+        return parse(env[name]?.trim() || fallback, (problem, fix) => {
+          faults.push({ name, problem, fix })
+          throw new Fault(problem)
+        })
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error
+        return undefined
+      }
+    },
+    check: () => {
+      if (faults.length > 0) throw new ConfigError(faults)
+    },
+  }
+}
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/**
+ * Names an event, and never changes: `relay.sqs.throttled` is room, part, event. Tests, doctor and alarms match codes. docs/logs.md lists each with
+ * its meaning and remedy.
+ */
+export type Code = `${string}.${string}.${string}`
+
+/** Writes one line: the code and fields for a machine, the sentence for a human. No payload and no secret; phone numbers are masked. */
+type WriteLine = (fields: { readonly code: Code; readonly [field: string]: unknown }, sentence: string) => void
+
+export type Logger = { readonly [level in Exclude<LogLevel, 'silent'>]: WriteLine }
+
+/** Creates a logger that writes JSON lines to standard output, or to `destination`. */
+export function createLog(level: LogLevel, destination?: { write: (line: string) => void }): Logger {
+  const options = { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }
+  return destination === undefined ? pino(options) : pino(options, destination)
+}
+
+/**
+ * Returns a function that decides whether a lasting problem is worth a log line, so that each problem is logged once. Call it with the present
+ * problem (undefined: none). It returns `new` when the problem differs from the one before, `over` when there is none any more, and undefined while
+ * nothing changes.
+ */
+export function createChangeDetector(): (what: string | undefined) => 'new' | 'over' | undefined {
+  let known: string | undefined
+  return (what) => {
+    if (what === known) return undefined
+    known = what
+    return what === undefined ? 'over' : 'new'
+  }
+}
+
+/** One key press may send a signal from the terminal, from npm and from a launcher. The same signal within this time (ms) counts as one. */
+const SAME_PRESS_MS = 1_000
+
+/**
+ * Creates a signal that aborts on the first SIGINT or SIGTERM. A second one ends the process at once with exit code 130, for the user who does not
+ * want to wait. `dispose` removes the handlers.
+ */
+export function createShutdown(process: NodeJS.Process): { readonly signal: AbortSignal; dispose: () => void } {
+  const controller = new AbortController()
+  let last: { readonly name: NodeJS.Signals; readonly atMs: number } | undefined
+  const stop = (name: NodeJS.Signals) => {
+    const atMs = performance.now()
+    const isCopy = last?.name === name && atMs - last.atMs < SAME_PRESS_MS
+    last = { name, atMs }
+    if (isCopy) return
+    if (controller.signal.aborted) process.exit(130)
+    controller.abort(new Error(`received ${name}`))
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  return {
+    signal: controller.signal,
+    dispose: () => void process.off('SIGINT', stop).off('SIGTERM', stop),
+  }
+}
+
+/** Registers how to release a resource. Resources are released last in, first out. */
+export type Release = (release: () => void | Promise<void>) => void
+
+/**
+ * Runs `body`, then releases the resources that it registered, the last one first, whether it returned or threw. Every release is tried. @throws the
+ * error of the body or of a release; an AggregateError of all of them, the error of the body first, when there are several
+ */
+export async function withReleasers<T>(body: (release: Release) => Promise<T>): Promise<T> {
+  const releasers: (() => void | Promise<void>)[] = []
+  const errors: unknown[] = []
+  let result: { value: T } | undefined
+  try {
+    result = { value: await body((release) => void releasers.push(release)) }
+  } catch (error) {
+    errors.push(error)
+  }
+  for (const release of releasers.toReversed()) {
+    try {
+      await release()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 1) throw new AggregateError(errors, 'several errors occurred; the first one is the cause')
+  if (result === undefined || errors.length > 0) throw errors[0]
+  return result.value
+}
+
+/** Returns the first of several errors: the message of an AggregateError alone says nothing. */
+export const firstOf = (error: unknown): unknown =>
+  error instanceof AggregateError && error.errors.length > 0 ? firstOf(error.errors[0]) : error
