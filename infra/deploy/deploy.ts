@@ -11,7 +11,7 @@ import type { Template } from '../check/cloudformation.ts'
 import { reportError } from '../deploy-error.ts'
 import { readStackRoutes, stackName } from '../stack/stack-routes.ts'
 import { readArguments, type PackageArguments } from '../stack/options.ts'
-import { withLock } from '../../src/cli/launch/install.js'
+import { withLock } from '../../src/cli/launch/processes.js'
 import { checkDeployment } from './check-deployment.ts'
 
 /** The template that the framework packages and deploys. */

@@ -1,6 +1,10 @@
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import * as fs from 'node:fs'
 import { constants } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/* Child processes of the launcher, and the lock that keeps other processes of the clone from doing the same work. */
 
 /** Reports that the launcher failed. The message tells the user what happened and how to fix it; docs/logs.md explains the code. */
 export class LaunchProblem extends Error {
@@ -78,11 +82,70 @@ function watchParent(onEnd) {
 function isInForeground() {
   try {
     // Fields 5 and 8 of proc_pid_stat(5), counted after the program's name: the process group, and the terminal's foreground group.
-    const fields = readFileSync('/proc/self/stat', 'utf8')
+    const fields = fs
+      .readFileSync('/proc/self/stat', 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ')
     return fields[2] === fields[5]
   } catch {
     return process.stdin.isTTY === true
+  }
+}
+
+const BEAT_MS = 1_000
+/** The owner touches its lock once a second. A lock that is older than this belongs to a process that was killed. */
+const STALE_MS = 10_000
+
+/** Runs `body` while no other process of this clone holds the lock `name`: both would write to the same folder. */
+export async function withLock(root, body, name = 'install', doing = 'is installing') {
+  const folder = join(root, '.enigma')
+  const file = join(folder, `${name}.lock`)
+  fs.mkdirSync(folder, { recursive: true })
+  for (let said = false; !take(file); said = true) {
+    if (!said) say(`waiting for another enigma-relay that ${doing} …`)
+    await delay(200)
+  }
+  const beat = setInterval(() => {
+    const now = new Date()
+    try {
+      fs.utimesSync(file, now, now)
+    } catch {
+      // Somebody removed the lock by hand. The work continues.
+    }
+  }, BEAT_MS)
+  try {
+    return await body()
+  } finally {
+    clearInterval(beat)
+    fs.rmSync(file, { force: true })
+  }
+}
+
+function take(file) {
+  try {
+    fs.writeFileSync(file, `${process.pid}\n`, { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error
+  }
+  const age = ageMs(file)
+  if (age === undefined || age < STALE_MS) return false
+  // Renaming is atomic: of several processes that find the lock stale, one gets it. A process that got a fresh lock by mistake puts it back.
+  const aside = `${file}.${process.pid}`
+  try {
+    fs.renameSync(file, aside)
+    if ((ageMs(aside) ?? STALE_MS) < STALE_MS) fs.linkSync(aside, file)
+  } catch {
+    // Another process was faster.
+  }
+  fs.rmSync(aside, { force: true })
+  return false
+}
+
+function ageMs(file) {
+  try {
+    return Date.now() - fs.statSync(file).mtimeMs
+  } catch {
+    return undefined
   }
 }
