@@ -32,14 +32,14 @@ export function createProgram(): Command {
     .description('check your setup without changing anything, and print a fix for each problem')
     .option('--json', 'print all findings as JSON', false)
     .addHelpText('after', COMMAND_HELP.doctor)
-    .action(async (options: { json: boolean }) => (await import('./run-doctor.ts')).runDoctor(options))
+    .action(async (options: { json: boolean }) => (await import('./run-relay.ts')).runDoctor(options))
 
   program
     .command('queues')
     .description('list the queues that the relay sends to, or create them')
     .option('--create', 'create the missing queues, each with its dead-letter queue', false)
     .addHelpText('after', COMMAND_HELP.queues)
-    .action(async (options: { create: boolean }) => (await import('./run-queues.ts')).runQueues(options))
+    .action(async (options: { create: boolean }) => (await import('./run-relay.ts')).runQueues(options))
 
   program
     .command('parked')
