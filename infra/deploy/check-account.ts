@@ -2,8 +2,7 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import { CloudWatchLogsClient, paginateDescribeLogGroups } from '@aws-sdk/client-cloudwatch-logs'
 import { GetAccountSettingsCommand, GetFunctionConcurrencyCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
-import { isMissingQueue } from '../../src/lambda/sqs-queues.ts'
-import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
+import { COMMAND_QUEUE, deadLetterQueueName, isMissingQueue, queueName } from '../../src/protocol/index.ts'
 import { API, EVENTS, functionName, stackName } from '../stack/stack-routes.ts'
 import type { StackOptions } from '../stack/options.ts'
 

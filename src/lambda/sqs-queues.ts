@@ -7,6 +7,7 @@ import {
   formatCommand,
   formatEvent,
   formatPacket,
+  isMissingQueue,
   maskText,
   PARKED,
   queueName,
@@ -229,10 +230,6 @@ async function readDepth(queue: string): Promise<Pick<QueueRecord, 'waiting' | '
     throw error
   }
 }
-
-/** Returns whether an error of the SDK means that the queue does not exist. The SDK's two protocols have different names for it. */
-export const isMissingQueue = (error: unknown): boolean =>
-  error instanceof Error && /QueueDoesNotExist|NonExistentQueue/.test(error.name)
 
 /** Describes an error of the SDK and its fix. The text contains no account number and no secret. */
 export function describeSqsError(error: unknown): string {

@@ -141,6 +141,10 @@ export const queueName = (prefix: string, { name }: Pick<Route, 'name'>): string
 export const deadLetterQueueName = (prefix: string, { name }: Pick<Route, 'name'>): string =>
   `${prefix}${name}-dlq.fifo`
 
+/** Returns whether an error of the AWS SDK means that the queue does not exist. The SDK's two protocols have different names for it. */
+export const isMissingQueue = (error: unknown): boolean =>
+  error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)
+
 /** The retention period of a queue (s) and the maximum size of a message (bytes), both at SQS' own maximum. Source: quotas in the SQS developer guide. */
 export const QUEUE_LIMITS = { retentionSeconds: 14 * 24 * 3600, messageBytes: 1024 * 1024 } as const
 

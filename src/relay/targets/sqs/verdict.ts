@@ -1,3 +1,4 @@
+import { isMissingQueue } from '../../../protocol/index.ts'
 import { isForeignAnswer, statusOf } from '../../relay-error.ts'
 import { ProxyError } from '../http-proxy.ts'
 import type { Problem, Rejection } from '../target.ts'
@@ -13,9 +14,8 @@ const REFUSALS =
 const MENDABLE =
   /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
 
-/** Whether the queue is gone: it may have been deleted and created again, with another address. */
-export const isMissingQueue = (error: unknown): boolean =>
-  error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)
+// A queue that is gone may have been deleted and created again, with another address.
+export { isMissingQueue }
 
 /** Whether AWS knows the caller, and does not allow the request. */
 export const isAccessDenied = (error: unknown): boolean =>
