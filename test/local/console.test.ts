@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ConsoleFiles } from '../../src/api/index.ts'
 import { listen } from '../../src/local/servers.ts'
-import { bundledConsole, createLoginCode, addConsole } from '../../src/local/street/street-console.ts'
+import { bundledConsole, createLoginCode, addConsole } from '../../src/local/street/street-api.ts'
 import { ROOT } from '../cli/run.ts'
 
 const FILES: ConsoleFiles = {

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { expect, test } from 'vitest'
-import { readSettings } from '../../src/local/street/street-settings.ts'
+import { readSettings } from '../../src/local/street/street.ts'
 import { hideCredentials, nextDatabase } from '../../src/local/street/parts.ts'
 
 const PLACES = {

@@ -2,6 +2,7 @@ import { DeleteMessageBatchCommand, ReceiveMessageCommand, type Message, type SQ
 import type { Context, SQSBatchResponse, SQSEvent, SQSMessageAttribute, SQSRecord } from 'aws-lambda'
 import { randomUUID } from 'node:crypto'
 import * as v from 'valibot'
+import { RELAY_ROUTES } from '../../protocol/index.ts'
 import { backoffMs, sleep, within, type Logger } from '../../runtime/index.ts'
 import { nameOf, StreetError } from '../servers.ts'
 
@@ -147,4 +148,21 @@ export function readAnswer(answer: unknown, messageIds: ReadonlySet<string>): Re
   if (!v.is(ANSWER, answer)) return 'all'
   const failed = new Set(answer?.batchItemFailures?.map(({ itemIdentifier }) => itemIdentifier))
   return [...failed].every((id) => messageIds.has(id)) ? failed : 'all'
+}
+
+/** The interval of the schedule. It is shorter than on AWS, so that a user does not wait for minutes. */
+const SCHEDULE_MS = 10_000
+
+/** Calls a function at intervals, as a schedule does on AWS and at the edge. */
+export async function runOnSchedule(run: () => Promise<unknown>, log: Logger, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await sleep(SCHEDULE_MS, signal)
+    if (signal.aborted) return
+    await run().catch((error: unknown) =>
+      log.error(
+        { code: 'dev.function.threw', function: RELAY_ROUTES.replay.name, error: nameOf(error) },
+        'the function that runs on a schedule threw an error; the next attempt follows',
+      ),
+    )
+  }
 }

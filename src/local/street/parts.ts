@@ -8,7 +8,7 @@ import { createTurns, sleep, type Release } from '../../runtime/index.ts'
 import { createSimulator, type CallCentre } from '../../simulator/simulator.ts'
 import { startRedisServer, StreetError, wordsOf, type RedisServer } from '../servers.ts'
 import { startUpstashProxy } from '../upstash-proxy.ts'
-import type { Settings } from './street-settings.ts'
+import type { Settings } from './street.ts'
 
 /** The folder of the street's Redis servers, and the means to end them. */
 export type RedisPlace = { readonly folder: string; readonly dataDir: DataDir; readonly release: Release }

@@ -23,7 +23,7 @@ import { createLambdaTrigger, type Invocation, type LambdaHandler } from '../lam
 import { LOCAL_AWS, type Queues } from '../local-aws.ts'
 import { StreetError, wordsOf } from '../servers.ts'
 import type { Watch } from './street-figures.ts'
-import type { Settings } from './street-settings.ts'
+import type { Settings } from './street.ts'
 
 /** The parts and settings that functions need. */
 export type Ground = {
@@ -88,6 +88,18 @@ async function load(root: URL, file: string): Promise<Readonly<Record<string, un
   } catch (cause) {
     throw new StreetError('dev.functions.invalid', `${file} cannot be loaded: ${wordsOf(cause)}`, { cause })
   }
+}
+
+/** Simulates faults of handlers in this process and in its children. @throws StreetError `dev.fail.unknown_route` */
+export function setFaults(env: Ground['env'], faults: readonly Fault[], routes: Routes): void {
+  const names = routes.all.map(({ name }) => name)
+  const unknown = faults.find(({ route }) => !names.includes(route))
+  if (unknown !== undefined)
+    throw new StreetError(
+      'dev.fail.unknown_route',
+      `--fail: there is no route ${unknown.route}; write one of ${names.join(', ')}`,
+    )
+  env['ENIGMA_FAIL'] = faults.length === 0 ? '' : JSON.stringify(faults)
 }
 
 /** Creates a trigger for each function on its queue. */

@@ -1,12 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import type { Server } from 'node:http'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
 import type { Fault } from '../../lambda/faults.ts'
-import { createRoutes, RELAY_ROUTES, type Routes } from '../../protocol/index.ts'
-import { sleep, withReleasers, type Env, type Logger, type Release } from '../../runtime/index.ts'
-import type { CallCentre } from '../../simulator/simulator.ts'
-import type { ScheduledHandler } from '../lambda/lambda-trigger.ts'
+import { createRoutes, RELAY_ROUTES } from '../../protocol/index.ts'
+import { readConfig } from '../../relay/index.ts'
+import {
+  withReleasers,
+  ConfigError,
+  createEnvReader,
+  type Env,
+  type Logger,
+  type Release,
+  type EnvFault,
+} from '../../runtime/index.ts'
+import { SIMULATOR_LISTS, type CallCentre } from '../../simulator/simulator.ts'
+import { runOnSchedule, type ScheduledHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, startQueues } from '../local-aws.ts'
-import { freePort, listen, nameOf, StreetError } from '../servers.ts'
+import { freePort } from '../servers.ts'
 import { loadBundles } from './bundles.ts'
 import {
   createBackground,
@@ -18,10 +28,9 @@ import {
   type Background,
   type Part,
 } from './parts.ts'
-import { bundledConsole, createLoginCode, addConsole } from './street-console.ts'
+import { addConsole, bundledConsole, countParked, createLoginCode, serveApi, toTokenVariables } from './street-api.ts'
 import { createWatch, readFigures, type Handled } from './street-figures.ts'
-import { loadEdge, createTriggers, loadSources, readDeclared } from './street-functions.ts'
-import { readSettings, type Settings } from './street-settings.ts'
+import { createTriggers, loadEdge, loadSources, readDeclared, setFaults } from './street-functions.ts'
 
 export type StreetOptions = {
   /** `process.env`: the variables of the relay and the API are read from it, and those that the functions need are written to it. */
@@ -97,7 +106,7 @@ async function startParts(options: StreetOptions, release: Release, background: 
   const settings = readSettings(env, folder)
   const declared = await readDeclared(options.root)
   const routes = createRoutes(declared)
-  setFaults(options, routes)
+  setFaults(env, options.faults ?? [], routes)
   const dataDir = await holdDataDir(folder)
   release(() => dataDir.release())
 
@@ -136,11 +145,11 @@ async function startParts(options: StreetOptions, release: Release, background: 
     const { handlers } = functions
     for (const { run } of createTriggers(queues, handlers, log, watch.noteInvocation)) background.run(run)
     const scheduled = handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
-    background.run((signal) => repeat(() => scheduled({ source: 'aws.events' }), log, signal))
+    background.run((signal) => runOnSchedule(() => scheduled({ source: 'aws.events' }), log, signal))
     const address = options.bundles === true ? 'dist/functions/' : 'functions/'
     onPart({ name: 'functions', address, note: `${handlers.size}, each behind its queue` })
   } else if ('maintain' in functions) {
-    background.run((signal) => repeat(functions.maintain, log, signal))
+    background.run((signal) => runOnSchedule(functions.maintain, log, signal))
     onPart({ name: 'functions', address: 'functions/', note: 'on workerd, behind HTTP' })
   }
   const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: from API_TOKEN'
@@ -172,57 +181,65 @@ async function startParts(options: StreetOptions, release: Release, background: 
   }
 }
 
-function setFaults({ env, faults = [] }: StreetOptions, routes: Routes): void {
-  const names = routes.all.map(({ name }) => name)
-  const unknown = faults.find(({ route }) => !names.includes(route))
-  if (unknown !== undefined)
-    throw new StreetError(
-      'dev.fail.unknown_route',
-      `--fail: there is no route ${unknown.route}; write one of ${names.join(', ')}`,
-    )
-  env['ENIGMA_FAIL'] = faults.length === 0 ? '' : JSON.stringify(faults)
-}
-
-/** Returns the token variables of the API. A token that the street created has the role operate, because only the user of this run sees it. */
-function toTokenVariables(settings: Settings, token: string, env: Env): Record<string, string> {
-  const own = env['API_TOKENS'] ?? ''
-  if (settings.token !== undefined) return { API_TOKEN: token, API_TOKENS: own }
-  return { API_TOKEN: '', API_TOKENS: `${own}\ndev:operate:${token}` }
-}
-
-/** Serves the read API, on another port if the wanted one is in use. @throws StreetError `dev.api.no_address` */
-async function serveApi(server: Server, { api: { host, port } }: Settings, release: Release): Promise<string> {
-  const { url, stop } = await listen(server, await freePort(port), host).catch((cause: unknown) => {
-    throw new StreetError(
-      'dev.api.no_address',
-      `the read API cannot be served on ${host}: set ENIGMA_API to an address of this machine`,
-      { cause },
-    )
+/** Reads the street's settings from environment variables. @throws ConfigError with the faults of all variables */
+export function readSettings(env: Env, folder: string) {
+  const hasDialler = (env['ENIGMA_SOURCES'] ?? '').trim() !== ''
+  const reader = createEnvReader(env)
+  const redisUrl = reader.read('REDIS_URL', '', (text, fault) =>
+    text === '' || (/^rediss?:\/\/\S+$/.test(text) && URL.canParse(text))
+      ? text
+      : fault('is not a redis:// or rediss:// URL', 'write redis://127.0.0.1:6379'),
+  )
+  const api = reader.read('ENIGMA_API', '127.0.0.1:8080', (text, fault) => {
+    const match = /^([^:\s]+):(\d{1,5})$/.exec(text)
+    const port = Number(match?.[2])
+    if (match === null || port > 65_535) return fault(`"${text}" is not host:port`, 'write 127.0.0.1:8080')
+    return { host: match[1] as string, port }
   })
-  release(stop)
-  return url
-}
-
-/** The interval of the schedule. It is shorter than on AWS, so that a user does not wait for minutes. */
-const DRAIN_MS = 10_000
-
-/** Calls a function at intervals, as a schedule does on AWS and at the edge. */
-async function repeat(run: () => Promise<unknown>, log: Logger, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    await sleep(DRAIN_MS, signal)
-    if (signal.aborted) return
-    await run().catch((error: unknown) =>
-      log.error(
-        { code: 'dev.function.threw', function: RELAY_ROUTES.replay.name, error: nameOf(error) },
-        'the function that runs on a schedule threw an error; the next attempt follows',
-      ),
-    )
+  const toConfig = (more: Env) =>
+    readConfig({
+      ...env,
+      ENIGMA_LISTS: env['ENIGMA_LISTS']?.trim() || (hasDialler ? undefined : SIMULATOR_LISTS.join(',')),
+      ENIGMA_DATA_DIR: join(folder, 'relay'),
+      // The host name alone is the default id of a relay that runs on this machine beside dev.
+      ENIGMA_RELAY_ID: env['ENIGMA_RELAY_ID']?.trim() || `dev-${hostname()}`,
+      // Lingering saves money on AWS. Here it would only cost time.
+      ENIGMA_LINGER: env['ENIGMA_LINGER']?.trim() || 'none',
+      ...LOCAL_AWS,
+      AWS_ENDPOINT_URL_SQS: undefined,
+      ...more,
+    })
+  const faults = [...faultsOf(reader.check), ...faultsOf(() => toConfig({}))]
+  if (faults.length > 0) throw new ConfigError(faults)
+  return {
+    /** Whether ENIGMA_SOURCES names a dialler. Then the street starts no Redis for it, simulates nothing, and consumes only the lists in ENIGMA_LISTS. */
+    hasDialler,
+    /** REDIS_URL: a Redis server to use instead of starting one. */
+    redisUrl: redisUrl || undefined,
+    api: api as NonNullable<typeof api>,
+    /** API_TOKEN. Undefined: the street creates a token. */
+    token: env['API_TOKEN']?.trim() || undefined,
+    relay: toConfig({}),
+    /** Returns the relay's configuration with these addresses. */
+    toRelayConfig: (places: { readonly diallerUrl: string; readonly target: Env; readonly httpPort: number }) => {
+      const config = toConfig({
+        ...places.target,
+        ...(hasDialler ? {} : { ENIGMA_SOURCES: `main=${places.diallerUrl}` }),
+      })
+      return { ...config, http: { host: config.http.host, port: places.httpPort } }
+    },
   }
 }
 
-/** Asks the API how many notifications functions have parked. */
-async function countParked(apiUrl: string, token: string): Promise<number> {
-  const response = await fetch(`${apiUrl}/parked?limit=1`, { headers: { authorization: `Bearer ${token}` } })
-  const { functions } = (await response.json()) as { readonly functions?: { readonly total: number } }
-  return functions?.total ?? 0
+export type Settings = ReturnType<typeof readSettings>
+
+/** Returns the faults of a ConfigError, so that faults of the relay's and of the street's own variables are reported together. */
+function faultsOf(read: () => unknown): readonly EnvFault[] {
+  try {
+    read()
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
 }

@@ -1,18 +1,24 @@
 import { getRequestListener } from '@hono/node-server'
-import { Hono } from 'hono'
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { Hono } from 'hono'
 import type { Server } from 'node:http'
 import type { ApiEnv } from '../../api/auth.ts'
 import {
   createLogin,
-  type ExchangeCode,
   createConsole,
+  type ExchangeCode,
   type ConsoleFiles,
   type ConsoleTable,
 } from '../../api/console-routes.ts'
 import { answerError, logToConsole } from '../../api/problems.ts'
+import type { Env, Release } from '../../runtime/index.ts'
+import { freePort, listen, StreetError } from '../servers.ts'
+import type { Settings } from './street.ts'
 
-/* The console of a street: a one-time code logs the user in, and its files are bundled from sources when somebody opens it. */
+/*
+ * The read API of a street and its console. A one-time code logs the user in. The files of the console are bundled from sources when
+ * somebody opens it.
+ */
 
 const CODE_MS = 600_000
 
@@ -78,4 +84,31 @@ export function addConsole(api: Server, exchangeCode: ExchangeCode | undefined, 
     if (isForFront(path)) void answer(...args)
     else for (const other of others) other(...args)
   })
+}
+
+/** Returns the token variables of the API. A token that the street created has the role operate, because only the user of this run sees it. */
+export function toTokenVariables(settings: Settings, token: string, env: Env): Record<string, string> {
+  const own = env['API_TOKENS'] ?? ''
+  if (settings.token !== undefined) return { API_TOKEN: token, API_TOKENS: own }
+  return { API_TOKEN: '', API_TOKENS: `${own}\ndev:operate:${token}` }
+}
+
+/** Serves the read API, on another port if the wanted one is in use. @throws StreetError `dev.api.no_address` */
+export async function serveApi(server: Server, { api: { host, port } }: Settings, release: Release): Promise<string> {
+  const { url, stop } = await listen(server, await freePort(port), host).catch((cause: unknown) => {
+    throw new StreetError(
+      'dev.api.no_address',
+      `the read API cannot be served on ${host}: set ENIGMA_API to an address of this machine`,
+      { cause },
+    )
+  })
+  release(stop)
+  return url
+}
+
+/** Asks the API how many notifications functions have parked. */
+export async function countParked(apiUrl: string, token: string): Promise<number> {
+  const response = await fetch(`${apiUrl}/parked?limit=1`, { headers: { authorization: `Bearer ${token}` } })
+  const { functions } = (await response.json()) as { readonly functions?: { readonly total: number } }
+  return functions?.total ?? 0
 }
