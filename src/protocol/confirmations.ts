@@ -66,7 +66,9 @@ export const CONFIRMATIONS = [
     type: 'agents/status',
     via: ['logging_in'],
     confirmedBy: 'available',
-    refutedBy: [{ from: 'logging_in', to: 'offline', reason: 'The login failed, and the agent went straight to offline.' }],
+    refutedBy: [
+      { from: 'logging_in', to: 'offline', reason: 'The login failed, and the agent went straight to offline.' },
+    ],
   },
   {
     resource: 'agents',

@@ -222,16 +222,16 @@ const MIN_MASKED_LENGTH = 4
 const DIGITS = /\p{Nd}(?:[ ()+-]{0,2}\p{Nd}){6,}|\p{Nd}{5,}/gu
 
 /** Masks a foreign text, such as an error or a response: long runs of digits, and every personal value of the payload that it is about. */
-export function maskText(text: string, payload?: unknown): string {
-  let masked = text
-  for (const value of personalValues(payload)) masked = masked.replaceAll(value, '*'.repeat(value.length))
+export function maskText(words: string, about?: unknown): string {
+  let masked = words
+  for (const value of personalValues(about)) masked = masked.replaceAll(value, '*'.repeat(value.length))
   return masked.replace(DIGITS, (digits) => '*'.repeat(digits.length))
 }
 
 function personalValues(value: unknown, isPersonal = false): string[] {
   if (typeof value === 'string' || typeof value === 'number') {
-    const text = String(value)
-    return isPersonal && text.length >= MIN_MASKED_LENGTH ? [text] : []
+    const shown = String(value)
+    return isPersonal && shown.length >= MIN_MASKED_LENGTH ? [shown] : []
   }
   if (typeof value !== 'object' || value === null) return []
   if (Array.isArray(value)) return value.flatMap((inner) => personalValues(inner, isPersonal))

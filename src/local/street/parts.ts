@@ -174,7 +174,7 @@ export async function holdDataDir(folder: string) {
       `dev is already running as process ${former.pid}: stop it first (only one process can use the state in ${folder})`,
     )
   }
-  for (const child of former?.children ?? []) await end(child)
+  for (const child of former?.children ?? []) await endChild(child)
 
   const self = { pid: process.pid, start: (await readStart(process.pid)) ?? '' }
   const children: Known[] = []
@@ -228,7 +228,7 @@ async function readStart(pid: number): Promise<string | undefined> {
   }
 }
 
-async function end(child: Known): Promise<void> {
+async function endChild(child: Known): Promise<void> {
   const until = performance.now() + MAX_END_MS
   while (await isAlive(child)) {
     process.kill(child.pid, performance.now() < until ? 'SIGTERM' : 'SIGKILL')
