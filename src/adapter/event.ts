@@ -2,7 +2,7 @@ import { HTTPException } from 'hono/http-exception'
 import {
   ageMs,
   CALL_LIMITS,
-  fromHttp,
+  fromRequest,
   isObject,
   maskText,
   parseEventType,
@@ -172,7 +172,7 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
 
 async function readRequest(c: HandlerContext): Promise<Notification> {
   try {
-    const notification = fromHttp(c.req.raw.headers, new Uint8Array(await c.req.arrayBuffer()))
+    const notification = fromRequest(c.req.raw.headers, new Uint8Array(await c.req.arrayBuffer()))
     // An unreadable time becomes the oldest possible time, so that the notification never looks fresh.
     return Number.isNaN(Date.parse(notification.time))
       ? { ...notification, time: new Date(0).toISOString() }

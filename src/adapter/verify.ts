@@ -44,7 +44,7 @@ const MAX_SIGNATURES = 16
 export function createVerify(verify: Verify, now: () => number): (request: Request) => Promise<Verified> {
   if (verify === false) return (request) => Promise.resolve({ request })
   // JavaScript callers may omit it.
-  const given: { bearer?: Secrets; webhook?: Secrets } & Partial<Limits> = verify ?? {}
+  const given: { bearer?: Secrets; webhook?: Secrets } & Partial<WebhookLimits> = verify ?? {}
   const { bearer, webhook, toleranceMs = TOLERANCE_MS, maxBodyBytes = MAX_BODY_BYTES } = given
   if (bearer !== undefined) return checkBearer(convertSecrets(bearer, (token) => token))
   if (webhook !== undefined) return checkWebhook(convertSecrets(webhook, toKey), { toleranceMs, maxBodyBytes }, now)
@@ -82,7 +82,7 @@ function checkBearer(tokens: () => Promise<readonly string[]>) {
 const refuse = (detail: string): Verified => ({ status: 401, detail })
 
 type Key = ReturnType<typeof crypto.subtle.importKey>
-type Limits = { readonly toleranceMs: number; readonly maxBodyBytes: number }
+type WebhookLimits = { readonly toleranceMs: number; readonly maxBodyBytes: number }
 
 function toKey(secret: string): Key {
   const bytes = decode(secret.replace(/^whsec_/, ''))
@@ -90,7 +90,11 @@ function toKey(secret: string): Key {
   return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'])
 }
 
-function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBodyBytes }: Limits, now: () => number) {
+function checkWebhook(
+  keys: () => Promise<readonly Key[]>,
+  { toleranceMs, maxBodyBytes }: WebhookLimits,
+  now: () => number,
+) {
   return async (request: Request): Promise<Verified> => {
     const [id, timestamp, signatures] = ['id', 'timestamp', 'signature'].map(
       (name) => request.headers.get(`webhook-${name}`) ?? '',

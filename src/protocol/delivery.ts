@@ -93,7 +93,7 @@ export function toRequest(n: Notification, signal?: AbortSignal): Request {
  *
  * @throws ProtocolError `protocol.event.invalid`, which names the missing header.
  */
-export function fromHttp(headers: Headers, body: Uint8Array): Notification {
+export function fromRequest(headers: Headers, body: Uint8Array): Notification {
   const get = (name: string) => {
     const value = headers.get(`ce-${name}`)
     // An empty header counts as absent.

@@ -48,7 +48,7 @@ export type Item = Omit<Stamped, 'reason'> & {
 export type Former = { readonly attempt?: number | undefined; readonly isRedelivery?: boolean }
 
 /** The origin of a packet: everything known about it besides its bytes. */
-export type Received = {
+export type PacketOrigin = {
   readonly sourceId: string
   readonly transport: Transport
   /** The Redis key or channel. */
@@ -70,13 +70,13 @@ type Stream = Pick<Stamped, 'route' | 'reason'> & {
 const MAX_STREAMS = 20_000
 
 /** Reads, routes and stamps a packet. A pure function: the same packet and origin always make the same notification. */
-export type Stamp = (packet: Uint8Array, received: Received) => Stamped
+export type Stamp = (packet: Uint8Array, received: PacketOrigin) => Stamped
 
 /** Creates the stamp function for a route table. */
 export function createStamp(routes: Routes): Stamp {
   const streams = new Map<string, Stream>()
 
-  const streamOf = (about: Received, subType: string | undefined, fault: PacketFault | undefined): Stream => {
+  const streamOf = (about: PacketOrigin, subType: string | undefined, fault: PacketFault | undefined): Stream => {
     const { sourceId, transport, channel } = about
     // Sub_type and channel may contain any character. Their lengths mark where one ends.
     const key = `${sourceId} ${transport} ${fault ?? ''} ${subType?.length} ${subType} ${channel}`

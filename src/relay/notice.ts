@@ -17,7 +17,7 @@ import {
   type Route,
 } from '../protocol/index.ts'
 import { sleep } from '../runtime/index.ts'
-import { stampEvent, toItem, type Item, type Received, type Stamp, type Stamped } from './item.ts'
+import { stampEvent, toItem, type Item, type PacketOrigin, type Stamp, type Stamped } from './item.ts'
 import type { Heard, JournalEntry, Lost } from './journal/journal-entry.ts'
 import type { Tools } from './metrics.ts'
 import type { PubsubIntake } from './pubsub/pubsub-intake.ts'
@@ -31,7 +31,7 @@ export type Notice =
   | { readonly subType: 'parked'; readonly payload: RelayParked }
 
 /** The origin of a notice. Nothing else of the source has its number. */
-type NoticeOrigin = Pick<Received, 'sourceId' | 'number' | 'index' | 'timeMs'>
+type NoticeOrigin = Pick<PacketOrigin, 'sourceId' | 'number' | 'index' | 'timeMs'>
 
 /** The channel of a source's notices, `enigma:relay:main`. No dialler writes there, and the relay does not subscribe to it. */
 export const noticeChannel = (sourceId: string): string => RELAY_PREFIX + sourceId

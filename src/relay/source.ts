@@ -15,7 +15,7 @@ import { runPubsubSource, type PubsubState } from './pubsub/pubsub-source.ts'
 import { createResync, type Resync } from './pubsub/resync.ts'
 import { looseSecrets } from './redis/address.ts'
 import { reasonOf, type RedisFault } from './redis/advice.ts'
-import { connect, createFailing, createRedis, type Failing, type Redis } from './redis/redis-client.ts'
+import { connect, createFailureRecord, createRedis, type Failing, type Redis } from './redis/redis-client.ts'
 import { createNumbers, type Numbers } from './redis/relay-keys.ts'
 import { createRightsGate } from './redis/rights.ts'
 import { createIdentity, type Servers } from './redis/source-identity.ts'
@@ -74,7 +74,7 @@ export function createSource(options: SourceOptions) {
       { code: 'relay.source.secret_readable', source: sourceId, file },
       'Every user of this host can read this secret file; run chmod 600 on it',
     )
-  const failing = createFailing()
+  const failing = createFailureRecord()
   const client = createRedis({ ...source, name: sourceId, log, reconnect: true, failing })
   let connectionCount = 0
   client.on('ready', () => connectionCount++)

@@ -85,7 +85,7 @@ export const toChange = (
 export const toSource = ({ source }: Pick<StoreEvent, 'source'>): string => plain(source.replaceAll('|', '_'))
 
 /** Returns the time of receipt as ISO 8601 in UTC, whatever format a foreign event uses. */
-export const toReceived = ({ timeMs }: Pick<StoreEvent, 'timeMs'>): string => new Date(timeMs).toISOString()
+export const toReceivedAt = ({ timeMs }: Pick<StoreEvent, 'timeMs'>): string => new Date(timeMs).toISOString()
 
 /** Parses a time into Unix ms. Returns the other value if the time cannot be read. */
 export function toMs(time: string, otherwise: number): number {
@@ -187,7 +187,7 @@ export function latest(event: StoreEvent): Effect {
   const value: Omit<KindValue, 'stale'> = {
     notification_id: event.id,
     source: event.source,
-    received_at: toReceived(event),
+    received_at: toReceivedAt(event),
     payload: event.payload ?? null,
   }
   const json = JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))

@@ -36,18 +36,18 @@ export const STEPS = {
     ],
   },
   stats: {
-    takes: ['of', 'ref', 'campaign', 'stamp', 'at', 'values', 'change', '...counters'],
-    keys: ({ of, ref }) => [`${of}_stats:${ref}`],
+    takes: ['subject', 'ref', 'campaign', 'stamp', 'at', 'values', 'change', '...counters'],
+    keys: ({ subject, ref }) => [`${subject}_stats:${ref}`],
   },
   state: {
-    takes: ['of', 'ref', 'status', 'stamp', 'ms', 'at', 'source', 'id', 'json', 'change'],
-    keys: ({ of, ref }) => [`${of}:${ref}`, `${of}_history:${ref}`],
+    takes: ['subject', 'ref', 'status', 'stamp', 'ms', 'at', 'source', 'id', 'json', 'change'],
+    keys: ({ subject, ref }) => [`${subject}:${ref}`, `${subject}_history:${ref}`],
   },
   latest: {
     takes: ['kind', 'ref', 'stamp', 'ms', 'id', 'stale_at', 'json', 'change'],
     keys: ({ kind, ref }) => [`kind:${kind}:${ref}`],
   },
-  part: { takes: ['of', 'id', 'index', 'text'], keys: () => [] },
+  part: { takes: ['subject', 'id', 'index', 'text'], keys: () => [] },
   preview: { takes: ['ref', 'id', 'parts', 'stamp', 'at', 'change'], keys: ({ ref }) => [`preview:${ref}`] },
   cdr: {
     // The effect passes the key of the CDR as `id`. The commit replaces it by a digest of the key and the secret of the database.
@@ -94,7 +94,7 @@ export const STEPS = {
   bin: { takes: ['entry', 'ms', 'operator', 'change'], keys: ({ entry }) => [`parked:${entry}`] },
   restore: { takes: ['entry', 'change'], keys: ({ entry }) => [`parked:${entry}`] },
   audit: { takes: ['id', 'ms', 'json'], keys: () => [] },
-  replay: { takes: ['job', 'of', 'by', 'ms', 'json'], keys: ({ job }) => [`replay:${job}`] },
+  replay: { takes: ['job', 'subject', 'by', 'ms', 'json'], keys: ({ job }) => [`replay:${job}`] },
   select: { takes: ['job', 'from', 'to', 'is_chosen', '...entries'], keys: ({ job }) => [`replay:${job}`] },
   claim: { takes: ['job', 'count'], keys: ({ job }) => [`replay:${job}`] },
   sent: { takes: ['job', 'round'], keys: ({ job }) => [`replay:${job}`] },

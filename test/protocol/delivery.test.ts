@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { fromHttp, toPath, toRequest, type Notification } from '../../src/protocol/index.ts'
+import { fromRequest, toPath, toRequest, type Notification } from '../../src/protocol/index.ts'
 
 const base: Notification = {
   id: 'main/p/1/0',
@@ -48,7 +48,7 @@ test('a notification is the same behind HTTP, whatever its reference and its byt
           reason: 'x',
         }
         const request = toRequest(one)
-        const back = fromHttp(request.headers, new Uint8Array(await request.arrayBuffer()))
+        const back = fromRequest(request.headers, new Uint8Array(await request.arrayBuffer()))
         expect({ ...back, subject: back.subject ?? '', data: Buffer.from(back.data).toString('hex') }).toEqual({
           ...one,
           data: Buffer.from(one.data).toString('hex'),
@@ -69,7 +69,7 @@ test('a header that is there and empty is not there', () => {
     'content-type': '',
     'ce-maxwaitms': '',
   }
-  expect(fromHttp(new Headers(headers), new Uint8Array())).toEqual({
+  expect(fromRequest(new Headers(headers), new Uint8Array())).toEqual({
     id: 'a',
     source: 'b',
     type: 'c',
@@ -84,7 +84,7 @@ test('a header that is there and empty is not there', () => {
 
 test('a request without a needed header is refused, naming it', () => {
   const headers = new Headers({ 'ce-id': 'a', 'ce-source': 'b' })
-  expect(() => fromHttp(headers, new Uint8Array())).toThrow(
+  expect(() => fromRequest(headers, new Uint8Array())).toThrow(
     expect.objectContaining({
       code: 'protocol.event.invalid',
       message: expect.stringContaining('ce-type') as string,

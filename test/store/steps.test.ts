@@ -36,7 +36,7 @@ test.each([
 
 test('an effect of typed steps is taken; one that no request can carry is not', () => {
   expect(toEffect([ALIVE])).toEqual({ steps: [ALIVE] })
-  expect(() => toEffect([step('part', { of: 'other', id: 'x', index: '0', text: 'x'.repeat(900_000) })])).toThrow(
+  expect(() => toEffect([step('part', { subject: 'other', id: 'x', index: '0', text: 'x'.repeat(900_000) })])).toThrow(
     expect.objectContaining({ code: 'store.effect.too_large' }) as Error,
   )
 })

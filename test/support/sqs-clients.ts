@@ -2,7 +2,7 @@ import { SendMessageBatchCommand, type SendMessageBatchCommandInput, type SQSCli
 import { onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/relay/index.ts'
 import { createOutages } from '../../src/relay/sender/back-pressure.ts'
-import type { Limits, Outcome, Parcel, Rejection, Target } from '../../src/relay/targets/target.ts'
+import type { Endpoint, Outcome, Parcel, Rejection, Target } from '../../src/relay/targets/target.ts'
 import { createSqs, type BatchAnswer, type BatchClient } from '../../src/relay/targets/sqs/sqs-client.ts'
 import { createSqsTarget } from '../../src/relay/targets/sqs/sqs-target.ts'
 import { captureLog } from './log.ts'
@@ -44,13 +44,13 @@ export async function useClients(endpoint: string, region = 'us-east-1') {
       log,
       outages: createOutages(log),
     })
-    const limits = (await target.find(new AbortController().signal, () => undefined)) as Limits
+    const limits = (await target.find(new AbortController().signal, () => undefined)) as Endpoint
     return { sqs, target, limits }
   }
   return { sdk: await useClient(sdkBatches), own: await useClient(({ batches }) => batches) }
 }
 
-export type Client = { readonly target: Target; readonly limits: Limits }
+export type Client = { readonly target: Target; readonly limits: Endpoint }
 
 /** What a client tells the sender. */
 export type Told = 'accepted' | (Omit<Rejection, 'reason' | 'detail' | 'problem'> & { readonly problem: string })

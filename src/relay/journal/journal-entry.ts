@@ -106,7 +106,7 @@ type Kept = Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>
  * Keeps notifications that were heard while the journal could not be written. They get no row: they are sent from memory, and lost with the process.
  * Those that must not overtake rows of their route wait here until the rows are read back; their number is their position among the rows.
  */
-export function createUnwritten() {
+export function createUnwrittenBuffer() {
   const sent = new Set<Kept>()
   const waiting = new Map<string, (Heard & JournalRow)[]>()
   let bytes = 0
@@ -151,7 +151,11 @@ const GATHER_MS = 5_000
  * from the transaction that deleted the rows until the one that writes the notice of the gap. All other losses are here until the journal can be
  * written. Calls `onDue` when losses are due to be announced.
  */
-export function createDiscarded(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue: () => void, signal: AbortSignal) {
+export function createDiscardLedger(
+  tools: Pick<SourceTools, 'log' | 'metrics'>,
+  onDue: () => void,
+  signal: AbortSignal,
+) {
   const { log, metrics } = tools
   const unwritten = new Map<string, Lost>()
   let gathering: Promise<void> | undefined
@@ -190,4 +194,4 @@ export function createDiscarded(tools: Pick<SourceTools, 'log' | 'metrics'>, onD
   }
 }
 
-export type DiscardedLedger = ReturnType<typeof createDiscarded>
+export type DiscardLedger = ReturnType<typeof createDiscardLedger>

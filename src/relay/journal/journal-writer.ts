@@ -3,7 +3,7 @@ import { RELAY_TYPE, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import { describe } from '../relay-error.ts'
 import type { PubsubIntake } from '../pubsub/pubsub-intake.ts'
-import { addTo, toDiscarded, type DiscardedLedger, type JournalRow, type Lost } from './journal-entry.ts'
+import { addTo, toDiscarded, type DiscardLedger, type JournalRow, type Lost } from './journal-entry.ts'
 import type { Journal } from './journal.ts'
 
 /** How often (ms) a journal that cannot be written is tried again: a try is not free. */
@@ -19,7 +19,7 @@ export type JournalWriterOptions = {
   readonly journal: Journal
   readonly log: Logger
   readonly now: () => number
-  readonly discarded: DiscardedLedger
+  readonly discarded: DiscardLedger
   /** Called when settled rows are due to be deleted. */
   readonly onDue: () => void
   /** Called when the journal can be written again. */
@@ -40,7 +40,7 @@ export function createJournalWriter({ journal, log, now, discarded, onDue, onWri
   let triedAt = 0
 
   /** Returns undefined when the journal cannot be used. */
-  const attempt = <T>(work: () => T): T | undefined => {
+  const tryJournal = <T>(work: () => T): T | undefined => {
     try {
       return work()
     } catch (error) {
@@ -60,7 +60,7 @@ export function createJournalWriter({ journal, log, now, discarded, onDue, onWri
   const gather = () => (gathering ??= setTimeout(due, GATHER_MS).unref())
 
   return {
-    attempt,
+    tryJournal,
     /** Marks a row as no longer needed. */
     forget(route: string, row: number): void {
       const rows = settled.get(route)
@@ -88,7 +88,7 @@ export function createJournalWriter({ journal, log, now, discarded, onDue, onWri
       triedAt = performance.now()
       const ranges = isDue ? new Map([...settled].map(([route, of]) => [route, toRanges(of)])) : undefined
       const lost = discarded.unwritten()
-      const isWritten = attempt(() => {
+      const isWritten = tryJournal(() => {
         const notesToWrite = notes.size > 0 ? notes : undefined
         const kept = isDue ? attempts : undefined
         journal.write({ rows, settled: ranges, attempts: kept, notes: notesToWrite, lost, announced })

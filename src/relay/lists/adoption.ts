@@ -113,7 +113,7 @@ type ClaimAdoptionOptions = RelayAdoptionOptions &
     readonly claims: Claims
     /** The lists that the relay consumes. Each asks for the claims to adopt before it takes anything newer. */
     readonly lists: readonly string[]
-    readonly intake: Pick<ListIntake, 'room' | 'take'>
+    readonly intake: Pick<ListIntake, 'enqueue' | 'room'>
     readonly state: { searchFailure: SearchFailure | undefined }
   }
 
@@ -155,7 +155,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
       for (const claim of await Promise.all(left.splice(0, count).map(({ number }) => claims.adopt(number)))) {
         if (claim === undefined) continue
         metrics.adopted.inc({ source: sourceId, transport: 'list' }, claim.items.size)
-        intake.take(claim)
+        intake.enqueue(claim)
       }
     }
   }
@@ -181,7 +181,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
       if (!lists.includes(list)) {
         await claims.beginGeneration(list)
         const taken = await claims.take(list, 0, MAX_TAKE_BYTES)
-        if (typeof taken === 'object') intake.take(taken.claim)
+        if (typeof taken === 'object') intake.enqueue(taken.claim)
       }
     for (const { number: claim, list, items } of unknown) {
       if (list !== undefined || unreadable.has(claim)) continue

@@ -74,7 +74,7 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
       if (more < 0) onRoom()
     },
     /** Puts the items of a claim in their lanes. */
-    take({ list, number, takenMs, maxWaitMs, items, acknowledger, former }: Claim): void {
+    enqueue({ list, number, takenMs, maxWaitMs, items, acknowledger, former }: Claim): void {
       const counting: Acknowledger = {
         settle: (item) => {
           add(bytesOf, list, -item.bytes)
@@ -161,7 +161,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
     }
     state.items = taken?.left ?? 0
     state.progressMs = now()
-    if (taken !== undefined) return intake.take(taken.claim)
+    if (taken !== undefined) return intake.enqueue(taken.claim)
     state.waitsFor = 'items'
     if (listEnd === 'right') await waiter.brPopLPush(list, waiting, BLOCK_SECONDS)
     else await waiter.blMove(list, waiting, 'LEFT', 'LEFT', BLOCK_SECONDS)

@@ -14,7 +14,7 @@ import { isAccessDenied, isMissingQueue } from '../targets/sqs/verdict.ts'
 import { logOutcome, runCommand, type CommandResult, type CommandTools } from './run-command.ts'
 
 /** A received command, or the fault of a message that is not a command. */
-export type Received = {
+export type ReceivedCommand = {
   readonly messageId: string
   /** How often the command was received, by any relay. */
   readonly receives: number
@@ -50,7 +50,7 @@ export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: A
      * Resolves with the next command, after waiting for one if `waits`. While a command of a source is hidden, SQS hands out no other command of that
      * source. @throws the SDK's error
      */
-    async receive(waits: boolean): Promise<Received | undefined> {
+    async receive(waits: boolean): Promise<ReceivedCommand | undefined> {
       const { Messages: [message] = [] } = await sqs.send(
         new ReceiveMessageCommand({
           QueueUrl,
@@ -132,7 +132,7 @@ const MIN_POLL_MS = 1_000
 /** How often a command may be handed over, for each relay that has a file of its source. */
 const MAX_HANDOVERS = 3
 
-type Own = Received & { readonly command: RelayCommand; readonly source: SourceConfig }
+type Own = ReceivedCommand & { readonly command: RelayCommand; readonly source: SourceConfig }
 
 /**
  * Takes operator commands from their queue, and carries out those for sources of this relay, one at a time. A command for another source is given
@@ -145,7 +145,7 @@ export function createCommandPoller(options: PollerOptions) {
   const change = createChangeDetector()
   const changeOfCommand = createChangeDetector()
 
-  const aside = (given: readonly Received[], signal: AbortSignal) =>
+  const aside = (given: readonly ReceivedCommand[], signal: AbortSignal) =>
     sleep(Math.min(MAX_ASIDE_MS, asideMs * Math.min(...given.map(({ receives }) => receives))), signal)
 
   /**
@@ -153,7 +153,7 @@ export function createCommandPoller(options: PollerOptions) {
    * again.
    */
   const next = async (queue: CommandQueue, signal: AbortSignal): Promise<Own | undefined> => {
-    const foreign: Received[] = []
+    const foreign: ReceivedCommand[] = []
     let own: Own | undefined
     try {
       while (own === undefined) {

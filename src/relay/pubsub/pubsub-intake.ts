@@ -2,8 +2,8 @@ import { OTHER, type Route } from '../../protocol/index.ts'
 import { toItem, type Acknowledger, type Former, type Item, type Stamped } from '../item.ts'
 import {
   addTo,
-  createDiscarded,
-  createUnwritten,
+  createDiscardLedger,
+  createUnwrittenBuffer,
   type JournalEntry,
   type JournalRow,
   type Lost,
@@ -54,8 +54,8 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
   const waiting: (() => void)[] = []
   const closing = new AbortController()
   const { signal } = closing
-  const unwritten = createUnwritten()
-  const discarded = createDiscarded({ log, metrics }, () => announceLost(), signal)
+  const unwritten = createUnwrittenBuffer()
+  const discarded = createDiscardLedger({ log, metrics }, () => announceLost(), signal)
   const writer = createJournalWriter({
     journal,
     log,
@@ -109,7 +109,7 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
       // As much as was added, and some more.
       let bytes = isWritten ? batch.reduce((sum, { entry }) => sum + entry.packet.length, TRIM_BYTES) : 0
       const trim = () => trimJournal(backlogs, { journal, maxBytes: journalBytes, onDiscarded: discarded.count })
-      while (bytes > 0 && writer.attempt(trim) === true) bytes -= TRIM_BYTES
+      while (bytes > 0 && writer.tryJournal(trim) === true) bytes -= TRIM_BYTES
     }
     if (journal.recoveries() === recoveries) return
     recoveries = journal.recoveries()
@@ -140,7 +140,7 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
   const refill = () => {
     for (const [name, at] of backlogs)
       while (backlogs.has(name) && bytesOf(at.route) <= routeBytes / 2) {
-        const rows = writer.attempt(() => journal.read(name, at.row, Math.min(READ_BYTES, routeBytes / 2)))
+        const rows = writer.tryJournal(() => journal.read(name, at.row, Math.min(READ_BYTES, routeBytes / 2)))
         if (rows === undefined) break
         for (const { row, entry } of rows) {
           unwritten.takeBefore(name, row).forEach(pushUnwritten)
@@ -162,7 +162,7 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
    * process. While the journal cannot be written, losses in its ledger wait for it, and all others are announced from memory.
    */
   const announceLost = () => {
-    const ledger = writer.attempt(journal.lost) ?? []
+    const ledger = writer.tryJournal(journal.lost) ?? []
     const notInLedger = discarded.unwritten()
     const all = new Map<string, Lost>()
     for (const lost of [...ledger, ...notInLedger]) addTo(all, lost)

@@ -18,7 +18,7 @@ type RedisOptions = RedisAddress & {
 }
 
 /** Creates the record of the connections to one server that currently fail, and the cause. */
-export const createFailing = () => ({
+export const createFailureRecord = () => ({
   /** The names of the connections. */
   connections: new Set<string>(),
   /** The best known cause; undefined while no connection fails. */
@@ -29,7 +29,7 @@ export const createFailing = () => ({
   askedAt: Number.NEGATIVE_INFINITY,
 })
 
-export type Failing = ReturnType<typeof createFailing>
+export type Failing = ReturnType<typeof createFailureRecord>
 
 /** A connection without a reply for this long (ms) counts as dead: each of the relay's connections gets one every few seconds. */
 const MAX_SILENCE_MS = 10_000
@@ -43,7 +43,7 @@ const ASK_MS = 10_000
  * only when Redis has answered. Without it, a connection that is accepted and closed at once (too many clients, a proxy without a server behind it)
  * would be made again thousands of times a second. Logs an outage when it begins, and again for each cause that becomes known while it lasts.
  */
-export function createRedis({ name, log, reconnect, failing = createFailing(), ...address }: RedisOptions) {
+export function createRedis({ name, log, reconnect, failing = createFailureRecord(), ...address }: RedisOptions) {
   const { tls, ...access } = toClientOptions(address)
   const client = createClient({
     ...access,

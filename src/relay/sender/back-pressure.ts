@@ -2,7 +2,7 @@ import { textOf, tooLarge, tooLargeForRequest } from '../../protocol/index.ts'
 import { backoffMs, type Logger } from '../../runtime/index.ts'
 import type { Item } from '../item.ts'
 import { maskDetail } from '../parking/parked-entry.ts'
-import type { Limits, Problem, Rejection, Target } from '../targets/target.ts'
+import type { Endpoint, Problem, Rejection, Target } from '../targets/target.ts'
 import { takeWaiting, toGzippedPack, toPack, type Flight, type Lane, type Lanes, type Pack } from './lane.ts'
 import type { SenderOptions } from './sender.ts'
 
@@ -174,13 +174,13 @@ export function createTargetStatus({ route, target, outages, log, now, pacing, l
 type RejectedOptions = Pick<SenderOptions, 'route' | 'log' | 'target'> & {
   readonly lanes: Lanes
   /** Reads the target's limits again; undefined when the relay ends first. */
-  readonly find: () => Promise<Limits | undefined>
+  readonly find: () => Promise<Endpoint | undefined>
   /** Parks a notification. Resolves when it is parked. */
   readonly park: (item: Item, reason: string, detail: string) => Promise<void>
 }
 
 /** Creates the handling of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its order. */
-export function createRejected({ route, log, target, lanes, find, park }: RejectedOptions) {
+export function createRejectionHandler({ route, log, target, lanes, find, park }: RejectedOptions) {
   const gzipPack = async (items: readonly Item[], maxBytes: number): Promise<Pack | undefined> =>
     target.takesGzip ? toGzippedPack(items, maxBytes) : undefined
 
@@ -210,10 +210,10 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
      * Lowers the request size after a request was rejected for its size although its packs were within the limits. Otherwise every full request would
      * be rejected first.
      */
-    reduceRequestSize(limits: Limits, refusedBytes: number): Limits {
+    reduceRequestSize(endpoint: Endpoint, refusedBytes: number): Endpoint {
       const requestBytes = Math.floor(refusedBytes / 2)
-      const { maxBytes } = limits
-      if (requestBytes >= (limits.requestBytes ?? maxBytes)) return limits
+      const { maxBytes } = endpoint
+      if (requestBytes >= (endpoint.requestBytes ?? maxBytes)) return endpoint
       const fields = { route: route.name, ...toLogField(target), maxBytes, requestBytes }
       if (target.kind === 'sqs')
         log.warn(
@@ -225,7 +225,7 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
           { code: 'relay.target.smaller_requests', ...fields },
           'The target rejected a request as too large (413); the relay sends smaller requests',
         )
-      return { ...limits, requestBytes }
+      return { ...endpoint, requestBytes }
     },
     /** Handles the next notification of a lane that is larger than a message may be: gzips it, where the target accepts that, or parks it. */
     async compress(lane: Lane, maxBytes: number): Promise<void> {
@@ -234,9 +234,9 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
       let most = maxBytes
       if (pack === undefined) {
         // The limit may have been raised since it was read. When the relay ends first, the next start handles the notification.
-        const limits = await find()
-        if (limits === undefined) return
-        most = limits.maxBytes
+        const endpoint = await find()
+        if (endpoint === undefined) return
+        most = endpoint.maxBytes
         if (most > maxBytes) pack = await gzipPack(items, most)
       }
       if (pack !== undefined) lane.frozen.push(pack)

@@ -2,10 +2,10 @@ import type { Route } from '../../protocol/index.ts'
 import { backoffMs, sleep } from '../../runtime/index.ts'
 import { detach, type Item } from '../item.ts'
 import type { Tools } from '../metrics.ts'
-import type { Limits, Outcome, Rejection, Target, Unfinished } from '../targets/target.ts'
-import { createRejected, createTargetStatus, createPacing, type Outages } from './back-pressure.ts'
+import type { Endpoint, Outcome, Rejection, Target, Unfinished } from '../targets/target.ts'
+import { createRejectionHandler, createTargetStatus, createPacing, type Outages } from './back-pressure.ts'
 import { bytesOf, createLanes, toPack, toProbe, unsentOf, type Flight, type Lane, type Pack } from './lane.ts'
-import { createRequests } from './target-requests.ts'
+import { createRequestWatcher } from './target-requests.ts'
 import type { Uplink } from './uplink.ts'
 
 export type SenderOptions = Tools & {
@@ -19,7 +19,7 @@ export type SenderOptions = Tools & {
   readonly onRoom: () => void
 }
 
-type Batch = { readonly to: Limits; readonly flights: readonly Flight[] }
+type Batch = { readonly to: Endpoint; readonly flights: readonly Flight[] }
 
 /** The longest wait (ms) before a retry. */
 const MAX_RETRY_MS = 1_500
@@ -29,7 +29,7 @@ const MAX_RETRY_MS = 1_500
  * each send a pack in the next request. Under load, a pack holds the notifications that gathered in its lane while the last one was out, and a
  * request holds the packs that gathered while all other requests were out. An accepted pack is settled. The rest of an unfinished pack is the next
  * attempt; a pack that is not accepted is retried unchanged. Both go before waiting notifications of the lane. A pack that is rejected for its
- * content is bisected (`createRejected`).
+ * content is bisected (`createRejectionHandler`).
  */
 export function createSender(options: SenderOptions) {
   const { route, target, log, metrics, now, onRoom, uplink } = options
@@ -40,17 +40,17 @@ export function createSender(options: SenderOptions) {
   let isScheduled = false
   let held = 0
   let bytes = 0
-  let limits: Limits | undefined
-  let finding: Promise<Limits | undefined> | undefined
+  let endpoint: Endpoint | undefined
+  let finding: Promise<Endpoint | undefined> | undefined
   let progress = now()
   /** Until when (ms) a server has asked for a pause. */
   let restsUntil = progress
-  const attempt = async ({ to, flights }: Batch, signal: AbortSignal, limitMs: number) => {
+  const sendFlights = async ({ to, flights }: Batch, signal: AbortSignal, limitMs: number) => {
     const outcomes = await target.send(to, flights, signal, limitMs)
     return new Map(flights.map((flight, index) => [flight, outcomes[index] as Outcome]))
   }
   const isAnswer = (error: unknown) => target.explain(error).isAnswer
-  const requests = createRequests(attempt, { uplink, target, toProbe, isAnswer })
+  const requests = createRequestWatcher(sendFlights, { uplink, target, toProbe, isAnswer })
 
   /** Dispatches once per turn of the event loop, so that notifications that arrived together leave together. */
   const schedule = () => {
@@ -74,14 +74,14 @@ export function createSender(options: SenderOptions) {
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {
-    const to = limits
+    const to = endpoint
     if (to === undefined && hasWork()) void find()
     if (to !== undefined) while (hasWork() && !isHeld() && sendNext(to));
-    if (limits === undefined || !hasWork() || isFull() || isHeld()) uplink.leave(schedule)
+    if (endpoint === undefined || !hasWork() || isFull() || isHeld()) uplink.leave(schedule)
   }
 
   /** Sends the next request, unless enough requests are out or the uplink is busy. */
-  const sendNext = (to: Limits): boolean => {
+  const sendNext = (to: Endpoint): boolean => {
     if (isFull() || !uplink.mayShip(schedule)) return false
     const { maxBytes, requestBytes = maxBytes } = to
     const single = singles.shift()
@@ -93,14 +93,14 @@ export function createSender(options: SenderOptions) {
     return true
   }
 
-  const find = (): Promise<Limits | undefined> => {
+  const find = (): Promise<Endpoint | undefined> => {
     finding ??= target.find(stopping.signal, status.missing).then((found) => {
       finding = undefined
       status.found()
       // Limits that were learned from rejections still apply.
-      if (found === undefined || found.address !== limits?.address || found.maxBytes !== limits.maxBytes) limits = found
+      if (found?.address !== endpoint?.address || found?.maxBytes !== endpoint?.maxBytes) endpoint = found
       if (found !== undefined) schedule()
-      return limits
+      return endpoint
     })
     return finding
   }
@@ -121,7 +121,7 @@ export function createSender(options: SenderOptions) {
     metrics.parked.inc({ ...labels, reason })
     leave([item])
   }
-  const rejected = createRejected({ route, target, lanes, log, find, park })
+  const rejected = createRejectionHandler({ route, target, lanes, log, find, park })
 
   const deliver = async (batch: Batch): Promise<void> => {
     const { flights } = batch
@@ -152,14 +152,14 @@ export function createSender(options: SenderOptions) {
   const rejectAll = (batch: Batch, rejection: Rejection) => {
     const { flights } = batch
     const { verdict, isForSize, isMissing, problem, detail } = rejection
-    if (isMissing) limits = undefined
+    if (isMissing) endpoint = undefined
     if (verdict === 'retry') status.failing(problem, detail)
     // A proxy may find a request too large while the target is away.
     else if (!isForSize) status.answered()
     // A rejected request says nothing about its packs: each is tried alone before it is bisected.
     if (verdict === 'refused' && flights.length > 1) {
-      if (isForSize && limits?.address === batch.to.address)
-        limits = rejected.reduceRequestSize(limits, bytesOf(flights))
+      if (isForSize && endpoint?.address === batch.to.address)
+        endpoint = rejected.reduceRequestSize(endpoint, bytesOf(flights))
       singles.push(...flights)
     } else for (const flight of flights) reject(flight, rejection)
   }
@@ -242,7 +242,7 @@ export function createSender(options: SenderOptions) {
     },
     /** The target's address; undefined while it is unknown. */
     get address() {
-      return limits?.address
+      return endpoint?.address
     },
   }
 }

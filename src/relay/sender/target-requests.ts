@@ -45,7 +45,7 @@ const MAX_PROBES = 2
  *
  * `attempt` sends a request. It rejects when the signal aborts or the limit (ms) has passed.
  */
-export function createRequests<Input, Output>(
+export function createRequestWatcher<Input, Output>(
   attempt: (input: Input, signal: AbortSignal, limitMs: number) => Promise<Output>,
   { uplink, target = SQS, toProbe, isAnswer, ...options }: RequestsOptions<Input>,
 ) {

@@ -18,10 +18,10 @@ export type Shipment = {
   /** Whether the server runs functions before it answers, which may take longer than the uplink. */
   readonly isWork: boolean
   /** The state when this was sent: bytes delivered so far, when the last of them was answered, and when that one was sent. */
-  readonly former: Delivered
+  readonly former: UplinkProgress
 }
 
-type Delivered = { readonly bytes: number; readonly answeredMs: number; readonly sentMs: number }
+type UplinkProgress = { readonly bytes: number; readonly answeredMs: number; readonly sentMs: number }
 
 /** `answered`: the target answered. `late`: no answer came within the limit. `failed`: an error that says nothing about the uplink. */
 export type Arrival = 'answered' | 'late' | 'failed'
@@ -81,7 +81,7 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
   let onTheWay = 0
   let loggedMs = Number.NEGATIVE_INFINITY
   let slowedMs = Number.NEGATIVE_INFINITY
-  let delivered: Delivered = { bytes: 0, answeredMs: 0, sentMs: 0 }
+  let delivered: UplinkProgress = { bytes: 0, answeredMs: 0, sentMs: 0 }
 
   const rate = () => Math.max(best.current, best.former)
   const bytesPerSecond = () => Math.round(rate() * 1000)

@@ -17,8 +17,8 @@ export const SERVER = { sqs: 'SQS', http: 'the target' } as const
 /** A problem with a target: its code, and a sentence for the operator with the remedy. */
 export type Problem = { readonly code: Code; readonly text: string }
 
-/** The address of a target, and how much it accepts at once. */
-export type Limits = {
+/** Where requests to a target go: its address, and how much it accepts at once. */
+export type Endpoint = {
   readonly address: string
   readonly maxBytes: number
   /** The largest request, in bytes, where it is known to be smaller than a message may be. Default: `maxBytes`. */
@@ -66,10 +66,10 @@ export type Target = {
   /** Whether a pack that is too large may be gzipped. */
   readonly takesGzip: boolean
   /** Resolves when the target exists and can be used; undefined when the signal aborts first. `onProblem` is called for each failed try. */
-  readonly find: (signal: AbortSignal, onProblem: (problem: Problem) => void) => Promise<Limits | undefined>
+  readonly find: (signal: AbortSignal, onProblem: (problem: Problem) => void) => Promise<Endpoint | undefined>
   /** Sends packs in one request. Resolves with an outcome for each; rejects when the request failed as a whole (see `explain`). */
   readonly send: (
-    to: Limits,
+    to: Endpoint,
     parcels: readonly Parcel[],
     signal: AbortSignal,
     limitMs: number,

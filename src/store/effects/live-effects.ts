@@ -18,7 +18,7 @@ import {
   textOr,
   toChange,
   toEffect,
-  toReceived,
+  toReceivedAt,
   toSource,
   toStamp,
   toState,
@@ -76,7 +76,7 @@ export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
       campaign,
       status: state,
       stamp: toStamp(event),
-      at: toReceived(event),
+      at: toReceivedAt(event),
       implies: isKnown ? (IMPLIES_OF_CALL[status] ?? '') : '',
       known: isJudged ? Object.keys(MAY_FOLLOW).join(',') : '',
       may_come_before: mayComeBefore(status).join(','),
@@ -105,7 +105,7 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
     campaign_ref: campaign,
     agent: textOr(p.agent),
     direction: isInbound ? 'inbound' : 'outbound',
-    received_at: toReceived(event),
+    received_at: toReceivedAt(event),
     notification_id: event.id,
   }
   const ref = event.reference || textOr(p.ref) || textOr(p.agent) || ''
@@ -137,23 +137,23 @@ export const campaignStatus = (event: StoreEvent<CampaignStatus>): Effect => toE
 /** Creates the effect of dialers/status: the same for a dialler. A dialler without a reference is named after its source. */
 export const dialerStatus = (event: StoreEvent<DialerStatus>): Effect => toEffectOn(event, 'dialer')
 
-function toEffectOn(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campaign' | 'dialer'): Effect {
+function toEffectOn(event: StoreEvent<CampaignStatus | DialerStatus>, subject: 'campaign' | 'dialer'): Effect {
   const { ref } = event.payload
   const status = toState(event.payload.status)
-  const reference = event.reference || ref || (of === 'dialer' ? event.source : '')
-  const change: StateChange = { status, at: toReceived(event), source: event.source, notification_id: event.id }
+  const reference = event.reference || ref || (subject === 'dialer' ? event.source : '')
+  const change: StateChange = { status, at: toReceivedAt(event), source: event.source, notification_id: event.id }
   return toEffect([
     step('state', {
-      of,
+      subject,
       ref: reference,
       status,
       stamp: toStamp(event),
       ms: String(Math.round(event.timeMs)),
-      at: toReceived(event),
+      at: toReceivedAt(event),
       source: event.source,
       id: plain(event.id),
       json: JSON.stringify(change),
-      change: toChange(event, { kind: `${of}s/status`, ref: reference, state: status }),
+      change: toChange(event, { kind: `${subject}s/status`, ref: reference, state: status }),
     }),
   ])
 }
@@ -167,7 +167,7 @@ export const agentStats = (event: StoreEvent<AgentStats>): Effect => toStats(eve
 /** Creates the effect of campaigns/stats: the same per source. */
 export const campaignStats = (event: StoreEvent<CampaignStats>): Effect => toStats(event, 'campaign')
 
-function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'campaign'): Effect {
+function toStats(event: StoreEvent<AgentStats | CampaignStats>, subject: 'agent' | 'campaign'): Effect {
   const values: Record<string, number> = {}
   const counters: string[] = []
   for (const [name, value] of Object.entries(event.payload)) {
@@ -179,18 +179,18 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
     if (!GAUGE.test(name)) counters.push(plain(name), String(number))
   }
   const ref = event.reference || event.payload.ref || ''
-  const campaign = of === 'agent' ? plain(textOr(event.payload['campaign_ref']) ?? '') : ''
+  const campaign = subject === 'agent' ? plain(textOr(event.payload['campaign_ref']) ?? '') : ''
   return toEffect([
     step(
       'stats',
       {
-        of,
+        subject,
         ref,
         campaign,
         stamp: toStamp(event),
-        at: toReceived(event),
+        at: toReceivedAt(event),
         values: JSON.stringify(values),
-        change: toChange(event, { kind: `${of}s/stats`, ref, campaign_ref: campaign }),
+        change: toChange(event, { kind: `${subject}s/stats`, ref, campaign_ref: campaign }),
       },
       counters,
     ),
@@ -211,7 +211,7 @@ export function dialPreview(event: StoreEvent<DialPreview>): Effect {
   }))
   const parts = toParts(JSON.stringify(callees))
   return toEffect([
-    ...parts.map((text, index) => step('part', { of: 'preview', id: event.id, index: String(index), text })),
+    ...parts.map((text, index) => step('part', { subject: 'preview', id: event.id, index: String(index), text })),
     step('preview', {
       ref: reference,
       id: event.id,

@@ -44,7 +44,7 @@ export function other(event: StoreEvent): Effect {
     form: isText ? 'text' : 'base64',
   }
   return toEffect([
-    ...parts.map((text, index) => step('part', { of: 'other', id: event.id, index: String(index), text })),
+    ...parts.map((text, index) => step('part', { subject: 'other', id: event.id, index: String(index), text })),
     step('other', {
       id: event.id,
       type: type.slice(0, MAX_TYPE),
@@ -171,7 +171,7 @@ export function startReplay(job: string, replay: StoredReplay, ids?: readonly st
   return toEffect([
     step('replay', {
       job,
-      of: replay.cdrs === undefined ? 'parked' : 'cdrs',
+      subject: replay.cdrs === undefined ? 'parked' : 'cdrs',
       by: replay.by ?? '',
       ms: String(Date.parse(replay.created_at)),
       json: JSON.stringify(replay),

@@ -188,7 +188,7 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
     },
   }
   return toEffect([
-    ...parts.map((text, index) => step('part', { of: 'parked', id, index: String(index), text })),
+    ...parts.map((text, index) => step('part', { subject: 'parked', id, index: String(index), text })),
     step('park', {
       id,
       message: messageId,

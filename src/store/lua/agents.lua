@@ -53,33 +53,33 @@ local function with_turn(turns, turn, call_stamp)
   return table.concat(entries, ENTRY, first)
 end
 
-function apply.agent_status(of)
+function apply.agent_status(args)
   -- The same extension on another dialler is another agent: its states imply nothing about this one's campaigns and calls.
-  local agent, own = open(key('agent:' .. name(of.ref))), name(source_of(of.stamp) .. '|' .. of.campaign)
+  local agent, own = open(key('agent:' .. name(args.ref))), name(source_of(args.stamp) .. '|' .. args.campaign)
   local held = agent.fields['s:' .. own]
   local former = parts_of(held or '', SEP)
   local status, since, stamp = former[1], former[2], former[3]
   -- A resync names every agent who ever was in a campaign, and does not know what was heard since.
-  if is_resync(of.stamp) and (not newer(of.stamp, stamp) or (not held and of.status == 'offline')) then return end
+  if is_resync(args.stamp) and (not newer(args.stamp, stamp) or (not held and args.status == 'offline')) then return end
   if not held then forget_campaigns(agent) end
-  if newer(of.stamp, stamp) then
-    if held and status == of.status then
+  if newer(args.stamp, stamp) then
+    if held and status == args.status then
       since = former[2]
     else
-      since = of.at
-      if held and of.known ~= '' and contains(of.known, status) and not contains(of.may_come_before, status) then
-        set(agent, 'u:' .. own, status .. SEP .. of.status .. SEP .. of.at, ttl.agent)
+      since = args.at
+      if held and args.known ~= '' and contains(args.known, status) and not contains(args.may_come_before, status) then
+        set(agent, 'u:' .. own, status .. SEP .. args.status .. SEP .. args.at, ttl.agent)
         set(agent, 'n:' .. own, tostring((tonumber(agent.fields['n:' .. own] or '') or 0) + 1), ttl.agent)
       end
     end
-    set(agent, 's:' .. own, of.status .. SEP .. since .. SEP .. of.stamp .. SEP .. of.campaign, ttl.agent)
-    note_state(of.change, held and status)
+    set(agent, 's:' .. own, args.status .. SEP .. since .. SEP .. args.stamp .. SEP .. args.campaign, ttl.agent)
+    note_state(args.change, held and status)
   end
-  if of.implies ~= '' then
-    local turn = of.implies .. SEP .. name(of.campaign) .. SEP .. of.stamp
+  if args.implies ~= '' then
+    local turn = args.implies .. SEP .. name(args.campaign) .. SEP .. args.stamp
     set(agent, 'turns', with_turn(agent.fields.turns, turn, agent.fields.call_stamp), ttl.agent)
   end
-  register(agent, 'agents', of.ref, 'agent', ttl.agent)
+  register(agent, 'agents', args.ref, 'agent', ttl.agent)
 end
 
 -- The dialler may send the same call on both transports. The copies have different ids: they are the same call if source, reference
@@ -145,16 +145,16 @@ end
 -- different queues.
 local function open_call(source, call_ref) return open(key('call:' .. name(source .. ':' .. call_ref))) end
 
-function apply.call(of)
-  local rank = of.rank
+function apply.call(args)
+  local rank = args.rank
   -- The call may have become stale since the handler checked.
-  if of.stale_at ~= '' and now > tonumber(of.stale_at) then rank = '0' end
-  local call = { source = of.source, ref = name(of.call_ref), numbers = of.numbers, stamp = of.stamp, rank = rank, json = of.json,
-    campaign = name(of.campaign), again = '', over = '', cdrs = '' }
-  local agent = open(key('agent:' .. name(of.ref)))
-  local entry = table.concat({ of.source, call.ref, of.numbers, rank, of.stamp, of.json }, SEP)
+  if args.stale_at ~= '' and now > tonumber(args.stale_at) then rank = '0' end
+  local call = { source = args.source, ref = name(args.call_ref), numbers = args.numbers, stamp = args.stamp, rank = rank, json = args.json,
+    campaign = name(args.campaign), again = '', over = '', cdrs = '' }
+  local agent = open(key('agent:' .. name(args.ref)))
+  local entry = table.concat({ args.source, call.ref, args.numbers, rank, args.stamp, args.json }, SEP)
   -- Nearly all entries belong to other calls, so only an entry that may belong to this call is parsed.
-  local named = SEP .. of.source .. SEP .. call.ref .. SEP
+  local named = SEP .. args.source .. SEP .. call.ref .. SEP
   local is_first = true
   local function is_better_copy(entry_of_other)
     local other = string.find(entry_of_other, named, 1, true) and to_call(entry_of_other)
@@ -163,9 +163,9 @@ function apply.call(of)
       return is_better(call, other)
     end
   end
-  local is_new = add_once(key('agent_calls:' .. name(of.ref)), of.ms, of.id, entry, 20, ttl.agent, is_better_copy)
-  if is_new then note_change(of.change) end
-  register(agent, 'agents', of.ref, 'agent', ttl.agent)
+  local is_new = add_once(key('agent_calls:' .. name(args.ref)), args.ms, args.id, entry, 20, ttl.agent, is_better_copy)
+  if is_new then note_change(args.change) end
+  register(agent, 'agents', args.ref, 'agent', ttl.agent)
   local held = read_call(agent)
   local is_same = held and held.ref == call.ref and held.source == call.source
   local is_copy = held and is_other_copy(call, held)
@@ -176,51 +176,51 @@ function apply.call(of)
     if newer(call.stamp, held.stamp) then call.stamp = held.stamp end
     if call.campaign == '' then call.campaign = held.campaign end
     if call.numbers == '' then call.numbers = held.numbers end
-  elseif is_same and of.call_ref ~= '' and of.stamp ~= held.stamp then
+  elseif is_same and args.call_ref ~= '' and args.stamp ~= held.stamp then
     call.again = '1'
   end
   if is_same then call.cdrs = held.cdrs end
   if is_new and is_first then
-    if of.call_ref ~= '' and is_awaited(of.kind, of.source) then
-      local known = open_call(of.source, of.call_ref)
-      await_cdr(agent, of, known, known.fields.agent)
+    if args.call_ref ~= '' and is_awaited(args.kind, args.source) then
+      local known = open_call(args.source, args.call_ref)
+      await_cdr(agent, args, known, known.fields.agent)
     end
-    leave_calls(agent, held and newer(held.stamp, of.stamp) and held.stamp or of.stamp)
+    leave_calls(agent, held and newer(held.stamp, args.stamp) and held.stamp or args.stamp)
   end
-  if is_copy or not held or newer(of.stamp, held.stamp) then
+  if is_copy or not held or newer(args.stamp, held.stamp) then
     if call.rank == '0' then call.json = '' end
-    if of.call_ref ~= '' then
-      local known = open_call(of.source, of.call_ref)
-      set(known, 'agent', of.ref, keep_seconds(known))
-      judge(entries_of(call.cdrs), of.ref, call)
-      judge(entries_of(known.fields.cdrs), of.ref, call)
+    if args.call_ref ~= '' then
+      local known = open_call(args.source, args.call_ref)
+      set(known, 'agent', args.ref, keep_seconds(known))
+      judge(entries_of(call.cdrs), args.ref, call)
+      judge(entries_of(known.fields.cdrs), args.ref, call)
     end
     write_call(agent, call)
     set(agent, 'turns', with_turn(agent.fields.turns, nil, call.stamp), ttl.agent)
   elseif call.again == '1' then
     -- An earlier call with the same reference arrived late: the CDRs are judged again for the current call.
     held.again, held.over = '1', ''
-    judge(entries_of(held.cdrs), of.ref, held)
-    judge(entries_of(open_call(of.source, of.call_ref).fields.cdrs), of.ref, held)
+    judge(entries_of(held.cdrs), args.ref, held)
+    judge(entries_of(open_call(args.source, args.call_ref).fields.cdrs), args.ref, held)
     write_call(agent, held)
   end
 end
 
 -- Records a CDR in the document of the agent whose current call it belongs to, otherwise under the reference of the call, for a call that
 -- arrives after its CDR.
-local function end_call(of)
-  if of.call_ref == '' then return end
-  local known = open_call(of.source, of.call_ref)
-  local cdr = table.concat({ of.agent, of.end_ms, of.numbers, of.stamp }, SEP)
-  local ref = of.agent ~= '' and of.agent or known.fields.agent
+local function end_call(args)
+  if args.call_ref == '' then return end
+  local known = open_call(args.source, args.call_ref)
+  local cdr = table.concat({ args.agent, args.end_ms, args.numbers, args.stamp }, SEP)
+  local ref = args.agent ~= '' and args.agent or known.fields.agent
   if known.fields.missing then settle_missing(known, cdr) end
   for _, holder in ipairs({ ref or nil, known.fields.agent ~= ref and known.fields.agent or nil }) do
-    settle_call(holder, of, cdr)
+    settle_call(holder, args, cdr)
   end
   if ref then
     local agent = open(key('agent:' .. name(ref)))
     local call = read_call(agent)
-    if call and call.ref == name(of.call_ref) and call.source == of.source then
+    if call and call.ref == name(args.call_ref) and call.source == args.source then
       call.cdrs = with_cdr(entries_of(call.cdrs), cdr)
       judge({ cdr }, ref, call)
       write_call(agent, call)

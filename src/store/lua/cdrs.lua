@@ -186,10 +186,10 @@ local function stamp_of(parts)
   return table.concat({ (string.gsub(source, '|', '_')), transport, (string.gsub(sequence, '|', '_')), ms, id }, '|')
 end
 
-function apply.cdr(of)
-  end_call(of)
-  local k = key('cdr:' .. of.id)
-  local listed_ms = tonumber(of.listed_ms)
+function apply.cdr(args)
+  end_call(args)
+  local k = key('cdr:' .. args.id)
+  local listed_ms = tonumber(args.listed_ms)
   -- The clock of a relay may be wrong: the CDR must not precede all others for ever.
   if listed_ms > now + 86400000 then listed_ms = now end
   local entries, former = entries_of(read(k)), nil
@@ -198,17 +198,17 @@ function apply.cdr(of)
     -- Kept until it expires by the clock of the functions.
     if ms_of(former) + tonumber(former[2]) * 1000 <= oldest('cdr') then former = nil end
   end
-  local delay = string.format('%.0f', math.floor((now - tonumber(of.ms)) / 1000))
-  local counted = table.concat({ string.format('%.0f', math.floor(listed_ms / QUARTER_MS)), name(of.campaign), of.counts }, FIELD)
-  local function entry_of(as) return table.concat({ of.digest, delay, as, of.id_of_event, of.received, of.event, of.packet }, SEP) end
+  local delay = string.format('%.0f', math.floor((now - tonumber(args.ms)) / 1000))
+  local counted = table.concat({ string.format('%.0f', math.floor(listed_ms / QUARTER_MS)), name(args.campaign), args.counts }, FIELD)
+  local function entry_of(as) return table.concat({ args.digest, delay, as, args.id_of_event, args.received, args.event, args.packet }, SEP) end
   if not former then
     write(k, entry_of(counted), ttl.cdr)
     count_cdr(counted, 1)
   else
     for _, entry in ipairs(entries) do
-      if string.match(entry, '^[^' .. SEP .. ']*') == of.digest then return end
+      if string.match(entry, '^[^' .. SEP .. ']*') == args.digest then return end
     end
-    if newer(of.stamp, stamp_of(former)) then
+    if newer(args.stamp, stamp_of(former)) then
       table.insert(entries, 1, entry_of(counted))
       count_cdr(former[3], -1)
       count_cdr(counted, 1)
@@ -221,12 +221,12 @@ function apply.cdr(of)
       if i > 1 and (i > MAX_REVISIONS + 1 or bytes > MAX_CDR_BYTES) then entries[i] = nil end
     end
     write(k, table.concat(entries, ENTRY), ttl.cdr)
-    if string.match(entries[1], '^[^' .. SEP .. ']*') ~= of.digest then
-      note_change(of.change)
+    if string.match(entries[1], '^[^' .. SEP .. ']*') ~= args.digest then
+      note_change(args.change)
       return
     end
   end
-  if of.campaign ~= '' then register(figures_of(counted), 'campaigns', of.campaign, 'campaign', FIGURES_SECONDS) end
-  index_cdr(of.id, listed_ms, of.campaign, of.terms, not former)
-  note_change(of.change)
+  if args.campaign ~= '' then register(figures_of(counted), 'campaigns', args.campaign, 'campaign', FIGURES_SECONDS) end
+  index_cdr(args.id, listed_ms, args.campaign, args.terms, not former)
+  note_change(args.change)
 end

@@ -118,18 +118,18 @@ end
 -- Names in alphabetical order. A second set holds the time when each name was last heard, so that names without records are removed. A
 -- document is registered once an hour, and all names of a batch at once.
 local registered, sets = {}, {}
-local function register_name(set_name, ref, of)
+local function register_name(set_name, ref, lifetime)
   if not registered[set_name] then
-    registered[set_name] = { of = of, names = {}, is_in = {} }
+    registered[set_name] = { lifetime = lifetime, names = {}, is_in = {} }
     sets[#sets + 1] = set_name
   end
   local own = registered[set_name]
   if own.is_in[ref] then return end
   own.is_in[ref], own.names[#own.names + 1] = true, ref
 end
--- @param of the part whose expiry the reference has; the document itself expires after `seconds`
-local function register(document, set_name, ref, of, seconds)
-  if is_due(document, 'registered', seconds) then register_name(set_name, ref, of) end
+-- @param lifetime the part whose expiry the reference has; the document itself expires after `seconds`
+local function register(document, set_name, ref, lifetime, seconds)
+  if is_due(document, 'registered', seconds) then register_name(set_name, ref, lifetime) end
 end
 local function write_registers()
   for _, set_name in ipairs(sets) do
@@ -137,16 +137,16 @@ local function write_registers()
     local by_name, by_time = {}, {}
     for _, ref in ipairs(own.names) do
       local short = name(ref)
-      if short ~= ref then redis.call('SET', key('name:' .. short), ref, 'EX', ttl[own.of]) end
+      if short ~= ref then redis.call('SET', key('name:' .. short), ref, 'EX', ttl[own.lifetime]) end
       by_name[#by_name + 1], by_name[#by_name + 2] = 0, short
       by_time[#by_time + 1], by_time[#by_time + 2] = string.format('%.0f', now), short
     end
     in_portions(by_name, function(pairs_of) redis.call('ZADD', names, unpack(pairs_of)) end)
     in_portions(by_time, function(pairs_of) redis.call('ZADD', heard, unpack(pairs_of)) end)
-    local gone = purge(heard, own.of)
+    local gone = purge(heard, own.lifetime)
     if #gone > 0 then redis.call('ZREM', names, unpack(gone)) end
-    expire(names, ttl[own.of])
-    expire(heard, ttl[own.of])
+    expire(names, ttl[own.lifetime])
+    expire(heard, ttl[own.lifetime])
   end
 end
 

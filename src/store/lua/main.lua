@@ -4,17 +4,17 @@ if secret ~= '' and read(key('cdr_secret')) ~= secret then return 'another secre
 local at, applied = 6, 0
 while at <= #ARGV do
   local step, count = ARGV[at], tonumber(ARGV[at + 1])
-  local names, of = ARGUMENTS[step], {}
+  local names, args = ARGUMENTS[step], {}
   local rest = names and REST[step]
   if not names or count < #names or (count > #names and not rest) then
     return redis.error_reply('ERR the step ' .. step .. ' does not take ' .. tostring(count) .. ' arguments')
   end
-  for i, argument in ipairs(names) do of[argument] = ARGV[at + 1 + i] end
+  for i, argument in ipairs(names) do args[argument] = ARGV[at + 1 + i] end
   if rest then
-    of[rest] = {}
-    for i = #names + 1, count do of[rest][i - #names] = ARGV[at + 1 + i] end
+    args[rest] = {}
+    for i = #names + 1, count do args[rest][i - #names] = ARGV[at + 1 + i] end
   end
-  apply[step](of)
+  apply[step](args)
   at, applied = at + 2 + count, applied + 1
 end
 -- Longer than any CDR whose id is derived from it.

@@ -67,11 +67,11 @@ end
 local function left_of(agent, call, by_ms)
   local campaign, left_ms
   for _, turn in ipairs(entries_of(agent.fields.turns)) do
-    local kind, of, stamp = unpack(parts_of(turn, SEP))
+    local kind, of_campaign, stamp = unpack(parts_of(turn, SEP))
     if source_of(stamp) == source_of(call.stamp) and newer(stamp, call.stamp) then
       local _, _, ms = split(stamp)
-      if campaign and campaign ~= of then return by_ms end
-      campaign = of
+      if campaign and campaign ~= of_campaign then return by_ms end
+      campaign = of_campaign
       if not left_ms and kind ~= 'busy' then left_ms = ms end
     end
   end
@@ -92,14 +92,14 @@ local function leave_calls(agent, stamp)
 end
 
 -- @param former the agent who last had a call with this reference
-local function await_cdr(agent, of, known, former)
-  local call = { stamp = of.stamp, ref = name(of.call_ref), numbers = of.numbers, campaign = name(of.campaign),
-    noted_ms = string.format('%.0f', now), left_ms = '', again = '', kind = of.kind }
+local function await_cdr(agent, args, known, former)
+  local call = { stamp = args.stamp, ref = name(args.call_ref), numbers = args.numbers, campaign = name(args.campaign),
+    noted_ms = string.format('%.0f', now), left_ms = '', again = '', kind = args.kind }
   for _, cdr in ipairs(entries_of(known.fields.cdrs)) do
-    if is_of(cdr, call, of.ref) then return end
+    if is_of(cdr, call, args.ref) then return end
   end
   -- The call was transferred, or its number was tried again: only the CDR of the last try is awaited.
-  for _, holder in ipairs({ agent, former and former ~= of.ref and open(key('agent:' .. name(former))) or nil }) do
+  for _, holder in ipairs({ agent, former and former ~= args.ref and open(key('agent:' .. name(former))) or nil }) do
     local kept, has_later = {}, false
     for _, other in ipairs(read_awaited(holder)) do
       if not is_same_call(other, call) then kept[#kept + 1] = other
@@ -117,11 +117,11 @@ end
 local function keep_seconds(known) return known.fields.missing and ttl.missing or ttl.ended end
 
 -- A CDR has arrived: its call is no longer awaited.
-local function settle_call(ref, of, cdr)
+local function settle_call(ref, args, cdr)
   local agent, kept = open(key('agent:' .. name(ref))), {}
   if not agent.fields.awaited then return end
   for _, call in ipairs(read_awaited(agent)) do
-    local is_named = call.ref == name(of.call_ref) and source_of(call.stamp) == of.source
+    local is_named = call.ref == name(args.call_ref) and source_of(call.stamp) == args.source
     if not is_named or not is_of(cdr, call, ref, left_of(agent, call, math.huge)) then kept[#kept + 1] = call end
   end
   write_awaited(agent, kept)
@@ -146,26 +146,26 @@ local function settle_missing(known, cdr)
 end
 
 local MAX_MISSING = 10000
-function apply.missing(of)
-  local agent, known = open(key('agent:' .. name(of.agent))), open(key('call:' .. name(of.source .. ':' .. of.call_ref)))
+function apply.missing(args)
+  local agent, known = open(key('agent:' .. name(args.agent))), open(key('call:' .. name(args.source .. ':' .. args.call_ref)))
   local call, kept = nil, {}
   for _, other in ipairs(read_awaited(agent)) do
-    if other.stamp == of.stamp then call = other else kept[#kept + 1] = other end
+    if other.stamp == args.stamp then call = other else kept[#kept + 1] = other end
   end
   -- The CDR has arrived since.
   if not call then return end
   write_awaited(agent, kept)
-  call.left_ms = of.left_ms
+  call.left_ms = args.left_ms
   for _, cdr in ipairs(entries_of(known.fields.cdrs)) do
-    if is_of(cdr, call, of.agent) then return end
+    if is_of(cdr, call, args.agent) then return end
   end
-  local k, id = key('missing'), name(of.id)
-  write(key('missing:' .. id), of.json, ttl.missing)
-  redis.call('ZADD', k, of.ms, id)
+  local k, id = key('missing'), name(args.id)
+  write(key('missing:' .. id), args.json, ttl.missing)
+  redis.call('ZADD', k, args.ms, id)
   purge(k, 'missing')
   keep_latest(k, MAX_MISSING)
   expire(k, ttl.missing)
-  local entry = table.concat({ id, of.agent, of.stamp, call.numbers, of.left_ms, call.again, of.change_back }, SEP)
+  local entry = table.concat({ id, args.agent, args.stamp, call.numbers, args.left_ms, call.again, args.change_back }, SEP)
   set(known, 'missing', (known.fields.missing and known.fields.missing .. ENTRY or '') .. entry, ttl.missing)
-  note_change(of.change)
+  note_change(args.change)
 end

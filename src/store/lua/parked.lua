@@ -21,22 +21,22 @@ end
 -- A notice of the relay about a notification that it parked. The latest notice counts. A sent or dropped notification leaves a mark, for
 -- notices that arrive late. The relay keeps the notification itself, so that a relay that parks everything cannot fill the database.
 local MAX_OF_RELAY = 10000
-function apply.parked(of)
-  local id, own = name(of.id), key('parked_of_relay')
+function apply.parked(args)
+  local id, own = name(args.id), key('parked_of_relay')
   local entry = open(key('parked:' .. id))
-  if not newer(of.stamp, entry.fields.stamp) then return end
-  local is_parked = of.state == 'parked'
-  set(entry, 'stamp', of.stamp, is_parked and ttl.parked or ttl.unparked)
-  set(entry, 'json', is_parked and of.json or nil, is_parked and ttl.parked or ttl.unparked)
-  note_change(of.change)
+  if not newer(args.stamp, entry.fields.stamp) then return end
+  local is_parked = args.state == 'parked'
+  set(entry, 'stamp', args.stamp, is_parked and ttl.parked or ttl.unparked)
+  set(entry, 'json', is_parked and args.json or nil, is_parked and ttl.parked or ttl.unparked)
+  note_change(args.change)
   if not is_parked then
     redis.call('ZREM', own, id)
     return unlist_parked(id)
   end
-  redis.call('ZADD', own, of.ms, id)
+  redis.call('ZADD', own, args.ms, id)
   expire(own, ttl.parked)
   purge(own, 'parked')
-  list_parked(id, of.ms)
+  list_parked(id, args.ms)
   local dropped = redis.call('ZRANGE', own, 0, -MAX_OF_RELAY - 1)
   for _, one in ipairs(dropped) do
     unlist_parked(one)
@@ -48,18 +48,18 @@ end
 -- The latest failed attempts of a redelivered message: `ms, attempt, status, reason, keys`.
 local MAX_ATTEMPTS_BYTES, MAX_ATTEMPTS = 65536, 50
 local attempts_by_key = {}
-function apply.attempt(of)
-  local k = key('attempts:' .. of.message)
-  local tail = table.concat({ of.attempt, of.status, of.reason, table.concat(of.keys, FIELD) }, SEP)
-  local entries, bytes = entries_of(read(k)), #tail + #of.ms + 1
+function apply.attempt(args)
+  local k = key('attempts:' .. args.message)
+  local tail = table.concat({ args.attempt, args.status, args.reason, table.concat(args.keys, FIELD) }, SEP)
+  local entries, bytes = entries_of(read(k)), #tail + #args.ms + 1
   for _, entry in ipairs(entries) do
     if string.sub(entry, -#tail - 1) == SEP .. tail then return end
     bytes = bytes + #entry + 1
   end
-  entries[#entries + 1] = of.ms .. SEP .. tail
+  entries[#entries + 1] = args.ms .. SEP .. tail
   while bytes > MAX_ATTEMPTS_BYTES and #entries > 1 do bytes = bytes - #table.remove(entries, 1) - 1 end
   write(k, table.concat(entries, ENTRY), ttl.done)
-  attempts_by_key[of.message] = nil
+  attempts_by_key[args.message] = nil
 end
 -- Returns the attempts of one notification, without the keys.
 local function attempts_of(message, own)
@@ -105,62 +105,62 @@ local function add_attempts(entry, more)
   while #attempts > MAX_ATTEMPTS do table.remove(attempts, 1) end
   set(entry, 'attempts', table.concat(attempts, ENTRY), ttl.parked)
 end
-function apply.park(of)
-  local entry = entry_of(of.id)
+function apply.park(args)
+  local entry = entry_of(args.id)
   local fields = entry.fields
-  if contains(fields.handled or '', of.message) or (fields.ms == of.ms and fields.json == of.json) then return end
+  if contains(fields.handled or '', args.message) or (fields.ms == args.ms and fields.json == args.json) then return end
   -- A message parks a notification only once. It returns because its commit was not answered.
-  if fields.message ~= of.message then
-    add_attempts(entry, attempts_of(of.message, of.key))
-    add_attempts(entry, { table.concat({ of.ms, of.attempt, of.status, of.reason }, SEP) })
+  if fields.message ~= args.message then
+    add_attempts(entry, attempts_of(args.message, args.key))
+    add_attempts(entry, { table.concat({ args.ms, args.attempt, args.status, args.reason }, SEP) })
   end
-  for i = tonumber(of.parts), (tonumber(fields.parts) or 0) - 1 do redis.call('DEL', part_key('parked', of.id, i)) end
-  for _, field in ipairs({ 'ms', 'parts', 'json', 'message', 'lane' }) do set(entry, field, of[field], ttl.parked) end
+  for i = tonumber(args.parts), (tonumber(fields.parts) or 0) - 1 do redis.call('DEL', part_key('parked', args.id, i)) end
+  for _, field in ipairs({ 'ms', 'parts', 'json', 'message', 'lane' }) do set(entry, field, args[field], ttl.parked) end
   set(entry, 'handled', nil, ttl.parked)
-  take_out_of_bin(of.id, entry)
-  list_parked(of.id, of.place, of.lane)
-  note_change(of.change)
+  take_out_of_bin(args.id, entry)
+  list_parked(args.id, args.place, args.lane)
+  note_change(args.change)
 end
 
 -- The bin keeps deleted entries for some days, byte for byte, with their place in the list. An entry that a replay is about to send, or
 -- that the relay keeps, cannot be deleted here. The entry is first added to its new list. It leaves the old list after its document says
 -- so: if the script is interrupted in between, one of the lists still shows it.
-function apply.bin(of)
-  local entry = entry_of(of.entry)
+function apply.bin(args)
+  local entry = entry_of(args.entry)
   -- An earlier attempt may have been interrupted before the entry left the list.
-  if entry.fields.place then return unlist_parked(of.entry, entry.fields.lane) end
+  if entry.fields.place then return unlist_parked(args.entry, entry.fields.lane) end
   if not is_free(entry, '') then return end
-  set(entry, 'place', redis.call('ZSCORE', key('parked'), of.entry) or entry.fields.ms, ttl.bin)
-  set(entry, 'deleted', table.concat({ of.ms, of.operator }, SEP), ttl.bin)
-  redis.call('ZADD', key('bin'), of.ms, of.entry)
+  set(entry, 'place', redis.call('ZSCORE', key('parked'), args.entry) or entry.fields.ms, ttl.bin)
+  set(entry, 'deleted', table.concat({ args.ms, args.operator }, SEP), ttl.bin)
+  redis.call('ZADD', key('bin'), args.ms, args.entry)
   purge(key('bin'), 'bin')
   expire(key('bin'), ttl.bin)
-  expire_parts(of.entry, entry, math.max(ttl.bin + 7200, ttl.parked))
+  expire_parts(args.entry, entry, math.max(ttl.bin + 7200, ttl.parked))
   after_documents[#after_documents + 1] = function()
     -- Unless a later step of the same commit restored it.
     if not entry.fields.place then return end
-    expire_parts(of.entry, entry, ttl.bin + 7200)
-    unlist_parked(of.entry, entry.fields.lane)
+    expire_parts(args.entry, entry, ttl.bin + 7200)
+    unlist_parked(args.entry, entry.fields.lane)
   end
-  note_change(of.change)
+  note_change(args.change)
 end
-function apply.restore(of)
-  local entry = entry_of(of.entry)
+function apply.restore(args)
+  local entry = entry_of(args.entry)
   local place = entry.fields.place
-  if not place then return redis.call('ZREM', key('bin'), of.entry) end
+  if not place then return redis.call('ZREM', key('bin'), args.entry) end
   -- An entry that would have expired meanwhile is kept for another day.
   local earliest = oldest('parked') + 86400000
   if tonumber(place) < earliest then place = string.format('%.0f', earliest) end
-  expire_parts(of.entry, entry, ttl.parked)
-  take_out_of_bin(of.entry, entry)
-  list_parked(of.entry, place, entry.fields.lane)
-  note_change(of.change)
+  expire_parts(args.entry, entry, ttl.parked)
+  take_out_of_bin(args.entry, entry)
+  list_parked(args.entry, place, entry.fields.lane)
+  note_change(args.change)
 end
 
 -- The audit log: who changed or revealed what.
-function apply.audit(of)
+function apply.audit(args)
   local k = key('audit')
-  redis.call('ZADD', k, of.ms, of.id .. SEP .. of.json)
+  redis.call('ZADD', k, args.ms, args.id .. SEP .. args.json)
   keep_latest(k, 100000)
   purge(k, 'audit')
   expire(k, ttl.audit)

@@ -13,74 +13,74 @@ local function go_on(replay)
   add(replay, 'steps', 1)
   set(replay, 'at', string.format('%.0f', now), ttl.parked)
 end
-function apply.replay(of)
-  local replay = replay_of(of.job)
+function apply.replay(args)
+  local replay = replay_of(args.job)
   if replay.fields.json then return end
   go_on(replay)
-  redis.call('ZADD', key('replays'), of.ms, of.job)
+  redis.call('ZADD', key('replays'), args.ms, args.job)
   purge(key('replays'), 'parked')
   expire(key('replays'), ttl.parked)
-  set(replay, 'json', of.json, ttl.parked)
-  set(replay, 'of', of.of, ttl.parked)
-  if of.by == 'relay' then
-    redis.call('ZADD', key('replays_of_relays'), of.ms, of.job)
+  set(replay, 'json', args.json, ttl.parked)
+  set(replay, 'of', args.subject, ttl.parked)
+  if args.by == 'relay' then
+    redis.call('ZADD', key('replays_of_relays'), args.ms, args.job)
     expire(key('replays_of_relays'), ttl.parked)
   end
 end
 -- A relay sends the entries of the replay. It must renew its claim to drive within `for_ms`; only then may another relay take over.
-function apply.drive(of)
-  local replay = replay_of(of.job)
+function apply.drive(args)
+  local replay = replay_of(args.job)
   local fields = replay.fields
   if not fields.json or fields.stopped then return end
-  if fields.driver ~= of.relay and (tonumber(fields.driven_until or '') or 0) > now then return end
-  set(replay, 'driver', of.relay, ttl.parked)
-  set(replay, 'driven_until', string.format('%.0f', now + tonumber(of.for_ms)), ttl.parked)
+  if fields.driver ~= args.relay and (tonumber(fields.driven_until or '') or 0) > now then return end
+  set(replay, 'driver', args.relay, ttl.parked)
+  set(replay, 'driven_until', string.format('%.0f', now + tonumber(args.for_ms)), ttl.parked)
 end
 -- Relays no longer examine a finished replay.
-function apply.leave(of) redis.call('ZREM', key('replays_of_relays'), of.job) end
+function apply.leave(args) redis.call('ZREM', key('replays_of_relays'), args.job) end
 -- Adds entries that were found between two places of the list of parked entries. Entries chosen by an operator are sorted in the order of
 -- the list.
-function apply.select(of)
-  local replay, k = replay_of(of.job), entries_key(of.job)
-  if (replay.fields.place or '') ~= of.from then return end
+function apply.select(args)
+  local replay, k = replay_of(args.job), entries_key(args.job)
+  if (replay.fields.place or '') ~= args.from then return end
   go_on(replay)
-  if of.is_chosen == '1' then
+  if args.is_chosen == '1' then
     local places = {}
-    for _, id in ipairs(of.entries) do places[id] = tonumber(redis.call('ZSCORE', key('parked'), id) or '') or 0 end
-    table.sort(of.entries, function(a, b)
+    for _, id in ipairs(args.entries) do places[id] = tonumber(redis.call('ZSCORE', key('parked'), id) or '') or 0 end
+    table.sort(args.entries, function(a, b)
       if places[a] ~= places[b] then return places[a] < places[b] end
       return a < b
     end)
   end
   if count_of(replay, 'selected') == 0 then redis.call('DEL', k) else redis.call('LTRIM', k, 0, count_of(replay, 'selected') - 1) end
-  in_portions(of.entries, function(entries) redis.call('RPUSH', k, unpack(entries)) end)
-  if #of.entries > 0 then expire(k, ttl.parked) end
-  set(replay, 'place', of.to, ttl.parked)
-  add(replay, 'selected', #of.entries)
+  in_portions(args.entries, function(entries) redis.call('RPUSH', k, unpack(entries)) end)
+  if #args.entries > 0 then expire(k, ttl.parked) end
+  set(replay, 'place', args.to, ttl.parked)
+  add(replay, 'selected', #args.entries)
 end
 -- Takes the next entries, up to `count` and up to a number of parts of bodies, unless entries taken before are still to be sent. An entry
 -- that belongs to another replay or no longer exists is skipped. A stopped replay reserves nothing.
 local MAX_PARTS = 32
-function apply.claim(of)
-  local replay = replay_of(of.job)
+function apply.claim(args)
+  local replay = replay_of(args.job)
   if replay.fields.stopped or (replay.fields.sending or '') ~= '' then return end
   local first = count_of(replay, 'taken')
-  local last = math.min(first + of.count, count_of(replay, 'selected')) - 1
+  local last = math.min(first + args.count, count_of(replay, 'selected')) - 1
   if last < first then return end
-  local ids, taken, seen, parts, keys = redis.call('LRANGE', entries_key(of.job), first, last), {}, 0, 0, {}
+  local ids, taken, seen, parts, keys = redis.call('LRANGE', entries_key(args.job), first, last), {}, 0, 0, {}
   for i, id in ipairs(ids) do keys[i] = key('parked:' .. id) end
   if replay.fields.of ~= 'cdrs' then read_ahead(keys) end
   for _, id in ipairs(ids) do
     local entry = replay.fields.of ~= 'cdrs' and entry_of(id)
-    local is_taken = not entry or is_free(entry, of.job)
+    local is_taken = not entry or is_free(entry, args.job)
     local more = is_taken and entry and tonumber(entry.fields.parts) or 0
     if #taken > 0 and parts + more > MAX_PARTS then break end
     seen, parts = seen + 1, parts + more
     if is_taken then
-      if entry then set(entry, 'replay', of.job, ttl.parked) end
+      if entry then set(entry, 'replay', args.job, ttl.parked) end
       taken[#taken + 1] = id
     else
-      local outcome = outcome_of(of.job, id)
+      local outcome = outcome_of(args.job, id)
       set(outcome, 'is', 'skipped', ttl.parked)
       set(outcome, 'why', entry.fields.place and 'deleted' or entry.fields.parts and 'another replay sends it' or 'gone', ttl.parked)
     end
@@ -94,37 +94,37 @@ function apply.claim(of)
   add(replay, 'skipped', seen - #taken)
   add(replay, 'round', 1)
 end
-function apply.sent(of)
-  local replay = replay_of(of.job)
-  if replay.fields.round ~= of.round or replay.fields.sending == '' then return end
+function apply.sent(args)
+  local replay = replay_of(args.job)
+  if replay.fields.round ~= args.round or replay.fields.sending == '' then return end
   go_on(replay)
   set(replay, 'sending', '', ttl.parked)
 end
-function apply.stop(of)
-  local replay = replay_of(of.job)
+function apply.stop(args)
+  local replay = replay_of(args.job)
   if replay.fields.json then set(replay, 'stopped', '1', ttl.parked) end
 end
 -- The outcome of an entry that a replay has sent. It follows `park` in a commit, which may have parked the same entry again.
-function apply.replayed(of)
-  local entry, replay, outcome = entry_of(of.entry), replay_of(of.job), outcome_of(of.job, of.entry)
+function apply.replayed(args)
+  local entry, replay, outcome = entry_of(args.entry), replay_of(args.job), outcome_of(args.job, args.entry)
   local is_cdr = replay.fields.of == 'cdrs'
-  if outcome.fields.is or (not is_cdr and entry.fields.replay ~= of.job) then return end
-  local is = of.outcome == 'handled' and 'handled' or 'failed_again'
+  if outcome.fields.is or (not is_cdr and entry.fields.replay ~= args.job) then return end
+  local is = args.outcome == 'handled' and 'handled' or 'failed_again'
   set(outcome, 'is', is, ttl.parked)
-  set(outcome, 'why', of.why, ttl.parked)
+  set(outcome, 'why', args.why, ttl.parked)
   add(replay, 'sent', -1)
   add(replay, is, 1)
-  note_change(is_cdr and of.change_of_job or of.change)
+  note_change(is_cdr and args.change_of_job or args.change)
   if is_cdr then return end
-  if of.reason ~= '' then add_attempts(entry, { table.concat({ of.ms, '0', '', of.reason }, SEP) }) end
-  if of.outcome == 'failed' then
+  if args.reason ~= '' then add_attempts(entry, { table.concat({ args.ms, '0', '', args.reason }, SEP) }) end
+  if args.outcome == 'failed' then
     add(entry, 'replays', 1)
     return set(entry, 'replay', nil, ttl.parked)
   end
-  unlist_parked(of.entry, entry.fields.lane)
-  take_out_of_bin(of.entry, entry)
-  drop_parts('parked', of.entry, entry.fields.parts)
-  local messages = (entry.fields.message or '') .. ',' .. of.message
+  unlist_parked(args.entry, entry.fields.lane)
+  take_out_of_bin(args.entry, entry)
+  drop_parts('parked', args.entry, entry.fields.parts)
+  local messages = (entry.fields.message or '') .. ',' .. args.message
   for field in pairs(entry.fields) do set(entry, field, nil, ttl.unparked) end
   set(entry, 'handled', messages, ttl.unparked)
 end

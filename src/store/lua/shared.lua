@@ -57,10 +57,10 @@ end
 local function source_of(stamp) return string.match(stamp or '', '^([^|]*)') end
 local function contains(list, word) return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil end
 local function keep_latest(k, count) redis.call('ZREMRANGEBYRANK', k, 0, -count - 1) end
-local function oldest(of) return now - ttl[of] * 1000 end
+local function oldest(args) return now - ttl[args] * 1000 end
 -- Removes a bounded number of expired entries, so that a backlog never blocks the database: the next commits continue.
-local function purge(k, of)
-  local gone = redis.call('ZRANGEBYSCORE', k, '-inf', oldest(of), 'LIMIT', 0, 100)
+local function purge(k, args)
+  local gone = redis.call('ZRANGEBYSCORE', k, '-inf', oldest(args), 'LIMIT', 0, 100)
   if #gone > 0 then redis.call('ZREM', k, unpack(gone)) end
   return gone
 end

@@ -287,7 +287,7 @@ test('nothing is taken from a list while it could not be seen what other relays 
         claims,
         numbers: createNumbers({ client, now: Date.now }),
         lists: [LIST],
-        intake: { room: () => Promise.resolve({ items: BIG, bytes: BIG }), take: () => undefined },
+        intake: { room: () => Promise.resolve({ items: BIG, bytes: BIG }), enqueue: () => undefined },
         state: {
           set searchFailure(failure: SearchFailure | undefined) {
             failures.push(failure?.reason ?? '')

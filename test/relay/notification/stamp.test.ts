@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { formatPacket, parseEvents, textOf } from '../../../src/protocol/index.ts'
-import { type Received } from '../../../src/relay/item.ts'
+import { type PacketOrigin } from '../../../src/relay/item.ts'
 import { stamp } from '../../support/routes.ts'
 
-const received: Received = {
+const received: PacketOrigin = {
   sourceId: 'main',
   transport: 'pubsub',
   channel: 'enigma:notifications:agents:1002',
@@ -12,7 +12,7 @@ const received: Received = {
   timeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
 }
 
-const eventOf = (packet: string | Buffer, more: Partial<Received> = {}) => {
+const eventOf = (packet: string | Buffer, more: Partial<PacketOrigin> = {}) => {
   const stamped = stamp(Buffer.from(packet), { ...received, ...more })
   const event = textOf(stamped)
   return { ...stamped, event, parsed: parseEvents(event)[0] }

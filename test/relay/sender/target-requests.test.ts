@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { createRequests } from '../../../src/relay/sender/target-requests.ts'
+import { createRequestWatcher } from '../../../src/relay/sender/target-requests.ts'
 import { createUplink } from '../../../src/relay/sender/uplink.ts'
 import { statusOf } from '../../../src/relay/relay-error.ts'
 import { waitFor } from '../../support/relay.ts'
@@ -13,7 +13,7 @@ function useServer() {
   // Known to be fast: so nothing is overdue later for its size.
   const uplink = createUplink()
   uplink.arrive(uplink.ship(1_000_000_000), 'answered')
-  const requests = createRequests(
+  const requests = createRequestWatcher(
     (input: string, signal) => {
       sent.push({ input, signal })
       const answer = server.answer(input)
@@ -100,7 +100,7 @@ test('of a request with several parts only the smallest is sent again; its answe
   uplink.arrive(uplink.ship(1_000_000_000), 'answered')
   const sent: string[] = []
   let isWell = false
-  const requests = createRequests(
+  const requests = createRequestWatcher(
     (input: string, signal: AbortSignal) => {
       sent.push(input)
       if (isWell) return Promise.resolve(`${input} is there`)

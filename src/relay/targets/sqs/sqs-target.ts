@@ -15,7 +15,7 @@ import { describe, statusOf } from '../../relay-error.ts'
 import type { Item } from '../../item.ts'
 import { createOutages } from '../../sender/back-pressure.ts'
 import type { SenderOptions } from '../../sender/sender.ts'
-import type { Limits, Outcome, Parcel, Problem, Rejection, Target } from '../target.ts'
+import type { Endpoint, Outcome, Parcel, Problem, Rejection, Target } from '../target.ts'
 import type { BatchClient, BatchFailure } from './sqs-client.ts'
 import { codeOf, isForSize, isMissingQueue, judgeEntry, judgeRequest, sqsProblem } from './verdict.ts'
 
@@ -79,7 +79,7 @@ export async function findQueue(
   signal: AbortSignal,
   outages = createOutages(log),
   onProblem: (problem: Problem) => void = () => undefined,
-): Promise<Limits | undefined> {
+): Promise<Endpoint | undefined> {
   const name = queueName(prefix, route)
   const change = createChangeDetector()
   const say = (problem: Problem, error?: unknown) => {
