@@ -64,7 +64,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
   while (!signal.aborted) {
     try {
-      // If Redis closed a client at its output buffer limit since the last time, it was this one, as far as is known.
+      // Redis closed a client for exceeding its output buffer since the last attempt. As far as the relay can tell, it was this one.
       const overran = await outputBuffer.overran().catch(() => false)
       if (wasHeard && overran) cause = 'output_buffer_overrun'
       await identity.verify()
@@ -90,7 +90,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
 
 const disconnected = (words: string) => new RelayError('relay.pubsub.disconnected', words)
 
-/** An error reply is the reason. Silence shows in other ways. */
+/** Records an error that Redis answered. A missing answer is detected by the heartbeat. */
 const noteFault = (state: PubsubState, error: unknown): void => {
   if (isAnswer(error)) state.fault = judgeRedis(error)
 }
@@ -149,9 +149,8 @@ async function listen(
     }
     liveness.heard(beat)
     metrics.heartbeat.set({ source: sourceId }, (performance.now() - sentAt) / 1000)
-    // Every message published before this heartbeat was heard. Later ones may be on their way, and lost with the connection. The heartbeat's
-    // number is the time when it was sent, or a little more. A number ahead of the clock says nothing about the time: it then counts as old
-    // as the heartbeat before it.
+    // All messages published before this heartbeat have been heard. Its number is the time at which it was sent, unless the number is ahead
+    // of the clock; then the time of the heartbeat before it counts.
     heard(beat <= now() ? Math.min(beat, sentMs) : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
@@ -187,13 +186,13 @@ async function listen(
     // Asked before it subscribes, because a subscribed connection cannot ask. If the server does not answer, its output buffer is not
     // watched.
     outputBuffer.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
-    // The heartbeat comes last: the index counts from it, so no message may be missed after the first one.
+    // The heartbeat is subscribed last: the index counts from it, so every pattern must be subscribed by then.
     for (const [pattern, glob] of globs) await connection.pSubscribe(pattern, onMessage(glob), true)
     await connection.subscribe(channelName, onBeat, true)
   }
   const late = () => disconnected(`Redis did not confirm the subscription within ${LOST_MS} ms`)
   try {
-    // A client without a connection never settles a subscription.
+    // If the connection is lost meanwhile, the client never settles the subscribe call.
     await within(LOST_MS, Promise.race([subscribe(), lost.promise]), late)
     liveness.begin()
     await Promise.race([beats(), lost.promise])
