@@ -84,7 +84,7 @@ const RETRIED = new Set([408, 425, 429])
  * Judges a response. 2xx: done. 408, 425, 429 and 5xx: retry. Any other status: park.
  *
  * @param path for the reason, if the app has no route for it
- * @param payload returns the payload, whose personal values are masked in the reason
+ * @param payload returns the payload, whose personal data is masked in the reason
  */
 async function toOutcome(response: Response, path: string, payload: () => unknown): Promise<Outcome> {
   const { status } = response

@@ -80,7 +80,7 @@ export async function parkWhole(
 /** Returns the keys that were remembered under each of these names: the keys that `Commit.done` had for the name. */
 export type Recall = (names: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
 
-/** Longer than the retries of a queue with ten attempts (eight and a half minutes), and than the pauses while commits fail. */
+/** How long (ms) values are kept: longer than ten attempts of a queue (eight and a half minutes), and than the pauses while commits fail. */
 const KEEP_MS = 3600_000
 /** The number of messages whose finished notifications are remembered in this process, for an app without `recall`. */
 const MAX_MESSAGES = 10_000

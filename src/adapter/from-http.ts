@@ -14,7 +14,7 @@ type Shared<Effect> = Pick<
 
 export type FromHttpOptions<Effect> = Shared<Effect> & {
   /**
-   * Who may send: holders of a bearer token, or of a secret for signatures of Standard Webhooks. Other senders get 401 before the body is read
+   * Who may send: holders of a bearer token, or of a secret for Standard Webhooks signatures. Other senders get 401 before the body is read
    * as an event. Use `false` only if a gateway in front authenticates senders: otherwise everybody can write to the read model.
    */
   readonly verify: Verify

@@ -102,7 +102,7 @@ export type Expiries = {
   readonly kind: number
   /** Notifications without a route. Default 7 days. */
   readonly other: number
-  /** Finished ids of a message, needed for its redeliveries. Must be longer than a queue retries. Default 1 day. */
+  /** Finished ids of a message, needed for its redeliveries. Must be longer than the time for which a queue retries. Default 1 day. */
   readonly done: number
   /** Parked notifications, and replays. Default 30 days. */
   readonly parked: number

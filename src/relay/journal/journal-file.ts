@@ -82,7 +82,7 @@ PRAGMA synchronous = NORMAL;
 PRAGMA journal_size_limit = ${8 * SLACK_BYTES};
 `
 
-/** For a file that is worthless until it is complete: one transaction writes it, and waits for the disk at its end. */
+/** The settings of a draft, which is worthless until it is complete: one transaction writes it, and waits for the disk at its end. */
 const SETTINGS_OF_DRAFT = `
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = OFF;

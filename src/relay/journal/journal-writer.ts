@@ -6,7 +6,7 @@ import type { PubsubIntake } from '../pubsub/pubsub-intake.ts'
 import { addTo, toDiscarded, type DiscardLedger, type JournalRow, type Lost } from './journal-entry.ts'
 import type { Journal } from './journal.ts'
 
-/** How often (ms) a journal that cannot be written is tried again: a try is not free. */
+/** The shortest time (ms) between two attempts to use a journal that cannot be written: an attempt is not free. */
 const RETRY_MS = 250
 
 /**
@@ -146,9 +146,9 @@ export const TRIM_BYTES = 64 * 1024
 export type Backlog = { route: Route; row: number }
 
 /**
- * Keeps the journal within its size limit. Discards the oldest notifications of routes with `maxAgeMs` first, because they are worthless by then;
- * when there are none, the oldest of all routes. Discards only notifications that are not in memory: `backlogs` tells after which row. The
- * transaction that deletes them records the loss in the journal's ledger. Returns whether it discarded any.
+ * Keeps the journal within its size limit. First discards the oldest notifications of routes with `maxAgeMs`, because they are worthless by then.
+ * When there are none, discards the oldest notifications of all routes. Discards only notifications that are not in memory: `backlogs` gives the row
+ * after which these begin. The transaction that deletes them records the loss in the journal's ledger. Returns whether it discarded any.
  */
 export function trimJournal(backlogs: ReadonlyMap<string, Backlog>, options: TrimOptions): boolean {
   const { journal, maxBytes, onDiscarded } = options
@@ -196,7 +196,8 @@ export function readJournalId(journal: Journal): number | undefined {
 export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<PubsubIntake, 'note'>) {
   return {
     /**
-     * Until when (ms) an earlier process heard Pub/Sub. When the note is lost, the time of the damaged file, so that a gap is announced all the same.
+     * Until when (ms) an earlier process heard Pub/Sub. When the note is lost, this is the time of the damaged file, so that a gap is
+     * announced all the same.
      */
     formerlyHeardMs: journal.noted(sourceId) ?? journal.lostMs,
     /** The highest number that an earlier process saw. */

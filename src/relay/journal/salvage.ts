@@ -26,8 +26,8 @@ const draftOf = (path: string): string => `${path}.recovery`
 
 /**
  * Copies the readable rows of a journal, damaged or of an older version, into a draft beside it, row by row. Then it moves the file aside and puts
- * the draft in its place. The file keeps its name until the draft is complete and on disk. Whenever the process is killed, the next start finds
- * either the file, and begins again, or the complete draft, and finishes.
+ * the draft in its place. The file keeps its name until the draft is complete and on disk. If the process is killed at any point, the next start
+ * either finds the file and begins again, or finds the complete draft and finishes.
  *
  * @param sourceIds of the relay: a possible loss is added to the ledger for each of them, and for each source that the journal names
  * @param expectedRows how many rows there were, where that is known
@@ -159,7 +159,7 @@ function latestAside(path: string): string | undefined {
   return latest === undefined ? undefined : join(dirname(path), latest)
 }
 
-/** Moves the database itself first: while it has its name, its log belongs to it. */
+/** Moves the database file before its write-ahead log: as long as a database has its name, the log beside it belongs to it. */
 function moveFiles(from: string, to: string): void {
   for (const end of ENDS) if (existsSync(from + end)) renameSync(from + end, to + end)
 }

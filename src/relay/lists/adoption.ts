@@ -29,7 +29,7 @@ const FORGET_MS = 24 * 60 * 60 * 1000
  * Adopts the claims of relays that are gone: moves them into this relay's registry. They keep their numbers, so their items keep their ids. A relay
  * is gone in one of three cases: it released its lease; this process holds its journal; or nobody renewed its lease for as long as a lease lasts
  * while this relay could renew its own. Before that, its lease may have expired only because the server or the network was unreachable, or refused
- * writes. A relay that was merely suspended also sends the items in its memory: copies.
+ * writes. A relay that was merely suspended also sends the items in its memory, as copies.
  */
 export function createRelayAdoption({ client, relayId, numbers, log, now, lease }: RelayAdoptionOptions) {
   /** When the lease of each relay was last renewed, as seen at the first check. The time is from that relay's clock, so it can only be compared. */
@@ -38,7 +38,7 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
   /** Relays whose journal this process holds. If such a relay takes a lease again, it is running, and one of the two journals is a copy. */
   const proven = new Set<string>()
 
-  /** Resolves with true when nothing is known yet, because our own lease had expired too. */
+  /** Resolves with true when it is not known yet whether the other relay is gone, because our own lease had expired too. */
   const adopt = async (other: string): Promise<boolean> => {
     const claims = await client.adopt({
       otherLease: leaseKey(other),
@@ -117,7 +117,7 @@ type ClaimAdoptionOptions = RelayAdoptionOptions &
     readonly state: { searchFailure: SearchFailure | undefined }
   }
 
-/** How often (ms) it looks for claims to adopt, and how often while the lists wait for that. */
+/** How often (ms) the relay checks for claims to adopt, and how often while its lists wait for the first complete check. */
 const SEARCH_MS = 4_000
 const SOON_MS = 250
 /** The maximum number of bytes taken at once from a list that is no longer named. */
@@ -207,7 +207,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
 
   return {
     adopt,
-    /** Looks for claims to adopt until the signal aborts, including claims of lists that are no longer named and of relays that are gone. */
+    /** Checks for claims to adopt until the signal aborts, including claims of lists that are no longer named and of relays that are gone. */
     async run(): Promise<void> {
       let isBegun = false
       void begun.promise.then(() => (isBegun = true))

@@ -21,7 +21,7 @@ type ListIntakeOptions = Pick<SourceTools & SourceOptions, 'sourceId' | 'metrics
 /** How many items and bytes may be taken from a list now. */
 export type Room = { readonly items: number; readonly bytes: number }
 
-/** The maximum number of items of one list that Redis holds in claims: no more are sent again after a crash. */
+/** The maximum number of items of one list that Redis holds in claims, and so the maximum number that are sent again after a crash. */
 const MAX_LIST_ITEMS = 4_000
 
 /** With room for fewer items than this, settled items leave the claims of a list soon. */
@@ -46,7 +46,7 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
   }
 
   return {
-    /** Resolves with how much may be taken from a list, as soon as that is anything, or when the signal aborts. */
+    /** Resolves with the room for a list as soon as there is any, or when the signal aborts. */
     room: async (list: string, signal: AbortSignal): Promise<Room> => {
       const { promise, resolve } = Promise.withResolvers<void>()
       const checkRoom = () => {

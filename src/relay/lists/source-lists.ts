@@ -25,7 +25,7 @@ export const KNOWN_LISTS = ['', ':campaigns', ':campaign', ':cdr', ':inbound', '
   (end) => BASE_KEY + end,
 )
 
-/** How often (ms) an unused connection is pinged: silence would count as its death. */
+/** How often (ms) an unused connection is pinged: a silent connection would count as lost. */
 const PING_MS = 4_000
 
 /** Creates the lists of one source: consumes them, and adopts the claims that earlier processes left, while this process holds the relay id. */
@@ -126,7 +126,7 @@ export function createSourceLists(options: SourceListsOptions) {
         await work
       }
     },
-    /** Deletes settled claims that Redis did not delete while it refused writes. Perhaps no other item is settled that would trigger it. */
+    /** Deletes settled claims that Redis did not delete while it refused writes. Otherwise they would stay until another claim is settled. */
     flush: claims.flush,
     /** Writes back claims that Redis has lost, for example because it came back empty. A running relay has them in memory. */
     async writeBack(): Promise<void> {

@@ -44,9 +44,9 @@ const READ_BYTES = 256 * 1024
 export function createPubsubIntake(options: PubsubIntakeOptions) {
   const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, onGap, park } =
     options
-  /** By the route under which they were written: the notifications that are only in the journal. */
+  /** The notifications that are only in the journal, by the route under which they were written. */
   const backlogs = new Map<string, Backlog>()
-  /** By the same: the last row that an earlier process may have sent. */
+  /** The last row that an earlier process may have sent, by the same route. */
   const formerRows = new Map<string, number>()
   let heard: (Heard & JournalRow)[] = []
   let scheduled = false
@@ -78,7 +78,7 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
     },
   })
   const acknowledgers = new Map<string, Acknowledger>()
-  /** One for all rows of a route and source. */
+  /** Returns the acknowledger that all rows of a route and source share. */
   const acknowledgerOf = ({ sourceId, route }: JournalEntry): Acknowledger => {
     const name = `${route} ${sourceId}`
     const known = acknowledgers.get(name)
@@ -106,7 +106,7 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
     if (batch.length > 0 || writer.hasWork) {
       const isWritten = writer.mayTry(signal.aborted) && writer.write(batch)
       for (const one of batch) (isWritten ? offer : offerUnwritten)(one)
-      // As much as was added, and some more.
+      // Discards as many bytes as were added, and some more.
       let bytes = isWritten ? batch.reduce((sum, { entry }) => sum + entry.packet.length, TRIM_BYTES) : 0
       const trim = () => trimJournal(backlogs, { journal, maxBytes: journalBytes, onDiscarded: discarded.count })
       while (bytes > 0 && writer.tryJournal(trim) === true) bytes -= TRIM_BYTES
@@ -217,7 +217,7 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
     },
     /** Reads back notifications. Call it when there may be room again. */
     refill,
-    /** Writes the rest. Notifications that are accepted after this are sent again by the next start. */
+    /** Writes what is still gathered. Notifications that are accepted after this are sent again by the next start. */
     close(): void {
       closing.abort()
       writer.due()

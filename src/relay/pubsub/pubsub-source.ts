@@ -36,7 +36,7 @@ const HEARTBEAT_MS = 1_000
 
 const latin1 = (bytes: Buffer) => bytes.toString('latin1')
 
-/** Listens until the signal aborts, connection after connection, and announces each time span without one as a gap. */
+/** Listens until the signal aborts, connection after connection, and announces each time span without a connection as a gap. */
 export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
   const { sourceId, state, identity, outputBuffer, announcer, resync, log, now } = options
   let cause: GapCause = 'start'
@@ -174,10 +174,10 @@ async function listen(
       sentBeforeMs = sentMs
       sentMs = now()
       const heartbeat = client.publishHeartbeat({ leastNumber: numbers.lowerBound(), channel: channelName })
-      // A failure shows as silence, and the command connection logs its own.
+      // A failed publish shows as a missing heartbeat. The listener of the command connection logs failures of that connection.
       heartbeat.then((published) => liveness.published(published)).catch((error: unknown) => noteFault(state, error))
       await sleepToBeat(HEARTBEAT_MS, signal)
-      // A process that stood still read nothing, and everything still waits to be read.
+      // A suspended process read nothing, and all messages of that time still wait to be read.
       liveness.noteStandstill(Math.max(0, performance.now() - sentAt - 1.5 * HEARTBEAT_MS))
     }
   }

@@ -40,7 +40,7 @@ const WORD = /^[A-Za-z][A-Za-z_ -]{0,63}$/
 /**
  * Creates the resync: it repairs the states that were missed during a gap, from hashes that the dialler keeps in the same Redis. They go into their
  * lanes as if they had been heard, but not through the journal: a relay that is killed in the middle reads all of them again when it starts. A
- * portion is read after SQS has accepted the one before it. Where the hashes are absent or may not be read, the relay logs that once, and states stay
+ * portion is read after the previous one is settled. Where the hashes are absent or may not be read, the relay logs that once, and states stay
  * unsure until they are heard.
  */
 export function createResync(options: ResyncOptions, signal: AbortSignal): Resync {
@@ -70,7 +70,7 @@ export function createResync(options: ResyncOptions, signal: AbortSignal): Resyn
       return [toItem(stamped, own, at)]
     })
 
-  /** Resolves when SQS has accepted all of them, or the relay ends. Returns how many there were. */
+  /** Resolves when all of them are settled, or the relay ends. Returns how many there were. */
   const send = async (states: readonly State[], number: number, firstIndex: number, atMs: number): Promise<number> => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const end = () => resolve()

@@ -136,7 +136,7 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
   const lost = (words: string) => new RelayError('relay.pubsub.heartbeat_lost', `${words} for ${LOST_MS} ms`)
 
   return {
-    /** The subscription is confirmed. */
+    /** Records that the subscription is confirmed. */
     begin(): void {
       aliveAt = heardAt = clock()
     },
@@ -148,11 +148,11 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
       isDeaf = false
       aliveAt = heardAt = clock()
     },
-    /** The server has published a heartbeat of ours. */
+    /** Records that the server has published a heartbeat of ours. */
     published(number: number): void {
       published = Math.max(published, number)
     },
-    /** The process stood still: it read nothing, and everything still waits to be read. */
+    /** Records that the process was suspended for this long: it read nothing, and all messages of that time still wait to be read. */
     noteStandstill(ms: number): void {
       heardAt += ms
       aliveAt += ms

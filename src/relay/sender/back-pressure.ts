@@ -21,19 +21,19 @@ export type PacingOptions = {
 const BUSY_PER_SECOND = 1_000
 
 /**
- * Notifications are counted in spans of this length (ms), and the last complete span decides. With longer spans, a rising load would be sent one by
- * one for longer.
+ * Notifications are counted in spans of this length (ms). The last complete span decides whether the route is busy. With longer spans, a rising load
+ * would be sent one by one for longer.
  */
 const SPAN_MS = 20
 
-/** The longest rest (ms) of a route whose target is away: a screen pop waits at most this long for a target that is back. */
+/** The longest rest (ms) of a route in an outage: once the target accepts messages again, a screen pop waits at most this long. */
 const MAX_REST_MS = 500
 
 /**
  * Creates the pacing of one route: it delays requests, so that each carries more notifications. SQS and other services bill requests, and requests
  * take most of the CPU time. The requests of a busy route are spaced. A route that lingers lets its first notification wait for others. Any other
- * route sends each notification at once while it is not busy. While the target is away, the route rests between requests, longer each time: otherwise
- * its lanes would retry in turn, hundreds of times a second.
+ * route sends each notification at once while it is not busy. During an outage of the target, the route rests between requests, longer each time:
+ * otherwise its lanes would retry in turn, hundreds of times a second.
  */
 export function createPacing({ paceMs, lingerMs, onDue, clock = () => performance.now() }: PacingOptions) {
   let spanStart = clock()
@@ -62,7 +62,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
     },
     noteRequest(): void {
       lastRequestAt = clock()
-      // While the target is away, one request leaves after each rest, even if an earlier one is never answered.
+      // During an outage, one request leaves after each rest, even if an earlier one is never answered.
       if (rests > 0) restNow()
     },
     /** Whether the next request must be delayed now. @param waitedMs how long the oldest of its notifications has waited */
@@ -72,11 +72,11 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       wakeAfter(waitMs)
       return true
     },
-    /** The target is away: from now on the route rests before each request, longer each time. */
+    /** Begins the rests of an outage: from now on the route rests before each request, longer each time. */
     rest(): void {
       if (rests === 0) restNow()
     },
-    /** The target has answered: notifications that waited for it may leave. */
+    /** Ends the rests, because the target has answered: notifications that waited for it may leave. */
     endRest(): void {
       if (rests === 0) return
       rests = 0

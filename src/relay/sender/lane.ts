@@ -14,7 +14,7 @@ export type Pack = {
   readonly bytes: number
   /** A hash of all ids, so that another pack never looks like a copy. */
   readonly deduplicationId: string
-  /** The attempt that all of its items are at. */
+  /** The number of the attempt, which is the same for all of its items. */
   readonly attempt: number
 }
 
@@ -201,7 +201,7 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       return flights
     },
     isFailing: (lane: number): boolean => (lanes[lane] as Lane).failures > 0,
-    /** Whether more lanes fail than share a request: the content of one of them is then not the reason. */
+    /** Whether more lanes are failing than fit into one request. Then the content of a single lane is not the cause. */
     get areFailing(): boolean {
       return lanes.filter(({ failures }) => failures > 0).length > MAX_REQUEST_PACKS
     },

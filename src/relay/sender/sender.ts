@@ -25,11 +25,11 @@ type Batch = { readonly to: Endpoint; readonly flights: readonly Flight[] }
 const MAX_RETRY_MS = 1_500
 
 /**
- * Creates the sender of one route. Lanes that have something to send are in line. While fewer than `inFlight` requests are out, the first ten lanes
- * each send a pack in the next request. Under load, a pack holds the notifications that gathered in its lane while the last one was out, and a
- * request holds the packs that gathered while all other requests were out. An accepted pack is settled. The rest of an unfinished pack is the next
- * attempt; a pack that is not accepted is retried unchanged. Both go before waiting notifications of the lane. A pack that is rejected for its
- * content is bisected (`createRejectionHandler`).
+ * Creates the sender of one route. Lanes that have something to send are in line. While fewer than `inFlight` requests are in flight, the first ten
+ * lanes each send a pack in the next request. Under load, a pack holds the notifications that gathered in its lane while the previous pack was in
+ * flight, and a request holds the packs that gathered while all other requests were in flight. An accepted pack is settled. The rest of an unfinished
+ * pack is the next attempt; a pack that is not accepted is retried unchanged. Both are sent before waiting notifications of the lane. A pack that is
+ * rejected for its content is bisected (`createRejectionHandler`).
  */
 export function createSender(options: SenderOptions) {
   const { route, target, log, metrics, now, onRoom, uplink } = options
@@ -80,7 +80,7 @@ export function createSender(options: SenderOptions) {
     if (endpoint === undefined || !hasWork() || isFull() || isHeld()) uplink.leave(schedule)
   }
 
-  /** Sends the next request, unless enough requests are out or the uplink is busy. */
+  /** Sends the next request, unless `inFlight` requests are in flight or the uplink is busy. */
   const sendNext = (to: Endpoint): boolean => {
     if (isFull() || !uplink.mayShip(schedule)) return false
     const { maxBytes, requestBytes = maxBytes } = to
@@ -154,7 +154,7 @@ export function createSender(options: SenderOptions) {
     const { verdict, isForSize, isMissing, problem, detail } = rejection
     if (isMissing) endpoint = undefined
     if (verdict === 'retry') status.failing(problem, detail)
-    // A proxy may find a request too large while the target is away.
+    // A proxy may reject a request as too large during an outage of the target.
     else if (!isForSize) status.answered()
     // A rejected request says nothing about its packs: each is tried alone before it is bisected.
     if (verdict === 'refused' && flights.length > 1) {
@@ -213,7 +213,7 @@ export function createSender(options: SenderOptions) {
       held++
       bytes += item.bytes
       pacing.noteArrival()
-      // The notification may wait for long.
+      // The notification may wait for a long time.
       if (status.failingSince !== undefined || lanes.isFailing(item.lane)) detach(item)
       lanes.push(item)
     },
@@ -236,7 +236,7 @@ export function createSender(options: SenderOptions) {
     },
     /** Returns when (ms) the oldest waiting notification was received; undefined when none waits. */
     oldestMs: () => lanes.oldestMs(),
-    /** When (ms) a notification last left memory, arrived when memory was empty, or waited because the server asked for that. */
+    /** When (ms) a notification last left memory, was added to empty memory, or waited because the server asked for a pause. */
     get progressMs() {
       return Math.max(progress, Math.min(restsUntil, now()))
     },

@@ -38,10 +38,10 @@ const MAX_PROBES = 2
 /**
  * Sends requests to a target, and watches those that stay unanswered. A request may take long on a slow uplink. But a request that hangs (the server
  * was stuck, packets were lost) would block its lanes until its time limit, long after the target has recovered. So while a request is overdue, the
- * smallest part of the overdue requests is sent again every second or two as a probe. SQS recognises the copy by its deduplication ids, a server that
- * runs functions by its mark as a redelivery. The first answer counts. When the probe is answered, the server is healthy, and earlier requests that
- * are still unanswered fail at once and are retried. A request that waits only because the uplink is busy, or whose functions may still run, is not
- * overdue: a copy would add to the load.
+ * smallest part of the overdue requests is sent again every second or two as a probe. SQS recognises the copy by its deduplication ids. A server
+ * that runs functions recognises it by the header `ce-redelivery`. The first answer counts. When the probe is answered, the server is healthy, and
+ * earlier requests that are still unanswered fail at once and are retried. A request that waits only because the uplink is busy, or whose functions
+ * may still run, is not overdue: a copy would add to the load.
  *
  * `attempt` sends a request. It rejects when the signal aborts or the limit (ms) has passed.
  */

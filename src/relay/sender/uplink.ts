@@ -12,7 +12,7 @@ export type UplinkOptions = {
 export type Shipment = {
   readonly bytes: number
   readonly sentMs: number
-  /** The bytes that were on the way before it and with it. */
+  /** The bytes on the way when this request was sent, including its own. */
   readonly ahead: number
   readonly isLimited: boolean
   /** Whether the server runs functions before it answers, which may take longer than the uplink. */
@@ -56,7 +56,7 @@ const WORK_HORIZONS = 4
  */
 const WORK_MS = WORK_HORIZONS * HORIZON_MS
 
-/** An uplink that needs this long (ms) for the window is full and is logged, at most once in the second time (ms). */
+/** If an answer takes this long (ms) while the window is full, the uplink counts as full. That is logged at most once per `LOG_EVERY_MS`. */
 const FULL_MS = 1_000
 const LOG_EVERY_MS = 600_000
 
@@ -92,7 +92,7 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
   const measure = (shipment: Shipment, atMs: number) => {
     const { former, sentMs, isLimited, isWork } = shipment
     delivered = { bytes: delivered.bytes + shipment.bytes, answeredMs: atMs, sentMs }
-    // Not earlier than it was sent either: answers that a stall delayed arrive all at once.
+    // The time between the sending times counts if it is longer: after a stall, the delayed answers arrive all at once.
     const tookMs = Math.max(1, atMs - former.answeredMs, sentMs - former.sentMs)
     const horizons = isWork && atMs - sentMs > HORIZON_MS ? WORK_HORIZONS : 1
     const sample = Math.max(MIN_RATE, (horizons * (delivered.bytes - former.bytes)) / tookMs)

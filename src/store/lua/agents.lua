@@ -102,10 +102,10 @@ local function to_call(entry)
   return { source = parts[3], ref = parts[4], numbers = parts[5], rank = parts[6], stamp = parts[7] }
 end
 
--- Returns the verdict of a CDR on a call with its reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so the CDR
--- may belong to an earlier try: if it was received before the call, names another agent or number, or ended before the agent received the
--- call. Its end follows from dialed_at and the times, which leave out the ringing, and from the dialler's clock. A CDR that names the agent
--- belongs to the call unless it is much older; a CDR that names no agent must belong to it for certain.
+-- Returns the verdict of a CDR on a call with the same reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so the
+-- CDR may belong to an earlier try: if it was received before the call, names another agent or number, or ended before the agent received
+-- the call. Its end is dialed_at plus its times, by the dialler's clock; these times leave out the ringing. A CDR that names the agent
+-- belongs to the call unless it is much older. A CDR that names no agent ends the call only if it certainly belongs to it.
 local ROUNDING_MS, RINGING_MS = 2000, 600000
 local function verdict(cdr, agent, call)
   local by, end_ms, numbers, stamp = unpack(parts_of(cdr, SEP))

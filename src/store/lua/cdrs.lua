@@ -103,7 +103,7 @@ local function write_quarter(number)
   end
   in_portions(written_pairs, function(portion) redis.call('HSET', k, unpack(portion)) end)
   if is_due then
-    -- Longer than any of its CDRs. The last of them may arrive within this hour.
+    -- The index is kept for longer than any of its CDRs. The last of them may arrive within this hour.
     local seconds, all = ttl.cdr + 7200, key('quarters')
     expire(k, seconds)
     redis.call('ZADD', all, string.format('%.0f', now + seconds * 1000), string.format('%.0f', number))
@@ -195,7 +195,7 @@ function apply.cdr(args)
   local entries, former = entries_of(read(k)), nil
   if entries[1] then
     former = parts_of(entries[1], SEP)
-    -- Kept until it expires by the clock of the functions.
+    -- It counts until it has expired by the clock of the functions.
     if ms_of(former) + tonumber(former[2]) * 1000 <= oldest('cdr') then former = nil end
   end
   local delay = string.format('%.0f', math.floor((now - tonumber(args.ms)) / 1000))

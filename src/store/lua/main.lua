@@ -17,7 +17,7 @@ while at <= #ARGV do
   apply[step](args)
   at, applied = at + 2 + count, applied + 1
 end
--- Longer than any CDR whose id is derived from it.
+-- The secret is kept for longer than any CDR whose id is derived from it.
 if secret ~= '' and is_due(upkeep, 'secret', UPKEEP_SECONDS) then expire(key('cdr_secret'), ttl.cdr + 7200) end
 -- The documents come last, because they record that the rest is done. If the database rejects a command in the middle, the next attempt
 -- completes the work.

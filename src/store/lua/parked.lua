@@ -109,7 +109,7 @@ function apply.park(args)
   local entry = entry_of(args.id)
   local fields = entry.fields
   if contains(fields.handled or '', args.message) or (fields.ms == args.ms and fields.json == args.json) then return end
-  -- A message parks a notification only once. It returns because its commit was not answered.
+  -- A message parks a notification only once. The same message comes again only because the reply to its commit was lost.
   if fields.message ~= args.message then
     add_attempts(entry, attempts_of(args.message, args.key))
     add_attempts(entry, { table.concat({ args.ms, args.attempt, args.status, args.reason }, SEP) })
@@ -137,7 +137,7 @@ function apply.bin(args)
   expire(key('bin'), ttl.bin)
   expire_parts(args.entry, entry, math.max(ttl.bin + 7200, ttl.parked))
   after_documents[#after_documents + 1] = function()
-    -- Unless a later step of the same commit restored it.
+    -- A later step of the same commit may have restored it.
     if not entry.fields.place then return end
     expire_parts(args.entry, entry, ttl.bin + 7200)
     unlist_parked(args.entry, entry.fields.lane)

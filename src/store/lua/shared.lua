@@ -13,7 +13,7 @@ local function name(text)
   if #text <= 512 then return text end
   return '~' .. redis.sha1hex(text)
 end
--- Uses plain finds: a pattern is matched character by character, which takes ten times as long.
+-- Splits a text with plain finds: matching a pattern character by character takes ten times as long.
 local function parts_of(text, by)
   local parts, count, from = {}, 0, 1
   repeat
