@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { MAX_PREFIX_LENGTH } from '../../src/protocol/index.ts'
 import { DeployError } from '../deploy-error.ts'
 import type { StackRoute } from './stack-routes.ts'
 
@@ -21,7 +22,7 @@ export type StackOptions = {
   readonly abandonThreshold: string
   /** The time (days) for which parked notifications are kept. */
   readonly parkedDays: number
-  /** The time (days) for which deleted ones can be restored. */
+  /** The time (days) for which deleted notifications can be restored. */
   readonly binDays: number
   /** The time (minutes) after the end of a call at which a CDR counts as missing. */
   readonly missingMinutes: number
@@ -63,9 +64,9 @@ export const STACK_PARAMETERS = [
 /** The maximum length of a function's name. Source: CreateFunction in the Lambda API reference. */
 const MAX_FUNCTION_NAME = 64
 
-/** Returns the maximum length of the prefix. The limit on names of functions is the tightest of all names. */
+/** Returns the maximum length of the prefix: of the names that contain it, those of queues and functions have the tightest limits. */
 export const maxPrefixLength = (routes: readonly StackRoute[]): number =>
-  MAX_FUNCTION_NAME - Math.max(...routes.map(({ name }) => name.length))
+  Math.min(MAX_PREFIX_LENGTH, MAX_FUNCTION_NAME - Math.max(...routes.map(({ name }) => name.length)))
 
 /** The retentions that CloudWatch Logs accepts. Source: PutRetentionPolicy in the CloudWatch Logs API reference. */
 const RETENTIONS = [

@@ -99,8 +99,12 @@ const RANGES: Readonly<Record<keyof Limits, readonly [min: number, max: number]>
   alarmAgeSeconds: [1, 14 * 24 * 3_600],
 }
 
-/** Valid in names of queues, functions and template resources. SQS allows 80 characters for a queue; the prefix may take 40. */
+/** The maximum length of the prefix of queue names. SQS allows 80 characters for the name of a queue. */
+export const MAX_PREFIX_LENGTH = 40
+
+/** Valid in names of queues, functions and template resources. */
 const NAME = /^[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*$/
+/** The room that the prefix and the ending `-dead.fifo` leave. */
 const MAX_NAME_LENGTH = 31
 
 /** Yields the faults of a single declared route, each with its fix. */

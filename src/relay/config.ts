@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { parseRoutes, STATES_BASE, type Routes } from '../protocol/index.ts'
+import { MAX_PREFIX_LENGTH, parseRoutes, STATES_BASE, type Routes } from '../protocol/index.ts'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel, type EnvReader } from '../runtime/index.ts'
 import { readTargets, usesSqs, type TargetConfig } from './targets/http/target-settings.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
@@ -96,9 +96,12 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
       return /^[^\s,]*[^\s,:]$/.test(text) ? text : fault('is not the beginning of a key', fix)
     }),
     queuePrefix: reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
-      /^[A-Za-z0-9_-]{1,40}$/.test(text)
+      /^[A-Za-z0-9_-]+$/.test(text) && text.length <= MAX_PREFIX_LENGTH
         ? text
-        : fault('is not a prefix of SQS queue names', 'use at most 40 letters, digits, - and _, such as enigma-'),
+        : fault(
+            'is not a prefix of SQS queue names',
+            `use at most ${MAX_PREFIX_LENGTH} letters, digits, - and _, such as enigma-`,
+          ),
     ),
     routes: reader.read('ENIGMA_ROUTES', '', (file, fault) => {
       if (file === '') return undefined

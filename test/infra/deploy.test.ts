@@ -188,7 +188,7 @@ test('what is wrong with the arguments is said before anything is asked', async 
   })
   expect(await check(['--region', 'us-east-1', `--param=prefix=${'a'.repeat(50)}-`])).toMatchObject({
     code: 2,
-    said: expect.stringContaining('write at most 42') as string,
+    said: expect.stringContaining('write at most 40') as string,
   })
   expect(await check(['--param=prefix=acme-eu-'])).toMatchObject({
     code: 1,

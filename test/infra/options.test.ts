@@ -64,7 +64,7 @@ test.each([
   [{ prefix: 'acme--eu-' }, /prefix "acme--eu-"/],
   [{ prefix: '1acme-' }, /prefix "1acme-"/],
   [{ prefix: 'aws-acme-' }, /prefix "aws-acme-"/],
-  [{ prefix: `${'a'.repeat(maxPrefixLength(ROUTES.all))}-` }, /\b43\b.*\b42\b/],
+  [{ prefix: `${'a'.repeat(maxPrefixLength(ROUTES.all))}-` }, /\b41\b.*\b40\b/],
   [{ logRetentionDays: '31' }, /logRetentionDays "31": .*\b1, 3\b/],
   [{ alarmEmail: 'ops' }, /alarmEmail "ops"/],
   [{ callLimitSeconds: '2h' }, /callLimitSeconds "2h"/],
