@@ -21,46 +21,46 @@ const PARTS = [
 
 export type BenchOptions = {
   readonly smoke: boolean
-  /** Undefined: all of them. */
+  /** The part to run. Undefined: all parts that run without being named. */
   readonly only: (typeof PARTS)[number] | undefined
-  /** The user's Bento. */
+  /** The path of the user's Bento binary. */
   readonly bento: string | undefined
-  /** Single files that are measured in place of the clone's own. */
+  /** Paths of single files to measure. Empty: that of the clone is built. */
   readonly relays: readonly string[]
   /** How often each measurement is repeated. */
   readonly rounds: number
-  /** CDRs that are drained. */
+  /** The number of CDRs to drain. */
   readonly counts: { readonly relay: number; readonly baseline: number }
-  /** What is published on Pub/Sub. */
+  /** The loads to publish on Pub/Sub. */
   readonly loads: readonly Load[]
-  /** How long each rate is kept up. */
+  /** The duration of each load. */
   readonly seconds: number
-  /** Size of the call centre whose price is measured, or that the console shows. */
+  /** The number of agents of the call centre in the parts price and console. */
   readonly agents: number
-  /** How long the console shows it. */
+  /** How long the part console watches the page Wall. */
   readonly minutes: number
-  /** CDRs in the read model whose capacity is measured. */
+  /** The number of CDRs in the read model in the part capacity. */
   readonly cdrs: number
 }
 
-export const HELP = `npm run bench -- [options]: measures the relay's single file, and prints each figure with its target and a verdict. Beside it, in the
-same run: the floor, the script that everybody writes and, if you have it, Bento. Exits with 1 when the relay lost something or sent it out of order.
+export const HELP = `npm run bench -- [options]: measures the relay's single file, and prints each figure with its target and a verdict. In the same
+run, it measures the floor, the baseline script and, if you have it, Bento. Exits with 1 if the relay lost notifications or sent them out of order.
 
   --smoke             small counts, half a minute, no verdicts
-  --only PART         ${PARTS.join(', ')} (all)
-  --bento PATH        a Bento binary to measure as well
-  --relay FILE        measures this single file, not the clone's; a second one is measured in turn with it
-  --rounds N          how often each measurement is repeated, all subjects in turn (3; smoke 1)
-  --count N           CDRs in the drain of the relay and Bento (200000; smoke 20000)
-  --baseline-count N  CDRs in the drain of the baseline (20000; smoke 1000)
-  --rates a,b         notifications per second on Pub/Sub (those of the table; smoke 500)
-  --delays a,b        the longest delay (ms) of SQS' answer on Pub/Sub (those of the table; smoke 20)
-  --seconds N         how long each rate is kept up, and six times as long the call centre of the price is played (10; smoke 2)
-  --agents N          size of the call centre whose price is measured (1000; smoke 50), or that the console shows (2000; smoke 50)
-  --minutes N         how long a browser shows the call centre in the console (10; smoke 1)
-  --cdrs N            CDRs in the read model whose capacity is measured (3000000, which takes a while; smoke 20000)
+  --only PART         runs one part: ${PARTS.join(', ')} (all before price; smoke: without kill)
+  --bento PATH        also measures this Bento binary
+  --relay FILE        measures this single file instead of the clone's; repeat the option to measure several files in turn
+  --rounds N          how often each measurement is repeated; subjects take turns in each round (3; smoke 1)
+  --count N           CDRs that the relay and Bento drain (200000; smoke 20000)
+  --baseline-count N  CDRs that the baseline drains (20000; smoke 1000)
+  --rates a,b         notifications per second on Pub/Sub (those of the loads with a target; smoke 500)
+  --delays a,b        maximum delay (ms) of an SQS response on Pub/Sub (those of the loads with a target; smoke 20)
+  --seconds N         duration of each Pub/Sub rate and of the capacity load; the price part measures six times as long (10; smoke 2)
+  --agents N          agents of the call centre in the price part (1000; smoke 50) and in the console part (2000; smoke 50)
+  --minutes N         how long the console part watches the page Wall in a browser (10; smoke 1)
+  --cdrs N            CDRs in the read model of the capacity part (3000000, which takes a while; smoke 20000)
 
-What the figures mean: docs/benchmarks.md`
+docs/benchmarks.md explains the figures.`
 
 /** The loads that have a target. */
 const LOADS = [
@@ -70,7 +70,7 @@ const LOADS = [
   [20, 0],
 ] as const
 
-/** Returns undefined if help was asked for. @throws Error that says what is wrong */
+/** Parses the arguments. Returns undefined for `--help`. @throws Error that describes an invalid argument */
 export function readArguments(args: readonly string[]): BenchOptions | undefined {
   const text = { type: 'string' } as const
   const { values } = parseArgs({

@@ -1,34 +1,34 @@
 import { CONTENT_ENCODING, readBody } from '../src/protocol/index.ts'
 import type { Mark } from './load.ts'
 
-/** One SQS message as it came. */
+/** An SQS message, or a request to the HTTP target, as the stand-in received it. */
 export type Arrival = {
-  /** When its answer went out. */
+  /** When the stand-in sent its response (ms of `nowMs`). */
   readonly atMs: number
   readonly body: string
   readonly attributes: Readonly<Record<string, { readonly StringValue?: string }>> | undefined
 }
 
 export type Report = {
-  /** Requests that sent something. */
+  /** Requests that sent notifications. */
   readonly requests: number
   readonly messages: number
   readonly notifications: number
-  /** Of all bodies. */
+  /** The total size of all bodies. */
   readonly bytes: number
   readonly missing: number
   readonly copies: number
-  /** Notifications that came after a later one of their reference. */
+  /** Notifications that arrived after a later one of the same reference. */
   readonly disorder: number
-  /** When the first and the last message arrived, ms as `nowMs` says it; 0 when none did. */
+  /** When the first and the last message arrived (ms of `nowMs`). 0 if none did. */
   readonly firstMs: number
   readonly lastMs: number
-  /** From publishing to arrival; 0 when packets carry no time. */
+  /** The time from publication to arrival. 0 if packets carry no time. */
   readonly p50Ms: number
   readonly p99Ms: number
 }
 
-/** Reads all that came. @param expected how many different notifications were published */
+/** Summarises all arrivals. @param expected the number of different notifications that were sent to the subject */
 export async function toReport(arrivals: readonly Arrival[], requests: number, expected: number): Promise<Report> {
   const seen = new Map<string, Set<number>>()
   const highest = new Map<string, number>()
@@ -67,7 +67,7 @@ export async function toReport(arrivals: readonly Arrival[], requests: number, e
   }
 }
 
-/** CloudEvents from the relay, a bare packet from the baseline. */
+/** Reads the marks of a message: CloudEvents from the relay, a bare packet from any other subject. */
 async function readMarks(body: string, contentEncoding: string | undefined): Promise<Mark[]> {
   if (body.startsWith('{"type"')) return [toMark(body)]
   return (await readBody(body, contentEncoding)).map(({ data }) => toMark(String(data)))

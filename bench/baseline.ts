@@ -2,8 +2,8 @@ import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createClient } from 'redis'
 
 /*
- * The script that people usually write, for comparison. For a list it runs 16 loops of BRPOP and SendMessage, for Pub/Sub a SendMessage for
- * each message. It keeps no order, and loses the messages in memory when it dies.
+ * The usual script, for comparison. For a list, it runs 16 loops of BRPOP and SendMessage. For Pub/Sub, it calls SendMessage for each
+ * message. It keeps no order, and loses the messages in memory when it dies.
  *
  * Environment: `REDIS_URL`, `MODE` (`list` or `pubsub`), and AWS' variables. Prints `ready` when it is connected.
  */

@@ -32,11 +32,11 @@ import { measureWall } from './measure-wall.ts'
 
 /*
  * Runs `npm run bench`: measures the relay's single file against its targets, and compares it with Bento, the floor and the baseline script.
- * Exits with 1 if the relay lost a notification or sent one out of order. A missed target is printed but is no failure, because machines differ.
+ * Exits with 1 if the relay lost a notification or sent one out of order. A missed target is printed but is not a failure, because machines differ.
  * All options: docs/benchmarks.md.
  */
 
-/** Reads the arguments. Prints help or the fault, and then returns undefined. */
+/** Reads the arguments. Returns undefined after it has printed the help or an error. */
 function readOptions(): BenchOptions | undefined {
   try {
     const options = readArguments(process.argv.slice(2))
@@ -85,7 +85,7 @@ async function pubsub(all: readonly Load[], subjects: readonly Subject[]): Promi
 }
 
 async function idle(): Promise<void> {
-  // All at once, because they do not share anything.
+  // Subjects are measured at the same time, because idle ones do not affect each other.
   const measure = async (subject: Subject) => ({
     subject,
     figures: await measureIdle(subject, smoke ? 1 : 20, signal),
@@ -143,7 +143,7 @@ async function replay(): Promise<void> {
   console.log(`\n${results.replay.map(formatReplay).join('\n')}`)
 }
 
-/** Returns each relay with SQS and with an HTTP target, in turn. */
+/** Measures each relay with SQS and with an HTTP target, in turn. */
 async function http(): Promise<void> {
   const both = relays.flatMap((relay) => [relay, overHttp(relay)])
   results.http.drain.push(...(await inTurn(both, rounds, (subject) => measureDrain(subject, counts.relay, signal))))
@@ -153,7 +153,7 @@ async function http(): Promise<void> {
   console.log(`\n${formatHttp(results.http)}`)
 }
 
-/** Finds what the relay lost or sent out of order; other subjects promise neither. */
+/** Finds notifications that the relay lost or sent out of order. Other subjects guarantee neither delivery nor order. */
 function findFaults(): string[] {
   const named = [
     ...[...results.drain, ...results.http.drain].map((result) => ({ ...result, name: 'drain' })),
@@ -162,7 +162,7 @@ function findFaults(): string[] {
       name: Object.values(result.load).join(' '),
     })),
     ...results.outage.map((result) => ({ ...result, name: 'outage' })),
-    // A copy of what was sent before the kill comes after later ones, as is promised.
+    // After a kill, the relay sends the notifications of its claims again, so earlier ones may arrive after later ones. This is no fault.
     ...results.kill.map(({ subject, figures }) => ({ subject, figures: { ...figures, disorder: 0 }, name: 'kill' })),
   ]
   return named
@@ -175,17 +175,17 @@ function findFaults(): string[] {
 
 try {
   console.log(
-    `${availableParallelism()} processors, Node ${process.versions.node}; what counts is the ratio within one run`,
+    `${availableParallelism()} processors, Node ${process.versions.node}; only ratios within one run are meaningful`,
   )
   if (isWanted('drain', 'baseline')) await drain()
   if (isWanted('pubsub', 'baseline')) await pubsub(loads, [...peers, ...floors, BASELINE])
   if (isWanted('calls')) await pubsub([{ ...REFERENCE, type: 'call' }], [...relays, FLOOR])
   if (isWanted('idle')) await idle()
   if (isWanted('outage')) await outage()
-  // A killed relay waits ten seconds for its own lease each time.
+  // After each kill, the relay waits ten seconds until its previous lease expires: too long for a smoke run.
   if (only === 'kill' || (only === undefined && !smoke)) await kill()
   if (isWanted('cold')) await cold()
-  // They load the functions, which read their environment only once.
+  // These parts run only by name. Most of them load the functions, which read their environment variables only once per process.
   if (only === 'price') await price()
   if (only === 'capacity') await capacity()
   if (only === 'console') await showConsole()

@@ -5,21 +5,21 @@ export type Bill = {
   readonly agents: number
   readonly sqs: number
   readonly lambda: number
-  /** The cheaper of pay-as-you-go and the fixed plan that holds the data. */
+  /** The cheaper of pay-as-you-go and the smallest fixed plan that holds the data. */
   readonly upstash: { readonly plan: string; readonly price: number }
   /** Alarms and logs. */
   readonly cloudWatch: number
   readonly all: number
 }
 
-/** Requests of the relay, invocations and commands for one notification. */
+/** The relay's requests, the invocations and the commands per notification. */
 export type Each = { readonly sends: number; readonly invocations: number; readonly commands: number }
 
-/** A month is 22 days of 8 hours, in which an agent makes 7.1 notifications a minute, 2.3 of them CDRs. */
+/** A month is 22 days of 8 hours, in which an agent causes 7.1 notifications a minute, 2.3 of them CDRs. */
 const MINUTES = 22 * 8 * 60
 const NOTIFICATIONS_A_MINUTE = 7.1
 const CDRS_A_DAY = 2.3 * 8 * 60
-/** So long (days) the read model keeps CDRs. */
+/** How long (days) the read model keeps CDRs. */
 const KEPT_DAYS = 3
 
 /** Source: https://upstash.com/pricing/redis */
@@ -33,18 +33,18 @@ const FIXED_PLANS = [
   { plan: 'fixed 500 GB', gigabytes: 500, price: 1_500 },
 ]
 
-/** Requests of Lambda's pollers to a queue, whether there is anything or not. */
+/** Requests per month with which Lambda polls a queue, even if it is empty. */
 const POLLS = 5 * 3 * 60 * 24 * 30
-/** Requests of a look into all dead-letter queues, which takes 4 s, every five minutes. */
+/** Drains per month: one every five minutes, which takes 4 s and one request per dead-letter queue. */
 const DRAINS = 12 * 24 * 30
 const DRAIN_GB_SECONDS = 4 * 0.25
-/** Requests of a relay for commands of operators. */
+/** Requests per month with which a relay polls for operators' commands. */
 const COMMAND_POLLS = 3 * 60 * 24 * 30
-/** GB-s of an invocation: 20 ms of 256 MB. */
+/** GB-seconds per invocation: 20 ms with 256 MB. */
 const GB_SECONDS = 0.02 * 0.25
 const LOG_GB = 0.5e-6
 
-/** @param queues how many routes the stack has */
+/** Computes the monthly cost. @param queues the number of routes of the stack, each of which has a queue */
 export function toBill(agents: number, each: Each, cdrBytes: number, queues: number): Bill {
   const n = agents * NOTIFICATIONS_A_MINUTE * MINUTES
   const invocations = n * each.invocations

@@ -1,11 +1,11 @@
 /*
- * One cold start: imports a bundle and has it handle one event. Prints how long (ms) each of the two took. Plain JavaScript, as Lambda's
- * own runtime is: what strips types would go on compiling itself beside what is measured.
+ * Measures one cold start: imports a bundle, lets it handle one event, and prints how long (ms) each of the two took. It is plain JavaScript, as Lambda's
+ * own runtime is, because the code in Node that strips types would be compiled during the measurement.
  * Arguments: the bundle, the event as JSON.
  */
 import { PassThrough } from 'node:stream'
 
-// As the runtime has it: the API streams its answers.
+// Lambda's runtime provides this global. The API streams its answers through it.
 globalThis.awslambda = {
   streamifyResponse: (handler) => async (event, context) => {
     const stream = new PassThrough().resume()

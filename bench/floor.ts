@@ -12,7 +12,7 @@ const pool = new Pool(process.env['AWS_ENDPOINT_URL_SQS'] as string)
 const headers = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'AmazonSQS.SendMessageBatch' }
 const QueueUrl = 'http://127.0.0.1/000000000000/floor'
 
-/** Ignores the answers. A missing message shows in the report. */
+/** Ignores the responses, because the report shows missing messages. */
 const handler: Dispatcher.DispatchHandler = {
   onRequestStart: () => {},
   onResponseStart: () => {},

@@ -1,7 +1,7 @@
 import { formatId, formatSequence, parseExact, type Cdr } from '../src/protocol/index.ts'
 import type { StoreEvent } from '../src/store/index.ts'
 
-/** Returns the time (ms) of a monotonic clock that all processes of the machine share, to compare publishing in one with arrival in another. */
+/** Returns the time (ms) of a monotonic clock that all processes of the machine share, so that their times can be compared. */
 export const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6
 
 /** The fields of a payload by which the stand-in finds missing, repeated and reordered packets. */
@@ -9,16 +9,16 @@ export type Mark = {
   readonly ref: string
   /** Counts from 0 within the reference. */
   readonly n: number
-  /** The time of publishing, ms of `nowMs`. */
+  /** The time of publication (ms of `nowMs`). */
   readonly t?: number
 }
 
 const AGENTS = 200
 
-/** The sub_type of Pub/Sub packets. The relay sends `call` without lingering. */
+/** The sub_type of Pub/Sub packets. The relay sends `call` without lingering or pacing. */
 export type Published = 'status' | 'call'
 
-/** Returns the `index`th packet of 200 agents in turn, and the agent whose channel it goes to. */
+/** Returns the `index`th packet, and the agent whose channel it goes to. The 200 agents take turns. */
 export function toPublished(
   type: Published,
   index: number,
@@ -33,11 +33,11 @@ export function toPublished(
   return { ref, packet: JSON.stringify({ type, payload }) }
 }
 
-/** A real dialler has more calls for as many CDRs. With few, each call has several CDRs in most packs of its lane, so that a wrong order shows. */
+/** Fewer calls than a real dialler has for as many CDRs, so that most packs of a lane contain several CDRs of one call, and a wrong order shows. */
 const CALLS = 1_000
 const CDR_BYTES = 420
 
-/** Returns a CDR of 420 bytes, of 1,000 calls in turn, two of each. */
+/** Returns the `index`th CDR, of 420 bytes. The 1,000 calls take turns, with two adjacent CDRs each. */
 export function toCdr(index: number): string {
   const pair = Math.floor(index / 2)
   const call = pair % CALLS
@@ -90,5 +90,5 @@ export function toEvent<P>(
   }
 }
 
-/** Returns the payload of the bench's CDR with this number. */
+/** Returns the payload of the `index`th CDR. */
 export const readCdr = (index: number): Cdr => (parseExact(toCdr(index)) as { readonly payload: Cdr }).payload

@@ -21,25 +21,25 @@ import { startReadModel, TOKEN } from './read-model.ts'
 
 /** The rate at which the functions write to one database, and how long its scripts take. */
 export type CapacityFigures = {
-  /** CDRs that were there before. */
+  /** CDRs in the read model before the measurement. */
   readonly cdrs: number
-  /** Notifications that the functions finished each second, as long as they were asked to take 2,000. */
+  /** Notifications that the functions finished per second, at an input rate of 2,000/s. */
   readonly perSecond: number
-  /** How long scripts took by the clock, ms, as Redis measures them: the time for which Redis waited for a processor is included. */
+  /** The wall-clock time (ms) of scripts, as Redis measures it. It includes the time during which Redis waited for a processor. */
   readonly averageMs: number
   readonly p99Ms: number
   readonly p999Ms: number
   readonly slowestMs: number
-  /** Processor time of Redis for each script, ms, and how long it waited for a processor in all. */
+  /** The CPU time (ms) of Redis per script, and the total time (ms) during which Redis waited for a processor. */
   readonly cpuMs: number
   readonly waitedMs: number
   readonly usedMb: number
 }
 
 const RATE = 2_000
-/** How often packs come. */
+/** The interval between invocations. */
 const TICK_MS = 100
-/** Messages of an invocation, and notifications of a message. */
+/** Messages per invocation, and notifications per message. */
 const MESSAGES = 10
 const PACK = 2
 const FILL = 200
@@ -47,14 +47,14 @@ const FILLERS = 16
 const AGENTS = 10_000
 const CAMPAIGNS = 20
 
-/** The shares of the kinds, as in a call centre. */
+/** The share of each kind in the notifications of a call centre. */
 const SHARES = [
   ['agents', 'status', 0.55],
   ['campaigns', 'cdr', 0.33],
   ['agents', 'call', 0.12],
 ] as const
 
-/** Fills a read model with CDRs, and has the functions write 2,000 notifications a second to it. */
+/** Fills a read model with CDRs, then invokes the functions with 2,000 notifications a second, which they write to it. */
 export async function measureCapacity(
   release: Release,
   signal: AbortSignal,
@@ -62,7 +62,7 @@ export async function measureCapacity(
 ): Promise<CapacityFigures> {
   const { redis, client, proxy } = await startReadModel(release, false)
   const store = createStore({ url: proxy.url, token: TOKEN })
-  // Several at once: a commit is many requests, one after the other.
+  // Commits run in parallel, because each one sends many requests one after the other.
   let next = 0
   const fill = async () => {
     for (let from = next; from < cdrs; from = next) {
@@ -81,7 +81,7 @@ export async function measureCapacity(
   await client.sendCommand(['SLOWLOG', 'RESET'])
   await client.configResetStat()
   const pid = redis.process.pid as number
-  // A database has a machine of its own. Without the right to it, the wait for a processor counts as time of the scripts.
+  // A real database has its own machine. Without the real-time priority, the wait for a processor counts as time of the scripts.
   await promisify(execFile)('chrt', ['--fifo', '--pid', '1', String(pid)]).catch(() => undefined)
   const before = readSchedule(pid)
   let finished = 0
@@ -122,13 +122,13 @@ export async function measureCapacity(
   }
 }
 
-/** How long the first thread of a process ran and waited for a processor. Source: https://docs.kernel.org/scheduler/sched-stats.html */
+/** Returns how long the main thread of a process ran and waited for a processor. Source: https://docs.kernel.org/scheduler/sched-stats.html */
 function readSchedule(pid: number): { ranMs: number; waitedMs: number } {
   const [ran, waited] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')
   return { ranMs: Number(ran) / 1e6, waitedMs: Number(waited) / 1e6 }
 }
 
-/** Has a function handle so many notifications; returns how many it finished. */
+/** Invokes a function with `size` notifications. Returns the number that it finished. */
 async function invoke(handler: LambdaHandler, route: Route, first: number, size: number): Promise<number> {
   const events = Array.from({ length: size }, (_, at) => formatEvent(toNotification(route, first + at)))
   const records = Array.from({ length: Math.ceil(size / PACK) }, (_, at) =>
@@ -162,7 +162,7 @@ function toPayload(index: number, dialed_at: number): Cdr {
 
 const FILLED_MS = (3 * 24 - 2) * 3_600_000
 
-/** One of so many CDRs, evenly and in order over three days. */
+/** Creates the effect of the `index`th of `of` CDRs, which are spread evenly over the last 70 hours, oldest first. */
 function toEffect(index: number, of: number) {
   const payload = toPayload(index, toSeconds(START_MS - FILLED_MS * (1 - index / of)))
   return cdr(toEvent('campaigns', 'cdr', undefined, payload, { epoch: START_MS, index, timeMs: START_MS }))

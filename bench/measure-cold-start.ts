@@ -13,7 +13,7 @@ import { withReleasers } from '../src/runtime/index.ts'
 import { median } from './results.ts'
 import { readStackRoutes } from '../infra/stack/stack-routes.ts'
 
-/** Medians of one bundle, ms. `moreMs`: import and first invocation together, more than those of an empty handler. */
+/** Medians (ms) of one bundle. `moreMs` is the sum of import and first invocation, minus that of an empty handler. */
 export type ColdStart = {
   readonly name: string
   readonly kilobytes: number
@@ -64,7 +64,10 @@ const httpEvent = (path: string) =>
     isBase64Encoded: false,
   })
 
-/** What is started, and what it is given first: it takes its secrets from Parameter Store and writes to, or reads, the read model. */
+/**
+ * The bundles, and the first event of each. To handle it, a bundle reads its secrets from Parameter Store, and writes to the read model or
+ * reads from it.
+ */
 const EVENTS: Readonly<Record<string, () => string>> = {
   'agents-call': () => sqsEvent('agents-call', notification('agents', 'call', { ref: '1002', call_ref: '7' })),
   'campaigns-cdr': () =>
@@ -75,7 +78,7 @@ const EVENTS: Readonly<Record<string, () => string>> = {
   api: () => httpEvent('/agents'),
 }
 
-/** Starts each bundle cold as often as that, in turn with an empty handler, each time in a new process. */
+/** Starts each bundle `rounds` times, each time in a new process, in turn with an empty handler. */
 export async function measureColdStarts(rounds: number, signal: AbortSignal): Promise<ColdStart[]> {
   return withReleasers(async (release) => {
     const metafile = await bundleFunctions(await readStackRoutes())
@@ -110,7 +113,7 @@ export async function measureColdStarts(rounds: number, signal: AbortSignal): Pr
         invokeMs: number
         answer: { batchItemFailures?: unknown[]; statusCode?: number }
       }
-      // A handler that fails is quick.
+      // A handler that fails is fast, so its times must not count.
       if ((answer.batchItemFailures?.length ?? 0) > 0 || (answer.statusCode ?? 200) !== 200)
         throw new Error(`${file} has failed: ${stdout}`)
       return { importMs, invokeMs }

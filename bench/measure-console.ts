@@ -6,7 +6,7 @@ import { startStreet } from '../src/local/street/street.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
 import { launchBrowser } from '../test/support/launch-browser.ts'
 
-/** What the console costs a browser that shows a call centre. */
+/** The load that the console causes in a browser that shows a call centre. */
 export type ConsoleFigures = {
   readonly agents: number
   readonly pages: readonly PageFigures[]
@@ -15,12 +15,12 @@ export type ConsoleFigures = {
 export type PageFigures = {
   readonly page: 'wall' | 'stream'
   readonly seconds: number
-  /** Notifications that functions have handled a second: each is a change. */
+  /** Notifications that functions handled per second. Each is a change. */
   readonly changesPerSecond: number
-  /** Tasks of the main thread of 50 ms and more, and the longest (ms); 0: there was none. */
+  /** The number of main-thread tasks of 50 ms or more, and the longest (ms). 0 if there was none. */
   readonly longTasks: number
   readonly longestMs: number
-  /** The most processor time (ms) of one task, in `TRACED_MS` afterwards: tasks above also wait for a processor that others use. */
+  /** The maximum CPU time (ms) of a task in the next `TRACED_MS`. The tasks above may also have waited for a processor. */
   readonly longestCpuMs: number
   /** JavaScript heap (MB) after a garbage collection: at the beginning, in the middle, at the end. */
   readonly heapMb: readonly [number, number, number]
@@ -28,20 +28,20 @@ export type PageFigures = {
   readonly elements: number
 }
 
-/** Agents log in, and the page has loaded what it loads once. */
+/** The time in which agents log in, and the page loads everything that it loads only once. */
 const WARM_UP_MS = 60_000
 
-/** Traced for so long: a minute of events is some 50 MB. */
+/** The duration of the trace: the events of a minute are about 50 MB. */
 const TRACED_MS = 30_000
 
-/** The stream is watched for this share of the time of the wall. */
+/** How long the page Stream is watched, as a share of the time of the page Wall. */
 const STREAM_SHARE = 0.2
 
-/** Collects the tasks that the browser calls long. It reports none below 50 ms. Source: https://w3c.github.io/longtasks/ */
+/** Collects the long tasks that the browser reports: those of 50 ms or more. Source: https://w3c.github.io/longtasks/ */
 const OBSERVE = `globalThis.longTasks = []
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' })`
 
-/** Plays a call centre on a whole street, in real time, and watches a browser that shows it. */
+/** Simulates a call centre in real time on a whole street, and watches a browser that shows it. */
 export async function measureConsole(
   release: Release,
   signal: AbortSignal,
@@ -77,7 +77,7 @@ export async function measureConsole(
     await use(page, name, (seconds * 1_000) / 2, signal)
     const half = await readTasks(page)
     heapMb.push(await readHeapMb(session))
-    // A garbage collection that this bench has asked for is no task of the page.
+    // The garbage collection that the bench requested does not count as a task of the page.
     await page.evaluate('longTasks.length = 0')
     await use(page, name, (seconds * 1_000) / 2, signal)
     const tasks = [...half, ...(await readTasks(page))]
@@ -102,7 +102,7 @@ export async function measureConsole(
   return { agents, pages: [wall, stream] }
 }
 
-/** A browser has a machine of its own. Without the right to be first, waiting for a processor counts as a long task. */
+/** Launches a browser, with priority if permitted. A real one has its own machine; here, waiting for a processor would make tasks long. */
 async function withPriority<T>(launch: () => Promise<T>): Promise<T> {
   try {
     setPriority(-20)
@@ -116,7 +116,7 @@ async function withPriority<T>(launch: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Does what somebody does who watches: scrolls to and fro, and changes the order of the tiles. */
+/** Acts like a user who watches the page: scrolls up and down, and changes the order of the tiles. */
 async function use(page: Page, name: PageFigures['page'], forMs: number, signal: AbortSignal): Promise<void> {
   const endMs = performance.now() + forMs
   for (let turn = 0; performance.now() < endMs && !signal.aborted; turn++) {
@@ -138,7 +138,7 @@ type TraceEvent = {
   readonly args: { readonly name?: string }
 }
 
-/** The processor time (ms) of the longest task of the page's main thread while `run` goes on. */
+/** Returns the maximum CPU time (ms) of a task of the page's main thread during `run`. */
 async function traceLongest(session: CDPSession, run: () => Promise<void>): Promise<number> {
   const events: TraceEvent[] = []
   const { promise: ended, resolve } = Promise.withResolvers<void>()

@@ -5,9 +5,9 @@ import { setStage } from './stage.ts'
 import { LIST, type Subject } from './subject.ts'
 
 export type DrainFigures = Report & {
-  /** From the first arrival to the last. */
+  /** Notifications per second, from the first arrival to the last. */
   readonly perSecond: number
-  /** User and system, per notification; what the process used to start is not counted. */
+  /** User and system time per notification, without that of the start of the process. */
   readonly cpuUs: number
   readonly requestsPerNotification: number
   readonly peakRssMb: number
@@ -16,8 +16,8 @@ export type DrainFigures = Report & {
 const LIMIT_MS = 180_000
 
 /**
- * Measures how fast a full list is emptied into SQS that answers at once. The list is filled under another name and renamed when
- * the subject waits for it, so that neither filling nor starting is measured.
+ * Measures how fast a subject drains a full list into SQS, which answers at once. The list is filled under another name and renamed
+ * when the subject waits for it, so that neither filling nor start-up is measured.
  */
 export function measureDrain(subject: Subject, count: number, signal: AbortSignal): Promise<DrainFigures> {
   return withReleasers(async (release) => {

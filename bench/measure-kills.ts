@@ -10,13 +10,13 @@ const KILLS = 5
 /** The longest delay (ms) of an SQS response: without one, hardly anything is in flight when a process dies. */
 const DELAY_MS = 20
 const LIMIT_MS = 180_000
-/** A relay that starts again without its journal waits for its former lease, which lasts ten seconds. */
+/** A relay that restarts without its journal waits until its previous lease expires, which takes ten seconds. */
 const QUIET_MS = 15_000
 const LOOK_MS = 2
 
 /**
- * Measures what is lost on `kill -9`: the subject drains a list, is killed five times on the way, and is started again each time. The moments are
- * fractions of the list, so that they are the same for a fast subject and a slow one.
+ * Measures losses after `kill -9`: the subject drains a list, is killed five times before the end, and is restarted each time. It is killed at
+ * fixed fractions of the list, so that these points are the same for a fast subject and a slow one.
  */
 export function measureKills(subject: Subject, count: number, signal: AbortSignal): Promise<KillFigures> {
   return withReleasers(async (release) => {

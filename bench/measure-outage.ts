@@ -12,18 +12,18 @@ export type OutageFigures = Report & {
   readonly peakRssMb: number
   /** From the end of the outage to the first arrival. */
   readonly recoveryMs: number
-  /** From the end of the outage until all had arrived. */
+  /** From the end of the outage to the last arrival. */
   readonly caughtUpMs: number
 }
 
 const CDRS = 20_000
 const LIMIT_MS = 120_000
-/** What comes back from the journal pauses now and then, on a busy machine. */
+/** On a busy machine, the relay pauses at times while it sends notifications from its journal. */
 const QUIET_MS = 3_000
 
 /**
- * Measures an outage of SQS: for so many seconds it answers 503, while Pub/Sub goes on at this rate and a list is full of CDRs.
- * Pub/Sub fills its share of memory and then the journal, the list its own share: the most that the relay ever keeps.
+ * Measures an outage: SQS answers 503 for `seconds`, while Pub/Sub continues at `rate` and a list is full of CDRs. Pub/Sub fills its
+ * share of memory and then the journal; the list fills its own share. The relay never holds more than that.
  */
 export function measureOutage(
   relay: Subject,

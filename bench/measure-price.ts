@@ -11,47 +11,47 @@ import { toBill, type Bill } from './bill.ts'
 import { countCommands } from './read-model.ts'
 import { readCdr, toEvent } from './load.ts'
 
-/** Requests, invocations and commands of a call centre that was played. */
+/** Requests, invocations and commands of a simulated call centre. */
 export type PriceFigures = {
   readonly agents: number
   readonly seconds: number
   readonly notifications: number
-  /** Commands of the read model, those inside of scripts included, as Upstash counts them. */
+  /** Commands of the read model, including those inside scripts, as Upstash counts them. */
   readonly commands: number
-  /** `SendMessageBatch` of the relay. */
+  /** `SendMessageBatch` requests of the relay. */
   readonly sends: number
   readonly invocations: number
   readonly queues: number
-  /** Of the read model at the end. */
+  /** The size of the data in the read model at the end. */
   readonly bytes: number
 }
 
-/** Commands for a notification of one kind, in a commit of its own and in commits of 50. */
+/** Commands per notification of one kind: in a separate commit, and in commits of 50. */
 export type KindFigures = { readonly kind: string; readonly alone: number; readonly inPacks: number }
 
 export type Price = {
   readonly centre: PriceFigures
   readonly kinds: readonly KindFigures[]
-  /** Commands of a page of `GET /agents`, the largest, with 2,000 agents. */
+  /** Commands for the largest page of `GET /agents`, with 2,000 agents. */
   readonly agentsPage: number
-  /** Bytes of a CDR of 420 bytes with everything that finds it. */
+  /** Bytes that a CDR of 420 bytes uses, including its indexes. */
   readonly cdrBytes: number
   /** The monthly bill by these figures. */
   readonly bill: Bill
 }
 
 const TOKEN = 'bench'
-/** Notifications of each measurement, as many as there are agents twice. */
+/** Notifications per measurement: two for each of the 200 agents. */
 const MEASURED = 400
 const PACK = 50
 const AGENTS_READ = 2_000
 /** The largest page. */
 const PAGE = 500
 const CDRS_WEIGHED = 20_000
-/** The keys that hold CDRs, find them and count them. */
+/** Matches the keys of CDRs, of their indexes and of their counts. */
 const OF_CDRS = /^enigma:(?:cdrs?:|figures:|quarters$)/
 
-/** Measures all of it. @param seconds how long the call centre is played, after as long a time in which its agents log in */
+/** Measures all figures of `Price`. @param seconds how long the call centre is measured, after an equal time in which its agents log in */
 export async function measurePrice(
   release: Release,
   signal: AbortSignal,
@@ -77,7 +77,7 @@ export async function measurePrice(
 
 const START_MS = Date.now() - 60_000
 let count = 0
-/** An event of a minute ago, each a little later than the one before. */
+/** Creates an event, 10 ms later than the previous one. The first one is a minute old. */
 function next<P>(type: string, subType: string, reference: string | undefined, payload: P) {
   const index = ++count
   return toEvent(type, subType, reference, payload, { epoch: START_MS, index, timeMs: START_MS + index * 10 })
@@ -96,17 +96,17 @@ const toStatus = (index: number): Effect =>
       campaign_ref: String(index % 20),
     }),
   )
-/** The CDR of the bench, of a call of its own. */
+/** Creates the effect of a CDR. Each CDR is of a different call. */
 function toCdrEffect(index: number): Effect {
   const payload = readCdr(index)
-  // Nobody was handed the call of a CDR that names no agent.
+  // A CDR without an agent is of a call that no agent received, so no agents/call may have its call_ref.
   const call_ref = `${payload.extension === null ? 'u' : 'c'}${index}`
   const own = { ...payload, call_ref, ref: String(index % 20), dialed_at: Math.floor(START_MS / 1_000) - (index % 200) }
   return cdr(next('campaigns', 'cdr', undefined, own))
 }
 const KINDS = { 'agents/status': toStatus, 'agents/call': toCall, 'campaigns/cdr': toCdrEffect }
 
-/** A read model that counts what is asked of it. */
+/** Starts a read model, and returns functions that measure its commands and its size. */
 async function startModel(release: Release) {
   const redis = await startRedisServer()
   release(redis.stop)
@@ -123,7 +123,7 @@ async function startModel(release: Release) {
     return countCommands(await client.info('commandstats')) - before
   }
   return {
-    /** Commands for each notification of a kind, in commits of so many, when all that is done once an hour was done. */
+    /** Returns the commands per notification of a kind, in commits of `size`, after the work that is done only once an hour. */
     price: async (toEffect: (index: number) => Effect, size: number): Promise<number> => {
       const make = (length: number) => Array.from({ length }, () => toEffect(index++))
       await commit(make(MEASURED))
@@ -157,7 +157,7 @@ async function startModel(release: Release) {
   }
 }
 
-/** Plays a call centre in real time on a whole street. */
+/** Simulates a call centre in real time on a whole street. */
 async function playCentre(
   release: Release,
   signal: AbortSignal,
@@ -167,7 +167,7 @@ async function playCentre(
   const folder = await mkdtemp(join(tmpdir(), 'price-'))
   release(() => rm(folder, { recursive: true, force: true }))
   const { env } = process
-  // As on AWS; `none` shows what it saves.
+  // Routes linger, as on AWS. With `none`, the figures show what lingering saves.
   env['ENIGMA_LINGER'] ??= 'routes'
   const street = await startStreet({
     env,

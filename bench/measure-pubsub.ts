@@ -5,28 +5,28 @@ import { cpuMs, rssMb } from './processes.ts'
 import { setStage } from './stage.ts'
 import type { Subject } from './subject.ts'
 
-/** What is published, and how SQS answers. */
+/** The notifications to publish, and the delay of SQS. */
 export type Load = {
   readonly type: Published
   /** Notifications per second. */
   readonly rate: number
-  /** The longest random delay of SQS' answer; 0: it answers at once. */
+  /** The maximum random delay of an SQS response. 0: SQS answers at once. */
   readonly delayMs: number
 }
 
 export type PubsubFigures = Report & {
-  /** User and system, per notification, what it uses when idle included. */
+  /** User and system time per notification, including the cost of an idle process. */
   readonly cpuUs: number
   readonly requestsPerMillion: number
   readonly peakRssMb: number
-  /** How long after the last was published the last arrived: large when it cannot keep up. */
+  /** The time from the last publication to the last arrival. It is large if the subject cannot keep up. */
   readonly lateMs: number
 }
 
-/** Not waited for longer than this when it cannot keep up; what has not arrived then counts as missing. */
+/** The longest wait for late notifications. Those that have not arrived by then count as missing. */
 const LATE_LIMIT_MS = 30_000
 
-/** Published unmeasured: by then V8 has compiled what runs often, and all connections are open. A relay runs for months. */
+/** The minimum load before the measurement, until V8 has compiled hot code and all connections are open. A relay runs for months. */
 const WARM_UP = { rate: 500, count: 3_000 }
 
 /** Measures how long notifications take from PUBLISH to SQS at a steady rate. */

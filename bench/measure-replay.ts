@@ -16,20 +16,20 @@ import { readCdr, toEvent } from './load.ts'
 /** A replay of parked CDRs, from the request that starts it until the last of them is handled. */
 export type ReplayFigures = {
   readonly messages: number
-  /** What it was asked for, messages per second. */
+  /** The requested rate, in messages per second. */
   readonly rate: number
   readonly seconds: number
-  /** Until the last one was sent, s. */
+  /** The time (s) until the last message was sent. */
   readonly sentSeconds: number
-  /** Requests to SQS by the replay: messages that it sends, and its own steps. */
+  /** Requests of the replay to SQS: for the messages that it sends, and for its own steps. */
   readonly sends: number
-  /** Those with which Lambda takes and deletes messages, of the function and of the replay. */
+  /** Requests with which Lambda receives and deletes messages for the function of CDRs and for the replay function. */
   readonly polls: number
-  /** Commands of the read model as Upstash counts them, requests to it, and bytes of these and their replies. */
+  /** Commands of the read model as Upstash counts them, requests to it, and bytes of requests and replies. */
   readonly commands: number
   readonly requests: number
   readonly bytes: number
-  /** Commands for each message of the first that are most frequent. */
+  /** Frequent commands, with their number per message, the most frequent first. */
   readonly byCommand: readonly (readonly [name: string, each: number])[]
 }
 
@@ -40,7 +40,7 @@ const MESSAGES = 10
 const PACK = 5
 const AT_ONCE = 4
 
-/** Has the function of CDRs park so many, then replays all of them at the highest rate. */
+/** Makes the function of CDRs park `parked` notifications, then replays all of them at the maximum rate. */
 export async function measureReplay(
   release: Release,
   signal: AbortSignal,
@@ -72,7 +72,7 @@ export async function measureReplay(
   const arnOf = (route: Route) => `arn:aws:sqs:us-east-1:000000000000:${PREFIX}${route.name}.fifo`
 
   const writeLine = process.stderr.write.bind(process.stderr)
-  // A line for each that is parked says nothing here.
+  // Suppresses the log line for each parked notification.
   process.stderr.write = () => true
   try {
     const route = find(ROUTE)
@@ -133,7 +133,7 @@ export async function measureReplay(
   const endMs = performance.now()
   const info = await client.info('commandstats')
   if (job.counts.handled !== parked) throw new Error(`the replay ended with ${JSON.stringify(job.counts)}`)
-  // What was asked to see how far it is: the entry list costs two commands.
+  // The requests with which the bench followed the progress: each costs two commands, in two requests to the read model.
   const ofBench = 2 * asked
   return {
     messages: parked,
@@ -167,7 +167,7 @@ function countRequests(client: SQSClient): { count: number } {
 
 const startedMs = Date.now() - 3_600_000
 
-/** Has a function take so many CDRs, each of a number of its own, in the lanes of its route. */
+/** Invokes a function with `size` CDRs, each with its own call_ref, in the lanes of its route. */
 async function invoke(handler: LambdaHandler, route: Route, arn: string, first: number, size: number): Promise<void> {
   const events = Array.from({ length: size }, (_, at) => {
     const index = first + at

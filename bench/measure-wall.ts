@@ -10,13 +10,13 @@ import { countCommands, startReadModel, TOKEN } from './read-model.ts'
 import { readCdr, toEvent } from './load.ts'
 import { median } from './results.ts'
 
-/** What `GET /wall` costs in one situation: medians, but `p99Ms`. */
+/** The cost of `GET /wall` in one situation. All figures except `p99Ms` are medians. */
 export type WallRow = {
   readonly name: string
   readonly reads: number
   readonly ms: number
   readonly p99Ms: number
-  /** Requests to the read model, its commands as Upstash counts them, and kB (1,000 bytes) that requests and replies have. */
+  /** Requests to the read model, its commands as Upstash counts them, and the size of requests and replies in kB (1,000 bytes). */
   readonly requests: number
   readonly commands: number
   readonly kilobytes: number
@@ -24,25 +24,25 @@ export type WallRow = {
 
 export type WallFigures = {
   readonly agents: number
-  /** Of the answer: kB, and gzipped. */
+  /** The size of the answer in kB, uncompressed and gzipped. */
   readonly kilobytes: number
   readonly gzippedKilobytes: number
   readonly rows: readonly WallRow[]
 }
 
 const CAMPAIGNS = 20
-/** Changes per second of a call centre of 2,000 agents, and how often a console asks (s). */
+/** Changes per second of a call centre of 2,000 agents, and how often (s) a console polls. */
 const CHANGES = 266
 const EVERY_SECONDS = 2
-/** Notifications of one commit of a function. */
+/** Notifications per commit of a function. */
 const PACK = 4
 const FILL = 50
-/** Earlier calls of each agent. */
+/** Earlier calls per agent. */
 const CALLS_BEFORE = 3
 
 /**
- * Has so many agents with a call, and CDRs of today, then asks for the wall over HTTP: the first time, after two seconds of changes, five minutes later,
- * when all is read, and within a second of another.
+ * Creates agents with calls, and CDRs of today, then requests the wall over HTTP: from a new process, after two seconds with and without changes,
+ * after five minutes, when the API reads everything again, and within a second of another request.
  */
 export async function measureWall(
   release: Release,
@@ -50,7 +50,7 @@ export async function measureWall(
   { agents, cdrs, reads }: { readonly agents: number; readonly cdrs: number; readonly reads: number },
 ): Promise<WallFigures> {
   const { client, proxy } = await startReadModel(release, true)
-  // A clock of its own: nobody has to wait for time to pass.
+  // A simulated clock, so that the bench need not wait.
   let nowMs = Date.now()
   const now = () => nowMs
   const store = createStore({ url: proxy.url, token: TOKEN, now })
@@ -118,12 +118,12 @@ export async function measureWall(
   rows.push(await measure('nothing has changed', reads, () => pass(EVERY_SECONDS, 0)))
   rows.push(await measure('2 s of 20 changes/s', reads, () => pass(EVERY_SECONDS, EVERY_SECONDS * 20)))
   rows.push(await measure(`2 s of ${CHANGES} changes/s`, reads, () => pass(EVERY_SECONDS, EVERY_SECONDS * CHANGES)))
-  rows.push(await measure('all is read again', Math.ceil(reads / 6), () => pass(301, 10)))
-  rows.push(await measure('within a second', reads, async () => undefined))
+  rows.push(await measure('full read, every five minutes', Math.ceil(reads / 6), () => pass(301, 10)))
+  rows.push(await measure('within a second of another request', reads, async () => undefined))
   return { agents, ...sizes, rows }
 }
 
-/** Notifications of a call centre: each agent has a call, ends it, waits, and has the next one. */
+/** Creates the effects of a call centre: each agent has a call, ends it, waits, and has the next one. */
 function createPlay(agents: number, now: () => number) {
   const random = createRandom(1)
   const epoch = now()
@@ -133,7 +133,7 @@ function createPlay(agents: number, now: () => number) {
   const refOf = (agent: number) => String(1_000 + agent)
   const campaignOf = (agent: number) => String(agent % CAMPAIGNS)
   const calls = new Map<number, number>()
-  /** What an agent does next: 0 a call, 1 its end, 2 waits. */
+  /** The next step of each agent: 0 begins a call, 1 ends it, 2 waits for the next one. */
   const turns = new Map<number, number>()
   const status = (agent: number, word: string) =>
     agentStatus(
@@ -172,7 +172,7 @@ function createPlay(agents: number, now: () => number) {
       yield status(agent, 'wrapup')
       yield record(agent, now() - 30_000, { extension: refOf(agent), call_ref: `1764000000.${calls.get(agent)}` })
     } else yield status(agent, 'available')
-    // Numbers that nobody answered.
+    // Each step is followed by the CDR of a number that nobody answered.
     yield record(agent, now() - 10_000, { extension: null, call_ref: `u${index}`, end_reason: 'busy', call_time: 0 })
   }
   return {

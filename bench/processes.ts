@@ -9,7 +9,7 @@ export type Running = { readonly child: ChildProcess; stop: () => Promise<void> 
 const START_MS = 30_000
 const STOP_MS = 15_000
 
-/** Variables of the shell, and of `npm run`, that would change the result. */
+/** Returns whether a variable of the shell, or of `npm run`, would change the result. */
 const isForeign = (name: string) => /^(ENIGMA|AWS|UPSTASH)_|^NODE_(OPTIONS|COMPILE_CACHE|ENV)$|_proxy$/i.test(name)
 
 /** Starts a TypeScript file beside this one. */
@@ -22,7 +22,7 @@ export function startNode(file: string, env: Record<string, string>): Running {
   })
 }
 
-/** Starts a program. It inherits the environment except what would change the result. */
+/** Starts a program. It inherits the environment, except variables that would change the result. */
 export function startProgram(command: string, args: readonly string[], env: Record<string, string>): Running {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForeign(name)))
   const child = spawn(command, args, {
@@ -40,7 +40,7 @@ export function startProgram(command: string, args: readonly string[], env: Reco
   return { child, stop }
 }
 
-/** Resolves with the first text that matches; what comes later is read and dropped, so that the process never waits. */
+/** Resolves with the first match in the output. Later output is read and dropped, so that the process never blocks. */
 export function firstMatch({ child }: Running, pattern: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = ''
@@ -63,7 +63,7 @@ export function firstMatch({ child }: Running, pattern: RegExp): Promise<string>
   })
 }
 
-/** CPU time (ms, user and system) that a process has used. Source: proc(5), fields 14 and 15 of `stat`, in ticks of 10 ms. */
+/** Returns the CPU time (ms, user and system) that a process has used. Source: proc(5), fields 14 and 15 of `stat`, in ticks of 10 ms. */
 export function cpuMs({ child }: Running): number {
   const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
     .replace(/^.*\) /s, '')
@@ -71,7 +71,7 @@ export function cpuMs({ child }: Running): number {
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
-/** The memory (MB) of a process: the most that it has had (`VmHWM`), or what it has now (`VmRSS`). Source: proc(5), `status`. */
+/** Returns the resident memory (MB) of a process: its maximum (`VmHWM`), or its present size (`VmRSS`). Source: proc(5), `status`. */
 export function rssMb({ child }: Running, field: 'VmHWM' | 'VmRSS'): number {
   return (
     Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024

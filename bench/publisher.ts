@@ -3,7 +3,7 @@ import { createClient } from 'redis'
 import { nowMs, toPublished, type Published } from './load.ts'
 
 /*
- * Publishes packets of agents at a steady rate, each with its time of publishing. It is a process of its own, so that no other work delays it.
+ * Publishes packets of agents at a steady rate, each with its time of publication. It is a separate process, so that no other work delays it.
  *
  * Environment: `REDIS_URL`, `TYPE` (`status` or `call`), `RATE` (per second), `COUNT`.
  */

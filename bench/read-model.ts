@@ -5,7 +5,11 @@ import type { Release } from '../src/runtime/index.ts'
 
 export const TOKEN = 'bench-token-of-32-characters-000'
 
-/** Starts a read model: Redis, a client of it, and the Upstash proxy. @param isEnforcing whether the proxy checks Upstash's limits, which takes longer than most commands */
+/**
+ * Starts a read model: Redis, a client of it, and the Upstash proxy.
+ *
+ * @param isEnforcing whether the proxy checks Upstash's limits, which takes longer than most commands
+ */
 export async function startReadModel(release: Release, isEnforcing: boolean) {
   const redis = await startRedisServer()
   release(redis.stop)

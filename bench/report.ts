@@ -35,7 +35,7 @@ export function formatDrain(results: readonly Result<DrainFigures>[]): string {
     figures.requestsPerNotification.toFixed(4),
     ...[figures.peakRssMb, figures.missing, figures.copies, figures.disorder].map(thousands),
   ])
-  return `A full list into SQS that answers at once\n${formatTable(head, rows)}`
+  return `Drain of a full list into SQS that answers at once\n${formatTable(head, rows)}`
 }
 
 export function formatPubsub(results: readonly PubsubResult[]): string {
@@ -64,10 +64,10 @@ export function formatPubsub(results: readonly PubsubResult[]): string {
     ...[figures.lateMs, figures.requestsPerMillion, figures.cpuUs, figures.peakRssMb].map(thousands),
     ...[figures.missing, figures.copies, figures.disorder].map(thousands),
   ])
-  return `Pub/Sub into SQS, from PUBLISH to accepted\n${formatTable(head, rows)}`
+  return `Pub/Sub into SQS, from PUBLISH to acceptance\n${formatTable(head, rows)}`
 }
 
-/** Both tables, and how the HTTP target compares with SQS in this run. */
+/** Formats both tables, and the ratios of the HTTP target to SQS in this run. */
 export function formatHttp({ drain, pubsub }: Results['http']): string {
   const ratios: string[] = []
   const compare = (what: string, sqs: number, http: number) =>
@@ -91,7 +91,7 @@ export function formatIdle(results: readonly Result<IdleFigures>[]): string {
     figures.cpuPercent.toFixed(2),
     thousands(figures.rssMb),
   ])
-  return `Nothing to do\n${formatTable(['', 'CPU % of a core', 'RSS MB'], rows)}`
+  return `Idle\n${formatTable(['', 'CPU % of a core', 'RSS MB'], rows)}`
 }
 
 export function formatOutage(results: readonly Result<OutageFigures>[]): string {
@@ -112,7 +112,7 @@ export function formatOutage(results: readonly Result<OutageFigures>[]): string 
     ...[seconds, rate, cdrs, peakRssMb, more.recoveryMs, more.caughtUpMs].map(thousands),
     ...[more.missing, more.copies, more.disorder].map(thousands),
   ])
-  return `SQS accepts nothing\n${formatTable(head, rows)}`
+  return `An outage of SQS\n${formatTable(head, rows)}`
 }
 
 export function formatKills(results: readonly Result<KillFigures>[]): string {
@@ -120,7 +120,7 @@ export function formatKills(results: readonly Result<KillFigures>[]): string {
     subject.name,
     ...[cdrs, kills, missing, copies].map(thousands),
   ])
-  return `Killed with kill -9 in a drain, SQS answering after 0–20 ms\n${formatTable(['', 'CDRs', 'kills', 'missing', 'copies'], rows)}`
+  return `Killed with kill -9 while draining a list, with SQS answering after 0–20 ms\n${formatTable(['', 'CDRs', 'kills', 'missing', 'copies'], rows)}`
 }
 
 export function formatCold(results: readonly ColdStart[]): string {
@@ -138,8 +138,8 @@ export function formatCapacity({ cdrs, perSecond, usedMb, cpuMs, waitedMs, ...cl
     [waitedMs, usedMb].map(thousands),
   )
   const scripts = ['script ms: average', 'p99', 'p99.9', 'slowest', 'CPU ms each']
-  const head = ['CDRs before', 'per second', ...scripts, 'waited for a CPU, ms in all', 'MB']
-  return `The functions into one database, asked for 2,000 a second\n${formatTable(head, [row])}`
+  const head = ['CDRs before', 'per second', ...scripts, 'waited for a CPU, ms', 'MB']
+  return `Functions writing to one read model, at an input rate of 2,000/s\n${formatTable(head, [row])}`
 }
 
 export function formatConsole({ agents, pages }: ConsoleFigures): string {
@@ -149,7 +149,7 @@ export function formatConsole({ agents, pages }: ConsoleFigures): string {
     'changes per second',
     'tasks of 50 ms or more',
     'longest ms',
-    'of a processor',
+    'CPU ms of the longest',
     'heap MB: start',
     'middle',
     'end',
@@ -171,7 +171,7 @@ export function formatConsole({ agents, pages }: ConsoleFigures): string {
 }
 
 export function formatWall({ agents, kilobytes, gzippedKilobytes, rows }: WallFigures): string {
-  const head = ['', 'reads', 'ms', 'p99', 'requests', 'commands', 'kB moved']
+  const head = ['', 'reads', 'ms', 'p99', 'requests', 'commands', 'kB']
   const table = rows.map(({ name, reads, ms, p99Ms, requests, commands, kilobytes: moved }) => [
     name,
     String(reads),
@@ -185,8 +185,8 @@ export function formatWall({ agents, kilobytes, gzippedKilobytes, rows }: WallFi
 export function formatReplay({ messages, rate, seconds, sentSeconds, byCommand, ...of }: ReplayFigures): string {
   const rows = (
     [
-      ["the replay's requests to SQS", of.sends],
-      ["Lambda's requests to SQS", of.polls],
+      ['requests to SQS by the replay', of.sends],
+      ["requests to SQS by Lambda's pollers", of.polls],
       ['requests to the read model', of.requests],
       ['commands of the read model', of.commands],
       ['bytes to and from the read model', of.bytes],
@@ -194,8 +194,8 @@ export function formatReplay({ messages, rate, seconds, sentSeconds, byCommand, 
   ).map(([name, count]) => [name, thousands(count), (count / messages).toFixed(2)])
   return [
     `A replay of ${thousands(messages)} CDRs at ${thousands(rate)}/s: sent in ${sentSeconds.toFixed(1)} s (${thousands(messages / sentSeconds)}/s), handled in ${seconds.toFixed(1)} s (${thousands(messages / seconds)}/s)`,
-    formatTable(['', 'in all', 'each'], rows),
-    `Commands of each: ${byCommand.map(([name, each]) => `${name} ${each.toFixed(2)}`).join(', ')}`,
+    formatTable(['', 'total', 'per message'], rows),
+    `Commands per message: ${byCommand.map(([name, each]) => `${name} ${each.toFixed(2)}`).join(', ')}`,
   ].join('\n')
 }
 
@@ -210,12 +210,12 @@ export function formatPrice({ kinds, centre, agentsPage, cdrBytes, bill }: Price
     ['invocations', thousands(invocations), each(invocations)],
   ]
   return [
-    'Commands of the read model for each notification',
+    'Commands of the read model per notification',
     formatTable(['', 'alone', 'in commits of 50'], byKind),
     `\nA call centre of ${thousands(agents)} agents, ${seconds} s`,
-    formatTable(['', 'in all', 'each (notifications: per second)'], played),
-    `\nGET /agents with 2,000 agents: ${agentsPage} commands. A CDR of 420 bytes with everything that finds it: ${thousands(cdrBytes)} bytes. Read model at the end: ${(bytes / 1e6).toFixed(1)} MB.`,
-    '\nThe bill of a month by these figures, US dollars',
+    formatTable(['', 'total', 'per notification (notifications: per second)'], played),
+    `\nGET /agents with 2,000 agents: ${agentsPage} commands. A CDR of 420 bytes, including its indexes: ${thousands(cdrBytes)} bytes. Read model at the end: ${(bytes / 1e6).toFixed(1)} MB.`,
+    '\nThe monthly bill by these figures, in US dollars',
     formatBill([bill]),
   ].join('\n')
 }

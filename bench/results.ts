@@ -11,7 +11,7 @@ import type { ReplayFigures } from './measure-replay.ts'
 import type { Subject } from './subject.ts'
 import type { WallFigures } from './measure-wall.ts'
 
-/** What one subject showed in all rounds together. */
+/** The figures of one subject, merged from all rounds. */
 export type Result<Figures> = { readonly subject: Subject; readonly figures: Figures }
 
 export type PubsubResult = Result<PubsubFigures> & { readonly load: Load }
@@ -29,11 +29,11 @@ export type Results = {
   readonly console: ConsoleFigures[]
   readonly wall: WallFigures[]
   readonly replay: ReplayFigures[]
-  /** Each relay with SQS, and then the same one with an HTTP target. */
+  /** The results of each relay with SQS, each followed by those of the same relay with an HTTP target. */
   readonly http: { readonly drain: Result<DrainFigures>[]; readonly pubsub: PubsubResult[] }
 }
 
-/** Before anything is measured. */
+/** Returns the results of a run that has measured nothing yet. */
 export const noResults = (): Results => ({
   drain: [],
   pubsub: [],
@@ -49,12 +49,12 @@ export const noResults = (): Results => ({
   http: { drain: [], pubsub: [] },
 })
 
-/** Of these the worst round counts, not the median. */
+/** Figures for which the worst round counts instead of the median. */
 const WORST: ReadonlySet<string> = new Set(['missing', 'copies', 'disorder', 'peakRssMb'])
 
 /**
- * Measures subjects in turn, again in each round, so that what else happens on the machine hits all of them alike. The baseline
- * has no target, so it has one round only.
+ * Measures the subjects in turn in each round, so that other load on the machine affects all of them equally. The baseline has no
+ * target, so it is measured only once.
  */
 export async function inTurn<Figures extends Readonly<Record<string, number>>>(
   subjects: readonly Subject[],
@@ -68,7 +68,7 @@ export async function inTurn<Figures extends Readonly<Record<string, number>>>(
   return all.map((one) => ({ subject: one.subject, figures: merge(one.rounds) }))
 }
 
-/** Returns the median of each figure, or the worst where only the worst tells. */
+/** Returns the median of each figure, or the maximum of those in `WORST`. */
 export function merge<Figures extends Readonly<Record<string, number>>>(rounds: readonly Figures[]): Figures {
   const names = Object.keys(rounds[0] ?? {})
   return Object.fromEntries(

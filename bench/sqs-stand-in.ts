@@ -6,12 +6,13 @@ import { toReport, type Arrival } from './arrivals.ts'
 import { nowMs } from './load.ts'
 
 /*
- * An SQS server that only answers: a process of its own, so that its time is not the relay's. It checks nothing, keeps what came
- * and reads it when it is asked to. A notification has arrived when its answer goes out, after the delay: the harsh view. `POST /enigma`
- * is an HTTP target that only answers, with an outcome for each notification.
+ * A stand-in for SQS that only answers. It is a separate process, so that its CPU time does not count as the relay's. It checks nothing, keeps
+ * all messages, and parses them when a report is requested. A notification counts as arrived when its response is sent, after the delay: the
+ * strictest definition. `POST /enigma` is a stand-in for an HTTP target, which returns an outcome for each notification.
  *
- * Environment: `DELAY_MS`, the longest random delay before an answer, 0 for none. Prints its address when it listens.
- * `GET /outage?on=1`: from now on nothing is accepted (503); `on=0`: again. `GET /requests`: how many there were so far. `GET /report?expected=N`: see `Report`; what came is forgotten then.
+ * Environment: `DELAY_MS`, the maximum random delay of a response; 0: none. Prints its address when it listens.
+ * `GET /outage?on=1` begins an outage, in which SQS answers every send with 503; `on=0` ends it. `GET /requests` returns the number of requests
+ * since the last report. `GET /report?expected=N` returns a `Report`, and removes all messages.
  * Wire format: AWS JSON 1.0, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
  */
 
@@ -63,7 +64,7 @@ async function act(request: IncomingMessage, response: ServerResponse): Promise<
     case 'AmazonSQS.SendMessage':
       return accept(response, [input as Entry], ([result]) => result)
     case 'AmazonSQS.SendMessageBatch':
-      // The relay's sign of life is nothing that is measured.
+      // Liveness messages are not measured.
       if (input.QueueUrl?.endsWith('relay-alive.fifo') === true)
         return answer(response, {
           Successful: input.Entries?.map(({ Id }) => ({ Id, MessageId: 'm', MD5OfMessageBody: '' })),
@@ -93,7 +94,7 @@ function actAsTarget(route: string, body: string, response: ServerResponse): voi
   })
 }
 
-/** Does it now, or after the delay. */
+/** Calls `arrive` at once, or after a random delay. */
 function later(arrive: () => void): void {
   if (delayMs > 0) setTimeout(arrive, Math.random() * delayMs)
   else arrive()

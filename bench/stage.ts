@@ -9,7 +9,7 @@ import type { Mode, Subject } from './subject.ts'
 
 const PUSH_AT_ONCE = 1_000
 
-/** What each part of the bench plays on: a Redis, an SQS that only answers, the subject between them. @param delayMs the longest delay of SQS' answers */
+/** Starts Redis and the stand-in for SQS, between which the subject of a part runs. @param delayMs the maximum delay of an SQS response */
 export async function setStage(release: Release, signal: AbortSignal, delayMs = 0) {
   const redis = await startRedisServer()
   release(redis.stop)
@@ -20,13 +20,13 @@ export async function setStage(release: Release, signal: AbortSignal, delayMs = 
   return {
     sqs,
     client,
-    /** Resolves when it waits for notifications. */
+    /** Starts the subject. Resolves when it waits for notifications. */
     start: async (subject: Subject, mode: Mode): Promise<Running> => {
       const running = await subject.start(mode, redis.url, sqs.endpoint)
       release(running.stop)
       return running
     },
-    /** Pushes so many CDRs. */
+    /** Pushes `count` CDRs to a list. */
     fill: async (list: string, count: number): Promise<void> => {
       for (let from = 0; from < count; from += PUSH_AT_ONCE) {
         await client.lPush(
@@ -36,7 +36,7 @@ export async function setStage(release: Release, signal: AbortSignal, delayMs = 
         signal.throwIfAborted()
       }
     },
-    /** Resolves when nothing is on the list, or after `limitMs`. */
+    /** Resolves when the list is empty, or after `limitMs`. */
     emptied: async (list: string, limitMs: number): Promise<void> => {
       const until = performance.now() + limitMs
       while ((await client.lLen(list)) > 0 && performance.now() < until) {
@@ -44,7 +44,7 @@ export async function setStage(release: Release, signal: AbortSignal, delayMs = 
         signal.throwIfAborted()
       }
     },
-    /** Publishes so many notifications, `rate` per second, from a process of its own. */
+    /** Publishes `count` notifications, `rate` per second, from a separate process. */
     publish: async (type: Published, rate: number, count: number): Promise<void> => {
       const publisher = startNode('./publisher.ts', {
         REDIS_URL: redis.url,

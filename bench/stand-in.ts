@@ -4,18 +4,18 @@ import { firstMatch, startNode } from './processes.ts'
 
 export type StandIn = {
   readonly endpoint: string
-  /** Resolves when no request has come for `quietMs` (default 500), or after `limitMs`. @throws when the signal aborts */
+  /** Resolves when no request has arrived for `quietMs` (default 500), or after `limitMs`. @throws when the signal aborts */
   quiet: (limitMs: number, signal: AbortSignal, quietMs?: number) => Promise<void>
-  /** Accepts nothing while it is on. */
+  /** Begins or ends an outage, in which SQS answers every send with 503. */
   outage: (on: boolean) => Promise<void>
-  /** What came since the last report. */
+  /** Returns a report on the messages since the last one. */
   report: (expected: number) => Promise<Report>
   stop: () => Promise<void>
 }
 
 const QUIET_MS = 500
 
-/** Starts the SQS server that only answers. @param delayMs the longest random delay of an answer, 0 for none */
+/** Starts the stand-in for SQS. @param delayMs the maximum random delay of a response; 0: none */
 export async function startStandIn(delayMs: number): Promise<StandIn> {
   const running = startNode('./sqs-stand-in.ts', { DELAY_MS: String(delayMs) })
   const endpoint = await firstMatch(running, /http:\S+/)

@@ -7,19 +7,19 @@ import { sleep } from '../src/runtime/index.ts'
 import { firstMatch, startNode, startProgram, type Running } from './processes.ts'
 import { readStackRoutes } from '../infra/stack/stack-routes.ts'
 
-/** Only the relay can do both at once. */
+/** The transport that a subject consumes. Only the relay can consume both at once. */
 export type Mode = 'list' | 'pubsub' | 'both'
 
 /** A program that the bench measures. */
 export type Subject = {
   readonly kind: 'relay' | 'bento' | 'floor' | 'baseline'
-  /** Names it in tables. The first relay is `relay`. */
+  /** The name in tables. The first relay is `relay`. */
   readonly name: string
-  /** Resolves when it waits for notifications. */
+  /** Starts the program. Resolves when it waits for notifications. */
   readonly start: (mode: Mode, redisUrl: string, sqsEndpoint: string) => Promise<Running>
 }
 
-/** A single file. */
+/** A relay in a single file. */
 export type Relay = Subject & { readonly file: string }
 
 export const LIST = 'enigma:notifications:campaigns'
@@ -36,7 +36,7 @@ export const FLOOR: Subject = {
   start: (mode, redisUrl, sqsEndpoint) => startScript('./floor.ts', mode, redisUrl, sqsEndpoint),
 }
 
-/** Returns a subject for each file, or builds the single file from this clone when there is none. */
+/** Returns a subject for each file. Without files, builds the single file from this clone. */
 export async function createRelays(files: readonly string[]): Promise<Relay[]> {
   if (files.length === 0) await bundleRelay(await readStackRoutes())
   const paths = files.length === 0 ? [join(root, RELAY_FILE)] : files.map((file) => resolve(file))
@@ -48,7 +48,7 @@ export async function createRelays(files: readonly string[]): Promise<Relay[]> {
   }))
 }
 
-/** The same relay with an HTTP target in place of SQS. */
+/** Returns the same relay with an HTTP target instead of SQS. */
 export const overHttp = ({ name, file }: Relay): Subject => ({
   kind: 'relay',
   name: `${name}, HTTP`,
@@ -56,7 +56,7 @@ export const overHttp = ({ name, file }: Relay): Subject => ({
     startRelay(file, mode, redisUrl, { ENIGMA_TARGET: `${endpoint}/enigma`, ENIGMA_TARGET_SECRET: SECRET }),
 })
 
-/** Opens nothing. */
+/** Any valid secret: the stand-in checks no signatures. */
 const SECRET = `whsec_${Buffer.alloc(32).toString('base64')}`
 
 /** @param binary the user's own https://github.com/warpstreamlabs/bento */
@@ -71,7 +71,7 @@ export const createBento = (binary: string): Subject => ({
       QUEUE_URL: 'http://127.0.0.1/000000000000/bench',
       AWS_ENDPOINT_URL_SQS: sqsEndpoint,
     })
-    // It says so of its input and of its output, in any order.
+    // Bento logs this for its input and for its output, in either order.
     await firstMatch(running, /is now active[^]*is now active/)
     return running
   },
@@ -83,7 +83,7 @@ async function startScript(file: string, mode: Mode, redisUrl: string, sqsEndpoi
   return running
 }
 
-/** The relay as production runs it (infra/relay), with a journal folder of its own. */
+/** Starts the relay as in production (infra/relay), with a new journal folder. */
 async function startRelay(
   file: string,
   mode: Mode,
@@ -97,7 +97,7 @@ async function startRelay(
     ENIGMA_LISTS: mode === 'pubsub' ? 'none' : LIST,
     ENIGMA_DATA_DIR: dataDir,
     ENIGMA_RELAY_ID: 'bench',
-    // The relay's own time, as it is where nothing waits for company.
+    // Without lingering, the figures show the relay's own latency.
     ENIGMA_LINGER: 'none',
     ENIGMA_COMMANDS: 'none',
     ENIGMA_HTTP: '127.0.0.1:0',

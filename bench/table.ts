@@ -1,7 +1,7 @@
-/** A number with separators, such as `200,000`. */
+/** Formats a number with separators, such as `200,000`. */
 export const thousands = (value: number): string => Math.round(value).toLocaleString('en-US')
 
-/** A table of text: the first column to the left, all others to the right. */
+/** Formats a table as text: the first column is left-aligned, all others are right-aligned. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)))
   const line = (row: readonly string[]) =>

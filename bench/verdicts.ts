@@ -17,21 +17,21 @@ type Figure =
   | 'each'
 type Figures = { readonly [name in Figure]?: number }
 
-/** One row of the table: a figure of the relay, and what it has to be. */
+/** A row of the table: a figure of the relay, and its target. */
 type Row = {
   readonly at: string
   readonly work: string
   readonly figure: Figure
   readonly digits?: number
-  /** The limit: a number, with `than` so many times Bento's figure or so much above the floor's. */
+  /** The limit: a number. With `than`, it is a multiple of Bento's figure, or an amount above that of the floor. */
   readonly most?: number
   readonly least?: number
   readonly than?: 'bento' | 'floor'
-  /** What would be better still, as a share of Bento's. */
-  readonly dream?: number
+  /** A more ambitious limit, as a share of Bento's figure. */
+  readonly stretch?: number
 }
 
-const HALF = { figure: 'cpuUs', than: 'bento', most: 1 / 2, dream: 1 / 3 } as const
+const HALF = { figure: 'cpuUs', than: 'bento', most: 1 / 2, stretch: 1 / 3 } as const
 
 const ROWS: readonly Row[] = [
   { at: 'drain', work: 'drain, CDRs per second', figure: 'perSecond', than: 'bento', least: 8 },
@@ -56,7 +56,7 @@ const ROWS: readonly Row[] = [
   { at: 'outage', work: 'first accepted after the outage, ms', figure: 'recoveryMs', most: 2_000 },
 ]
 
-/** Commands of the read model for a notification that has a commit of its own, at most. */
+/** The maximum number of read-model commands for a notification in a separate commit. */
 const MAX_COMMANDS: Readonly<Record<string, number>> = { 'agents/status': 4, 'agents/call': 6, 'campaigns/cdr': 8 }
 
 const PRICE_ROWS = {
@@ -64,13 +64,13 @@ const PRICE_ROWS = {
   alone: { at: 'price', work: '', figure: 'each', digits: 2 },
   packs: { at: 'price', work: '', figure: 'each', digits: 2, most: 4 },
   agents: { at: 'price', work: 'GET /agents with 2,000 agents, commands', figure: 'each', most: 5 },
-  cdr: { at: 'price', work: 'a CDR with everything that finds it, bytes', figure: 'each', most: 800 },
+  cdr: { at: 'price', work: 'a CDR including its indexes, bytes', figure: 'each', most: 800 },
   capacity: { at: 'capacity', work: 'notifications per second into one database', figure: 'each', least: 1_980 },
   script: { at: 'capacity', work: 'slowest script, ms', figure: 'each', digits: 1, most: 5 },
   task: { at: 'console', work: 'console: longest task of the main thread, ms', figure: 'each', most: 100 },
   heap: {
     at: 'console',
-    work: 'console: heap at the end, of the heap in the middle',
+    work: 'console: heap at the end, relative to the middle',
     figure: 'each',
     digits: 2,
     most: 1.1,
@@ -78,7 +78,7 @@ const PRICE_ROWS = {
   bill: { at: 'price', work: 'a month with 1,000 agents, US dollars', figure: 'each', most: 150 },
 } satisfies Readonly<Record<string, Row>>
 
-/** What Bento 1.10 and the floor showed in one run on a virtual machine with 2 processors: applies where no Bento is given. */
+/** The figures of Bento 1.10 and the floor in one run on a virtual machine with 2 processors. They are used without `--bento`. */
 const BENTO: Readonly<Record<string, Figures>> = {
   drain: { perSecond: 8_529, cpuUs: 139, peakRssMb: 60 },
   'status 2660 0': { cpuUs: 176, p50Ms: 2.6, p99Ms: 13.3 },
@@ -89,7 +89,7 @@ const BENTO: Readonly<Record<string, Figures>> = {
 }
 const FLOOR = { cpuUs: 90, p50Ms: 3.5 }
 
-/** The load at which the floor tells how fast a machine is. */
+/** The load at which the CPU time of the floor shows how fast a machine is. */
 export const REFERENCE: Load = { type: 'status', rate: 2_660, delayMs: 0 }
 
 const keyOf = ({ type, rate, delayMs }: Load): string => `${type} ${rate} ${delayMs}`
@@ -100,7 +100,7 @@ export type Verdict = {
   readonly bento: string
   readonly floor: string
   readonly target: string
-  readonly verdict: 'met' | 'met, dream too' | 'missed' | '–'
+  readonly verdict: 'met' | 'met, stretch goal too' | 'missed' | '–'
 }
 
 /** Compares the relay with each target whose figure was measured. */
@@ -155,13 +155,13 @@ export function toVerdicts(results: Results): Verdict[] {
 
 export function formatVerdicts(results: Results): string {
   const { cpu, time } = scaleOf(results)
-  const scaled = `Bento's figures: those of 1.10 on another machine, scaled by this run's floor (CPU × ${cpu.toFixed(2)}, time × ${time.toFixed(2)}); --bento PATH measures yours`
+  const scaled = `Bento's figures are those of version 1.10 on another machine, scaled by the floor of this run (CPU × ${cpu.toFixed(2)}, time × ${time.toFixed(2)}); --bento PATH measures yours`
   const rows = toVerdicts(results).map((row) => [row.work, row.relay, row.bento, row.floor, row.target, row.verdict])
   const table = formatTable(['', 'relay', 'Bento', 'floor', 'target', 'verdict'], rows)
   return isGiven(results) ? table : `${scaled}\n${table}`
 }
 
-/** Whether this run has to measure the floor at its reference, since figures of Bento are scaled by it. */
+/** Returns whether this run must still measure the floor at `REFERENCE`, because figures of Bento are scaled by it. */
 export function needsReference(results: Results): boolean {
   const relay = figuresOf('relay', results)
   const isScaled = !isGiven(results) && ROWS.some(({ at, than }) => than === 'bento' && relay[at] !== undefined)
@@ -209,13 +209,13 @@ function figuresOf(kind: Subject['kind'], results: Results): Readonly<Record<str
 }
 
 function toVerdict(row: Row, relay: number, bento: number | undefined, floor: number | undefined): Verdict {
-  const { digits = 0, than, least, dream } = row
+  const { digits = 0, than, least, stretch } = row
   const share = least ?? row.most ?? 0
   const limit = than === 'bento' ? bento && bento * share : than === 'floor' ? floor && floor + share : share
   const format = (value: number | undefined) =>
     value === undefined ? '–' : digits === 0 ? thousands(value) : value.toFixed(digits)
   const isMet = limit !== undefined && (least === undefined ? relay <= limit : relay >= limit)
-  const isDream = dream !== undefined && bento !== undefined && relay <= bento * dream
+  const isStretch = stretch !== undefined && bento !== undefined && relay <= bento * stretch
   const times = share < 1 ? `1/${Math.round(1 / share)} of` : `${share} ×`
   const why = than === 'bento' ? ` (${times} Bento)` : than === 'floor' ? ` (${share} above the floor)` : ''
   return {
@@ -224,6 +224,6 @@ function toVerdict(row: Row, relay: number, bento: number | undefined, floor: nu
     bento: format(bento),
     floor: format(floor),
     target: `${least === undefined ? '≤' : '≥'} ${format(limit)}${why}`,
-    verdict: limit === undefined ? '–' : !isMet ? 'missed' : isDream ? 'met, dream too' : 'met',
+    verdict: limit === undefined ? '–' : !isMet ? 'missed' : isStretch ? 'met, stretch goal too' : 'met',
   }
 }

@@ -46,7 +46,7 @@ app.post(route.path, async (c) => {
       'idempotency-key': call.replay === undefined ? call.id : `${call.id} ${call.replay}`,
     },
     body: JSON.stringify({ agent: call.reference, call_ref, contact_ref, number, campaign_ref, at: call.time }),
-    // The time limit of this step, and that of the notification.
+    // Aborts at the time limit of the CRM, or at that of the notification, whichever comes first.
     signal: AbortSignal.any([AbortSignal.timeout(CRM_MS), c.req.raw.signal]),
   })
   // 409: the CRM already has this pop.

@@ -41,7 +41,7 @@ export async function startCampaign({ client, request, campaign, waitMs = 20_000
     // The dialler did not accept the request, so there is nothing to wait for.
     if (!answer.ok) return { result: 'failed', reason: `the dialler answered ${answer.status}` }
   } catch {
-    // The response was lost, but the dialler may have received the request. The confirmation will tell; do not send the request again before.
+    // The response was lost, but the dialler may have received the request. Wait for the confirmation before you send it again.
   }
 
   try {

@@ -33,7 +33,7 @@ type ConsoleSize = {
   readonly name: string
   readonly bytes: number
   readonly gzippedBytes: number
-  /** Whether the page waits for it. */
+  /** Whether the browser loads the file before it shows the page. */
   readonly isFirst: boolean
 }
 

@@ -128,7 +128,7 @@ export const handler = toHandler(app, ${isDeclared ? 'route' : constant})
 `
 }
 
-/** Returns the OpenAPI document that the read API answers with. */
+/** Returns the OpenAPI document that the read API serves. */
 export async function readOpenApiDocument(): Promise<string> {
   const token = 'of-the-build-and-of-nobody-else-at-all'
   const app = createApi({ read: {} as Reads, token })
@@ -160,12 +160,12 @@ function openApiDocument(document: string): Plugin {
         resolveDir: (pluginData as { resolveDir: string }).resolveDir,
         loader: 'js',
       }))
-      // Only the document needs the words that describe an endpoint and its answers.
+      // Only the document needs the summaries and descriptions of endpoints and their answers.
       bundler.onLoad({ filter: /\/src\/api\/(?:[^/]+-routes|next-round)\.ts$/ }, async ({ path }) => ({
         contents: removeDescriptions(await readFile(path, 'utf8')),
         loader: 'ts',
       }))
-      // Only the document needs the schemas of answers. Checks also use the lists of words, so they stay.
+      // Only the document needs the schemas of answers. Checks of parameters also use the arrays of allowed words, so these stay.
       bundler.onLoad({ filter: /\/src\/answers\/[^/]+\.ts$/ }, async ({ path }) => {
         if (path.endsWith('/index.ts')) return undefined
         const exported = (await readFile(path, 'utf8')).matchAll(/^export const (\w+)(?: = (\[[^\]]*\]) as const$)?/gm)
@@ -176,7 +176,7 @@ function openApiDocument(document: string): Plugin {
   }
 }
 
-/** A literal of text, and the properties that describe an endpoint, as the formatter writes them. */
+/** Match a string literal, and the properties that describe an endpoint, as the formatter writes them. */
 const TEXT = /(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`)/.source
 const DESCRIPTIONS = new RegExp(`\\b(?:summary|description):\\s+${TEXT}(?:\\s+\\+\\s+${TEXT})*,`, 'g')
 

@@ -42,7 +42,7 @@ export function checkTemplate(
 const UNBOUNDED =
   /^(xray:(PutTraceSegments|PutTelemetryRecords)|ec2:(CreateNetworkInterface|DescribeNetworkInterfaces|DeleteNetworkInterface))$/
 
-/** Yields rights that are too wide: a wildcard action or resource in any policy that allows, unless a route declares it for its own role. */
+/** Yields permissions that are too broad: a wildcard action or resource in an Allow statement, unless a route declares the action for its role. */
 function* checkPolicies({ Resources }: Template, routes: readonly StackRoute[]): Generator<string> {
   const declared = new Map(
     routes.map((route) => [roleName(logicalName(route)), (route.statements ?? []).flatMap(({ actions }) => actions)]),
@@ -148,7 +148,7 @@ function* checkUrl(template: Template, what: string, name: string, bound: number
 const urlOf = (template: Template, functionId: string) =>
   find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId)
 
-/** The actions that the function of streams needs: its log, its parameters and their key, traces. */
+/** The actions that the function needs that streams changes: for its log, its parameters and their key, and traces. */
 const OF_A_READER = /^(logs:(CreateLogStream|PutLogEvents)|ssm:GetParameters|kms:Decrypt|xray:[A-Za-z]+)$/
 
 /** Checks that a separate function streams changes and does nothing else, and that the API tells clients its address; or that there is none. */

@@ -44,7 +44,7 @@ export function targetOf(value: unknown): string | undefined {
 export const ofType = ({ Resources }: Template, type: string): [logicalId: string, properties: Properties][] =>
   Object.entries(Resources).flatMap(([id, { Type, Properties = {} }]) => (Type === type ? [[id, Properties]] : []))
 
-/** Returns the first resource of a type whose properties match. Without an id: there is none. */
+/** Returns the first resource of a type whose properties match. Its logical id is undefined if there is none. */
 export const find = (template: Template, type: string, matches: (properties: Properties) => boolean): Found =>
   ofType(template, type).find(([, properties]) => matches(properties)) ?? [undefined, {}]
 

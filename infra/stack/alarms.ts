@@ -6,7 +6,7 @@ import { isReplay } from './roles.ts'
 
 type Alarm = {
   readonly name: string
-  /** The text of the notification: what happened, and what to do. */
+  /** The description of the alarm: what happened, and what to do. */
   readonly says: string
   readonly metric: readonly [namespace: 'AWS/SQS' | 'AWS/Lambda' | typeof METRICS_NAMESPACE, name: string]
   readonly of: string
@@ -71,7 +71,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
       statistic: 'Maximum',
-      // A receive hides the messages for a minute.
+      // Each drain hides the messages for a minute, so the metric does not count them in every minute.
       minutes: 15,
       ofThem: 11,
     }),
@@ -138,7 +138,7 @@ const eventsAlarms = (name: string): [string, Resource][] => [
   ),
 ]
 
-/** Alarms on the figures that the replay function counts every five minutes. */
+/** Creates the alarms on the figures that the replay function counts every five minutes. */
 function parkedAlarms(prefix: string): [string, Resource][] {
   const counted = { of: `${prefix}${RELAY_ROUTES.replay.name}`, minutes: 15, ofThem: 1 }
   return [
@@ -161,7 +161,7 @@ function parkedAlarms(prefix: string): [string, Resource][] {
   ]
 }
 
-/** Alarms on problems that the same function finds. */
+/** Creates the alarm on calls without a CDR, which the replay function counts too. */
 const missingAlarm = (prefix: string): [string, Resource] =>
   alarm('MissingCdrsAlarm', {
     name: `${prefix}missing-cdrs`,
@@ -174,7 +174,7 @@ const missingAlarm = (prefix: string): [string, Resource] =>
     ofThem: 1,
   })
 
-/** Alarms on the relay's notices, which it sends to queues of their own. */
+/** Creates the alarms on the queues of the relay's notices and of the commands to relays. */
 function relayAlarms(prefix: string): [string, Resource][] {
   const queueOf = (subType: 'alive' | 'gap' | 'parked') => queueName(prefix, RELAY_ROUTES[subType])
   return [

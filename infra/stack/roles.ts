@@ -22,7 +22,7 @@ type Statement = ReturnType<typeof allow>
 /** Returns the logical name of a function's role. */
 export const roleName = (logical: string): string => `${logical}Role`
 
-/** Creates a role for each function, with the rights that it needs and no others. */
+/** Creates a role for each function, with only the permissions that it needs. */
 export function createRoles(options: StackOptions): Resources {
   const { prefix, routes } = options
   const ofRoutes = routes.map((route): [string, Resource] => [
@@ -53,7 +53,7 @@ export function createRoles(options: StackOptions): Resources {
       allow(['sqs:SendMessage'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
     ]),
   ]
-  // It only reads the read model.
+  // The function that streams changes only reads the read model.
   const ofEvents: [string, Resource] = [roleName('Events'), role(common(options, prefix + EVENTS, PARAMETER_VARIABLES))]
   return Object.fromEntries([...ofRoutes, ofApi, ...(options.events === undefined ? [] : [ofEvents])])
 }

@@ -115,7 +115,8 @@ const API_MEMORY_MIB = 512
 
 /**
  * The duration (s) of a stream of changes. The function has a little more time, for its last request to the read model. Lambda does not end an
- * invocation when its client disconnects, so a closed page uses its place until then. Source: "Response streaming" in the Lambda developer guide.
+ * invocation when its client disconnects, so the stream of a closed page counts until then. Source: "Response streaming" in the Lambda developer
+ * guide.
  */
 const EVENTS_SECONDS = 60
 const EVENTS_TIMEOUT_SECONDS = 70

@@ -4,7 +4,7 @@ import { cors } from 'hono/cors'
 import { timingSafeEqual } from 'hono/utils/buffer'
 import { ApiError, problem, type ProblemCode, problemResponse } from './problems.ts'
 
-/* Who may use the API: the callers, by their tokens, and in a browser the pages, by their origins. */
+/* Access to the API: callers are identified by their tokens, and pages in a browser by their origins. */
 
 /**
  * What a caller may do. `read`: read everything. `masked`: read everything with personal data masked, and not search by it. `operate`: read

@@ -55,7 +55,7 @@ export function changes(read: Reads): Hono<ApiEnv> {
   )
 }
 
-/** Serves `GET /events`: the same as Server-Sent Events, if the API runs in a process that lives long enough. */
+/** Serves `GET /events`: the same changes as Server-Sent Events, if the API runs in a process that lives long enough. */
 export function events(read: Reads, options: EventsOptions | undefined, now: () => number): Hono<ApiEnv> {
   const { pollMs = 1_000, limitMs = 15 * 60_000, maxStreams = 100 } = options ?? {}
   let streams = 0

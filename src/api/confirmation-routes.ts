@@ -155,7 +155,7 @@ function decide(asked: Asked, { commits }: CommitsPage, seen: string[]): Answer 
   return undefined
 }
 
-/** Returns the answer while nothing has decided, with the current state; for an agent, its latest state. */
+/** Returns the answer while no notification has decided, with the current state; for an agent, its latest state. */
 async function toPending(
   read: Reads,
   { row: { resource }, ref, campaign, source }: Asked,
@@ -179,8 +179,8 @@ async function toPending(
 export type ReadTail = (cursor: string, ended: Promise<void>) => Promise<CommitsPage>
 
 /**
- * A read that takes longer (ms) than this is abandoned: the runtime may have stopped the request that began it. Longer than all attempts to
- * read take.
+ * A read that takes longer (ms) than this is abandoned: the runtime may have stopped the request that began it. All attempts of a read together
+ * take less time.
  */
 const MAX_READ_MS = 20_000
 

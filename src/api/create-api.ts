@@ -115,7 +115,7 @@ export function createApi({
   app.use(refuseFaults)
   app.use(refuseForeignWrites(origins))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
-  // A stream lasts for minutes, so it has neither an ETag nor a copy.
+  // Registered before the ETag and the cache control below, because a stream lasts for minutes and cannot be cached.
   app.route(EVENTS_PATH, events(read, eventsOptions, now))
   // Thousands of agents take 300 kB, or 12 kB compressed, and a page polls every two seconds. Cloudflare compresses responses itself,
   // according to their content-encoding: https://developers.cloudflare.com/workers/runtime-apis/response/

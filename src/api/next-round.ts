@@ -212,7 +212,7 @@ async function openRound(
 
 const UNREADABLE = 'it is not a CloudEvent, and only a queue accepts other content'
 
-/** Here, lanes only keep an order. */
+/** Without queues, lanes only determine the order of messages. */
 const targetOf = () => Promise.resolve({ lanes: DEFAULT_LIMITS.lanes })
 
 /** Returns the event of a message as text, or undefined if the message is not a single event. */

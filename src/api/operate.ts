@@ -124,7 +124,7 @@ export const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
 }
 
-/** These filters are also used in query strings, where a value that is not text was given twice. */
+/** Some filters are shared with query strings. There, a value that is not text means that the parameter was given twice. */
 const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
 
 /** Checks a body. Answers 400 with the name of the first invalid member. */

@@ -76,7 +76,7 @@ const Body = v.pipe(
     'needs one of ids, filter and cdrs',
   ),
   v.check(({ cdrs, route }) => cdrs === undefined || route !== undefined, `needs route with cdrs: ${CDR_ROUTE}`),
-  // Beside a filter it would be ignored, so the replay would send all routes.
+  // Beside `filter`, `route` would be ignored, so the replay would send entries of all routes.
   v.check(
     ({ cdrs, route }) => cdrs !== undefined || route === undefined,
     'has route without cdrs: move route into filter',

@@ -15,7 +15,7 @@ export type AgentsQuery = ListQuery & {
   /** Only agents of which one state matches all filters. */
   readonly campaign?: string | undefined
   readonly status?: string | undefined
-  /** Only agents whose state or call may have changed unheard; false: only other agents. */
+  /** Only agents whose state or call is unsure: it may have changed during a gap. false: only other agents. */
   readonly unsure?: boolean | undefined
   /** Return `counts` even without a filter. */
   readonly counts?: boolean | undefined

@@ -80,7 +80,7 @@ export function createClient(options: ClientOptions) {
     relays: (own?: CallOptions) => read<Answers.Relays>(['relays'], own),
     /** Returns the number of messages in each queue of the stack. */
     queues: (own?: CallOptions) => read<Answers.Queues>(['queues'], own),
-    /** Returns the latest value of your own kind, and earlier values. */
+    /** Returns the latest value of a kind that you added, and earlier values. */
     kind: (type: string, subType: string, ref: string, own?: CallOptions) =>
       read<Answers.Kind>(['kinds', type, subType, ref], own),
     /** Lists notifications without a route, newest first. */

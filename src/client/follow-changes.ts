@@ -65,7 +65,7 @@ export async function* followChanges(
   let streamAtMs = 0
   let [failures, failedStreams] = [0, 0]
 
-  /** Whether to give up. A response from elsewhere may be a proxy's error page: if the API answered before, the client retries. */
+  /** Whether retrying is useless. A response from elsewhere may be a proxy's error page: if the API answered before, the client retries. */
   const isPermanent = ({ code, status }: ApiProblem) =>
     code === 'unexpected' ? !wasConnected && status < 500 && status !== 429 : PERMANENT.has(status)
   const tell = (is: boolean, problem?: ApiProblem) => {

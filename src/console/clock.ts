@@ -57,7 +57,7 @@ export function createTicker(nowMs: ReadonlySignal<number>): Ticker {
   }
 }
 
-/** Calls `tick` when the component is rendered and each second after. It may write text past Preact, because hundreds of texts change each second. */
+/** Calls `tick` when the component is rendered and each second after. `tick` may use `writeText`, because hundreds of texts change. */
 export function useTick(ticker: Ticker, tick: () => void): void {
   useLayoutEffect(tick)
   const latest = useRef(tick)
@@ -65,7 +65,7 @@ export function useTick(ticker: Ticker, tick: () => void): void {
   useEffect(() => ticker.add(() => latest.current()), [ticker])
 }
 
-/** Writes a text past Preact. */
+/** Writes a text to the element directly, without a render by Preact. */
 export function writeText(element: HTMLElement | null, text: string): void {
   if (element === null) return
   const { firstChild } = element

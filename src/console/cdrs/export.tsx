@@ -157,7 +157,7 @@ async function exportCdrs(
   return finish(true)
 }
 
-/** Without it, Excel reads the file in an old character set. */
+/** Without it, Excel reads the file in a legacy character set instead of UTF-8. */
 const BYTE_ORDER_MARK = '\ufeff'
 
 /**

@@ -174,7 +174,7 @@ export function ReplayCdrsDialog({
 }: {
   readonly session: Session
   readonly filter: CdrFilter
-  /** Whether a filter that a replay cannot have, by personal data, is set. */
+  /** Whether a filter by personal data is set, which a replay does not support. */
   readonly isPersonal: boolean
   /** The filters in words. */
   readonly description: string

@@ -108,7 +108,7 @@ function States({ states, model }: { readonly states: readonly AgentState[]; rea
   )
 }
 
-/** Shows the time since a moment. It is a component of its own, so that each second renders nothing else. */
+/** Shows the time since a moment. It is a separate component, so that nothing else is rendered each second. */
 function Ago({ since, model }: { readonly since: string; readonly model: WallModel }) {
   return <>{formatSpan(model.nowMs.value - Date.parse(since))}</>
 }

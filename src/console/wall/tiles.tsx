@@ -194,8 +194,8 @@ type TileProps = {
 }
 
 /**
- * Renders an agent, again whenever the agent changes or crosses a threshold. In between, only its times are updated, past Preact. A tile has few elements, because
- * scrolling lays out hundreds of tiles.
+ * Renders an agent, again whenever the agent changes or crosses a threshold. In between, only its times are updated, without a render.
+ * A tile has few elements, because scrolling lays out hundreds of tiles.
  */
 function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
   const [time, callTime] = [useRef<HTMLSpanElement>(null), useRef<HTMLSpanElement>(null)]

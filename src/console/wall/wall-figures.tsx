@@ -155,7 +155,7 @@ export const sortByState = (counts: Readonly<Record<string, number>>): readonly 
     .filter(([, count]) => count > 0)
     .toSorted(([a], [b]) => rankOf(a) - rankOf(b) || (a < b ? -1 : 1))
 
-/** Compares two states for the same order. */
+/** Compares two states in the order of `sortByState`. */
 export const compareStates = (a: string | null, b: string | null): number =>
   rankOf(a ?? UNKNOWN) - rankOf(b ?? UNKNOWN) || ((a ?? '') < (b ?? '') ? -1 : Number(a !== b))
 

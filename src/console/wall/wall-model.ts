@@ -7,8 +7,8 @@ import { type Level, levelOf, LEVELS, thresholds } from './thresholds.tsx'
 import { compareStates, UNKNOWN } from './wall-figures.tsx'
 
 /**
- * The data of the wall. An answer of the API has all agents and campaigns. Each has a signal of its own, so that only tiles and rows that differ are rendered again, a few
- * in each frame.
+ * The data of the wall. An answer of the API has all agents and campaigns. Each of them has a separate signal, so that only tiles and rows that
+ * differ are rendered again, a few in each frame.
  */
 export type WallModel = {
   /** The answer that is shown, without its agents and campaigns. */

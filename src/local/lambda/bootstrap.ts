@@ -84,7 +84,7 @@ async function load(): Promise<Handler | StreamHandler> {
   const [, file, name] = /^(.*)\.([^./]+)$/.exec(named) ?? []
   const module = (await import(pathToFileURL(join(root, `${file}.mjs`)).href)) as Record<string, unknown>
   const handler = module[name as string]
-  // An error without a class of this project: the process loads nothing but the bundle.
+  // A plain error, because this process loads only the bundle, and no error class of the project.
   if (typeof handler !== 'function')
     throw Object.assign(new TypeError(`${named} is not a function`), { code: 'dev.lambda.no_handler' })
   return handler as Handler

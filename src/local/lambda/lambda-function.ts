@@ -100,7 +100,7 @@ export type Head = {
 
 type Body = { readonly body?: string; readonly isBase64Encoded?: boolean }
 
-/** A function's URL: HTTP requests become invocations, and its answers, streamed or not, answers. */
+/** Creates the server of a function's URL: it turns HTTP requests into invocations, and passes answers on, streamed or not. */
 export function createFunctionUrl(lambda: LambdaFunction) {
   return createServer((request, response) => {
     answer(lambda, request, response).catch(() => {

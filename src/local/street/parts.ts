@@ -76,7 +76,7 @@ async function startOwnRedis(
       { cause },
     )
   })
-  // For an end by an error or a second Ctrl-C, after which no asynchronous code runs.
+  // Ends the server when an error or a second Ctrl-C ends this process, because no asynchronous code runs then.
   const endAtOnce = () => void server.process.kill('SIGTERM')
   process.once('exit', endAtOnce)
   release(async () => {
@@ -119,7 +119,7 @@ export function createBackground(release: Release) {
 
 export type Background = ReturnType<typeof createBackground>
 
-/** The longest wait (ms) for the relay to become ready. It may never be, for instance without a dialler, and keeps trying by itself. */
+/** The longest wait (ms) for the relay to become ready. Without a dialler, for instance, it may never become ready, and keeps retrying. */
 const MAX_READY_MS = 3_000
 
 /** Starts the relay in this process. Resolves when it is ready, so that it misses no packet that is written afterwards. */

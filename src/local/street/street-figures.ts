@@ -28,9 +28,9 @@ export async function readFigures({ routes, metrics, watch, countParked }: Figur
       received: received.get(name) ?? 0,
       handled: watch.handled.get(name) ?? 0,
     })),
-    /** From received by the relay to accepted by SQS. */
+    /** The time from receipt by the relay to acceptance by SQS. */
     relayDelay: await readBuckets(metrics.delay),
-    /** From received by the relay to done by the function, its commit included. */
+    /** The time from receipt by the relay until the function is done, including its commit. */
     handledDelay: await readBuckets(watch.delay),
     /** Items on the lists that the relay consumes. */
     backlog: await sum(metrics.backlog),
@@ -110,7 +110,7 @@ export function createWatch(onHandled?: (handled: Handled) => void) {
   return {
     /** Route name → number of notifications that are done. */
     handled: handled as ReadonlyMap<string, number>,
-    /** Seconds from received by the relay to done. */
+    /** The time (s) from receipt by the relay until the function is done. */
     delay,
     /** Returns the number of invocations of functions. */
     invocations: () => invocations,
