@@ -7,7 +7,7 @@ import { useStreetProcess } from './street-process.ts'
 const browser = await useBrowser()
 
 /** Every control that changes something. */
-const WRITES = /^(Replay|Delete|Reveal$|Restore|Stop|Fetch dead letters|Try one first|Select|Send again)/
+const WRITES = /^(Replay|Delete|Reveal$|Restore|Stop|Fetch dead letters|Try one first|Select)/
 
 test('a token of the role read sees every page and no control that writes, and each POST that writes answers 403', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
@@ -37,7 +37,7 @@ test('a token of the role read sees every page and no control that writes, and e
   const [last] = await street.list('/parked')
   const PAGES = [
     ['#/wall', '.page-wall h2', undefined],
-    ['#/cdrs', 'tr[data-id]', 'Send again …'],
+    ['#/cdrs', 'tr[data-id]', 'Replay …'],
     ['#/stream', '.page-stream button', undefined],
     ['#/parked', 'tr[data-id]', 'Fetch dead letters'],
     ['#/parked?view=queues', 'tr[data-id]', 'Fetch dead letters'],

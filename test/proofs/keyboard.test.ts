@@ -49,7 +49,7 @@ test('with the keyboard alone somebody logs in, selects messages by their cause,
   await rows(page, 'Replays').first().waitFor()
   await press('j', 'Enter')
   await page.getByText('done', { exact: true }).waitFor()
-  expect(await rows(page, 'Messages of the replay').count()).toBe(4)
+  await expect.poll(() => rows(page, 'Messages of the replay').count()).toBe(4)
   // Tab reaches a filter, and what is written there is no command.
   await press('4', '/')
   expect(await page.evaluate('document.activeElement.dataset.filter')).toBe('from')
@@ -71,7 +71,7 @@ const VIEWS: readonly View[] = [
   ['CDRs', '#/cdrs', 'tr[data-id]'],
   ['CDR', '#/cdrs', 'dialog pre', openFirst],
   ['export', '#/cdrs', 'dialog form, dialog button', (page) => button(page, /^Export/).click()],
-  ['send again', '#/cdrs?from=2026-01-01T00:00', 'dialog form', (page) => button(page, /^Send again/).click()],
+  ['replay of CDRs', '#/cdrs?from=2026-01-01T00:00', 'dialog form', (page) => button(page, 'Replay …').click()],
   ['stream', '#/stream', 'tr[data-id]'],
   ['causes', '#/parked?view=causes', 'tr[data-id]'],
   ['queues', '#/parked?view=queues', 'tr[data-id]'],
