@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 
 /* The page and its filters, which the address holds (`#/parked?route=campaigns-cdr`), and the form that edits the filters. */
 
@@ -100,15 +101,7 @@ export function FilterBar({
         <label key={name}>
           <span>{label}</span>
           {options === undefined ? (
-            <input
-              type={type as 'text'}
-              data-filter={name}
-              placeholder={placeholder ?? ''}
-              autocomplete="off"
-              spellcheck={false}
-              value={values[name] ?? ''}
-              onChange={({ currentTarget }) => setFilters({ [name]: currentTarget.value.trim() })}
-            />
+            <TextFilter name={name} type={type} placeholder={placeholder ?? ''} value={values[name] ?? ''} />
           ) : (
             <select
               data-filter={name}
@@ -125,6 +118,30 @@ export function FilterBar({
       ))}
       {children}
     </search>
+  )
+}
+
+/** A text field is set when its filter changes, and not whenever the page is rendered, which would overwrite a text that the user is still typing. */
+function TextFilter({
+  name,
+  type,
+  placeholder,
+  value,
+}: Required<Pick<FilterField, 'name' | 'type' | 'placeholder'>> & { readonly value: string }) {
+  const input = useRef<HTMLInputElement>(null)
+  useLayoutEffect(() => {
+    if (input.current !== null) input.current.value = value
+  }, [value])
+  return (
+    <input
+      ref={input}
+      type={type as 'text'}
+      data-filter={name}
+      placeholder={placeholder}
+      autocomplete="off"
+      spellcheck={false}
+      onChange={({ currentTarget }) => setFilters({ [name]: currentTarget.value.trim() })}
+    />
   )
 }
 

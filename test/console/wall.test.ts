@@ -61,6 +61,22 @@ test('of 2,000 agents only those on the screen are in the document, and each can
   await page.getByText('No agent matches the filters').waitFor()
 })
 
+test('a text that is being typed into a filter stays while the wall changes, and filters once it is entered', async () => {
+  const { commit, open, tile, tiles, page } = await useWall()
+  await commit(isIn('1002', 'available'))
+  await open()
+  await tile('1002').waitFor()
+  const filter = page.getByLabel('Agent', { exact: true })
+  await filter.fill('100')
+  await commit(isIn('1003', 'busy'), isIn('2001', 'busy'))
+  await tile('2001').waitFor({ timeout: 10_000 })
+  expect(await filter.inputValue()).toBe('100')
+  await filter.press('Enter')
+  await expect.poll(() => tiles.count()).toBe(2)
+  await page.evaluate("location.hash = '#/wall?agent=2001'")
+  await expect.poll(() => filter.inputValue()).toBe('2001')
+})
+
 test('while the wall is paused nothing changes on it; then it shows what is', async () => {
   const { commit, open, tile, page } = await useWall()
   await commit(isIn('1002', 'available'))
