@@ -5,6 +5,7 @@ import type { CDPSession, Page } from 'playwright-core'
 import { startStreet } from '../src/local/street/street.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
 import { launchBrowser } from '../test/support/launch-browser.ts'
+import { createTape } from './tape.ts'
 
 /** The load that the console causes in a browser that shows a call centre. */
 export type ConsoleFigures = {
@@ -28,8 +29,11 @@ export type PageFigures = {
   readonly elements: number
 }
 
-/** The time in which agents log in, and the page loads everything that it loads only once. */
+/** The time in which agents log in. */
 const WARM_UP_MS = 60_000
+
+/** The time in which a page loads everything that it loads only once. */
+const SETTLE_MS = 5_000
 
 /** The duration of the trace: the events of a minute are about 50 MB. */
 const TRACED_MS = 30_000
@@ -41,12 +45,64 @@ const STREAM_SHARE = 0.2
 const OBSERVE = `globalThis.longTasks = []
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' })`
 
-/** Simulates a call centre in real time on a whole street, and watches a browser that shows it. */
+/**
+ * Simulates a call centre in real time on a whole street, records what its API tells a console, and stops it. Then a browser shows the recording: a real one
+ * has its own machine, and here each task would wait for a processor.
+ */
 export async function measureConsole(
   release: Release,
   signal: AbortSignal,
   { agents, minutes }: { readonly agents: number; readonly minutes: number },
 ): Promise<ConsoleFigures> {
+  const { tape, path, changesPerSecond } = await recordStreet(release, signal, { agents, minutes })
+  tape.play()
+  const browser = await withPriority(launchBrowser)
+  release(() => browser.close())
+  const page = await browser.newPage({ viewport: { width: 1_920, height: 1_080 } })
+  await page.addInitScript(OBSERVE)
+  await page.goto(tape.url + path)
+  await page.locator('.tile').first().waitFor({ timeout: 60_000 })
+  const session = await page.context().newCDPSession(page)
+  await session.send('Performance.enable')
+  await sleep(SETTLE_MS, signal)
+
+  const watch = async (name: PageFigures['page'], seconds: number): Promise<PageFigures> => {
+    const heapMb = [await readHeapMb(session)]
+    await page.evaluate('longTasks.length = 0')
+    await use(page, name, (seconds * 1_000) / 2, signal)
+    const half = await readTasks(page)
+    heapMb.push(await readHeapMb(session))
+    // The garbage collection that the bench requested does not count as a task of the page.
+    await page.evaluate('longTasks.length = 0')
+    await use(page, name, (seconds * 1_000) / 2, signal)
+    const tasks = [...half, ...(await readTasks(page))]
+    heapMb.push(await readHeapMb(session))
+    return {
+      page: name,
+      seconds,
+      changesPerSecond,
+      longTasks: tasks.length,
+      longestMs: Math.max(0, ...tasks),
+      longestCpuMs: await traceLongest(session, () => use(page, name, TRACED_MS, signal)),
+      heapMb: heapMb as unknown as PageFigures['heapMb'],
+      elements: await page.evaluate<number>('document.querySelectorAll("*").length'),
+    }
+  }
+  const wall = await watch('wall', minutes * 60)
+  tape.play()
+  await page.getByRole('link', { name: 'Stream', exact: true }).click()
+  await page.locator('.rows tbody tr').first().waitFor()
+  await sleep(SETTLE_MS, signal)
+  const stream = await watch('stream', Math.ceil(minutes * 60 * STREAM_SHARE))
+  return { agents, pages: [wall, stream] }
+}
+
+/** Records the call centre for as long as the page Wall is watched. Resolves when the street has stopped. `path` opens the console. */
+async function recordStreet(
+  release: Release,
+  signal: AbortSignal,
+  { agents, minutes }: { readonly agents: number; readonly minutes: number },
+) {
   const folder = await mkdtemp(join(tmpdir(), 'console-'))
   release(() => rm(folder, { recursive: true, force: true }))
   const { env } = process
@@ -59,50 +115,31 @@ export async function measureConsole(
     callCentre: { agents, speed: 1, seed: 1 },
   })
   release(() => street.stop())
-  const browser = await withPriority(launchBrowser)
-  release(() => browser.close())
-  const page = await browser.newPage({ viewport: { width: 1_920, height: 1_080 } })
-  await page.addInitScript(OBSERVE)
-  await page.goto(street.consoleUrl)
-  await page.locator('.tile').first().waitFor({ timeout: 60_000 })
-  const session = await page.context().newCDPSession(page)
-  await session.send('Performance.enable')
-  await sleep(Math.min(WARM_UP_MS, minutes * 60_000), signal)
-
-  const readHandled = async () => (await street.readFigures()).routes.reduce((sum, { handled }) => sum + handled, 0)
-  const watch = async (name: PageFigures['page'], seconds: number): Promise<PageFigures> => {
-    const heapMb = [await readHeapMb(session)]
-    await page.evaluate('longTasks.length = 0')
-    const [handled, startMs] = [await readHandled(), performance.now()]
-    await use(page, name, (seconds * 1_000) / 2, signal)
-    const half = await readTasks(page)
-    heapMb.push(await readHeapMb(session))
-    // The garbage collection that the bench requested does not count as a task of the page.
-    await page.evaluate('longTasks.length = 0')
-    await use(page, name, (seconds * 1_000) / 2, signal)
-    const tasks = [...half, ...(await readTasks(page))]
-    const spentMs = performance.now() - startMs
-    heapMb.push(await readHeapMb(session))
-    return {
-      page: name,
-      seconds,
-      changesPerSecond: ((await readHandled()) - handled) / (spentMs / 1_000),
-      longTasks: tasks.length,
-      longestMs: Math.max(0, ...tasks),
-      longestCpuMs: await traceLongest(session, () => use(page, name, TRACED_MS, signal)),
-      heapMb: heapMb as unknown as PageFigures['heapMb'],
-      elements: await page.evaluate<number>('document.querySelectorAll("*").length'),
-    }
+  const { origin, pathname, hash } = new URL(street.consoleUrl)
+  const tape = await createTape(origin)
+  release(() => tape.close())
+  const path = pathname + hash
+  const browser = await launchBrowser()
+  try {
+    const page = await browser.newPage()
+    await page.goto(tape.url + path)
+    await page.locator('.tile').first().waitFor({ timeout: 60_000 })
+    await page.getByRole('link', { name: 'Stream', exact: true }).click()
+    await sleep(SETTLE_MS, signal)
+  } finally {
+    await browser.close()
   }
-  const wall = await watch('wall', minutes * 60)
-  await page.getByRole('link', { name: 'Stream', exact: true }).click()
-  await page.locator('.rows tbody tr').first().waitFor()
-  await sleep(5_000, signal)
-  const stream = await watch('stream', Math.ceil(minutes * 60 * STREAM_SHARE))
-  return { agents, pages: [wall, stream] }
+  await sleep(Math.min(WARM_UP_MS, minutes * 60_000), signal)
+  const readHandled = async () => (await street.readFigures()).routes.reduce((sum, { handled }) => sum + handled, 0)
+  const recordedMs = minutes * 60_000 + TRACED_MS + 2 * SETTLE_MS
+  const handled = await readHandled()
+  await tape.record(recordedMs, signal)
+  const changesPerSecond = ((await readHandled()) - handled) / (recordedMs / 1_000)
+  await street.stop()
+  return { tape, path, changesPerSecond }
 }
 
-/** Launches a browser, with priority if permitted. A real one has its own machine; here, waiting for a processor would make tasks long. */
+/** Launches a browser, with priority if permitted: the tape and this process need little time, but at any moment. */
 async function withPriority<T>(launch: () => Promise<T>): Promise<T> {
   try {
     setPriority(-20)
