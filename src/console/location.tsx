@@ -101,7 +101,7 @@ export function FilterBar({
         <label key={name}>
           <span>{label}</span>
           {options === undefined ? (
-            <TextFilter name={name} type={type} placeholder={placeholder ?? ''} value={values[name] ?? ''} />
+            <TextFilter name={name} type={type as 'text'} placeholder={placeholder ?? ''} value={values[name] ?? ''} />
           ) : (
             <select
               data-filter={name}
@@ -127,7 +127,12 @@ function TextFilter({
   type,
   placeholder,
   value,
-}: Required<Pick<FilterField, 'name' | 'type' | 'placeholder'>> & { readonly value: string }) {
+}: {
+  readonly name: string
+  readonly type: 'text'
+  readonly placeholder: string
+  readonly value: string
+}) {
   const input = useRef<HTMLInputElement>(null)
   useLayoutEffect(() => {
     if (input.current !== null) input.current.value = value
@@ -135,7 +140,7 @@ function TextFilter({
   return (
     <input
       ref={input}
-      type={type as 'text'}
+      type={type}
       data-filter={name}
       placeholder={placeholder}
       autocomplete="off"
