@@ -1,10 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { setPriority, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { setPriority } from 'node:os'
 import type { CDPSession, Page } from 'playwright-core'
-import { startStreet } from '../src/local/street/street.ts'
-import { createLog, sleep, type Release } from '../src/runtime/index.ts'
+import { sleep, type Release } from '../src/runtime/index.ts'
 import { launchBrowser } from '../test/support/launch-browser.ts'
+import { startCallCentre } from './call-centre.ts'
 import { createTape } from './tape.ts'
 
 /** The load that the console causes in a browser that shows a call centre. */
@@ -103,18 +101,7 @@ async function recordStreet(
   signal: AbortSignal,
   { agents, minutes }: { readonly agents: number; readonly minutes: number },
 ) {
-  const folder = await mkdtemp(join(tmpdir(), 'console-'))
-  release(() => rm(folder, { recursive: true, force: true }))
-  const { env } = process
-  Object.assign(env, { ENIGMA_API: '127.0.0.1:0', ENIGMA_HTTP: '127.0.0.1:0' })
-  const street = await startStreet({
-    env,
-    folder,
-    log: createLog('error'),
-    diallerPort: 0,
-    callCentre: { agents, speed: 1, seed: 1 },
-  })
-  release(() => street.stop())
+  const street = await startCallCentre(release, agents)
   const { origin, pathname, hash } = new URL(street.consoleUrl)
   const tape = await createTape(origin)
   release(() => tape.close())

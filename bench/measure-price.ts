@@ -1,13 +1,10 @@
 import { createClient } from 'redis'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { startRedisServer } from '../src/local/servers.ts'
-import { startStreet } from '../src/local/street/street.ts'
 import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
-import { createLog, sleep, type Release } from '../src/runtime/index.ts'
+import { sleep, type Release } from '../src/runtime/index.ts'
 import { agentCall, agentStatus, cdr, createStore, type Effect } from '../src/store/index.ts'
 import { toBill, type Bill } from './bill.ts'
+import { startCallCentre } from './call-centre.ts'
 import { countCommands } from './read-model.ts'
 import { readCdr, toEvent } from './load.ts'
 
@@ -164,19 +161,9 @@ async function playCentre(
   agents: number,
   seconds: number,
 ): Promise<PriceFigures> {
-  const folder = await mkdtemp(join(tmpdir(), 'price-'))
-  release(() => rm(folder, { recursive: true, force: true }))
-  const { env } = process
   // Routes linger, as on AWS. With `none`, the figures show what lingering saves.
-  env['ENIGMA_LINGER'] ??= 'routes'
-  const street = await startStreet({
-    env,
-    folder,
-    log: createLog('error'),
-    diallerPort: 0,
-    callCentre: { agents, speed: 1, seed: 1 },
-  })
-  release(() => street.stop())
+  process.env['ENIGMA_LINGER'] ??= 'routes'
+  const street = await startCallCentre(release, agents)
   const ask = async (...command: string[]): Promise<string> => {
     const response = await fetch(street.readModel.url, {
       method: 'POST',

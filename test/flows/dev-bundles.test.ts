@@ -32,7 +32,7 @@ test('with --bundles the functions run in processes of their own; a SIGKILL leav
   expect(children.length).toBeGreaterThan(4)
   process.kill(pid, 'SIGKILL')
   await first.ended
-  // Bundles or not: what a former run left is ended. To package takes long.
+  // The next run ends the processes of a former one, with bundles or without. Packaging takes long, so it runs without.
   const second = startDev(folder, ['--no-simulator'])
   await second.says(FIGURES)
   expect((await processesOf(folder)).filter((one) => children.some((child) => child.pid === one))).toEqual([])

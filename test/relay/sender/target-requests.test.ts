@@ -6,7 +6,7 @@ import { waitFor } from '../../support/relay.ts'
 
 const SILENT_MS = 60
 
-/** A server that hangs until it is told to behave otherwise; what it was sent, and which of it was aborted. */
+/** A server that hangs until a test changes its behaviour. It records the requests that it received, and those that were aborted. */
 function useServer() {
   const sent: { readonly input: string; readonly signal: AbortSignal }[] = []
   const server = { answer: (_input: string): 'hang' | Promise<string> => 'hang' }
@@ -46,7 +46,7 @@ test('while the oldest is unanswered it is sent again and again beside itself, a
   expect([times('b'), requests.size]).toEqual([1, 2])
 })
 
-test('when its copy is answered, what was sent before and still hangs fails at once, to be tried again, and is aborted', async () => {
+test('when its probe is answered, earlier requests that still hang are aborted and fail at once, so that they are retried', async () => {
   const { server, send, sent, times, requests } = useServer()
   const all = Promise.all(['a', 'b', 'c'].map(send))
   await waitFor(() => times('a') === 2, 'a copy that hangs as well')
