@@ -9,7 +9,10 @@ export type DialogProps = {
   readonly isWide?: boolean
 }
 
-/** Shows a modal dialog for as long as it is rendered. Escape and a click outside close it. Afterwards, the focus returns to the element that had it. */
+/**
+ * Shows a modal dialog for as long as it is rendered. Escape and a click outside close it. Afterwards, the focus returns to the element
+ * that had it, unless the user has moved it since.
+ */
 export function Dialog({ title, onClose, children, isWide = false }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()
@@ -17,7 +20,8 @@ export function Dialog({ title, onClose, children, isWide = false }: DialogProps
     const { activeElement } = document
     dialog.current?.showModal()
     return () => {
-      if (activeElement instanceof HTMLElement && activeElement.isConnected)
+      // A dialog that closes has returned the focus by now. One that is removed while it is open has lost it.
+      if (document.activeElement === document.body && activeElement instanceof HTMLElement)
         activeElement.focus({ preventScroll: true })
     }
   }, [])

@@ -187,6 +187,30 @@ test('numbers are masked until somebody reveals them, and a masked token cannot'
   expect(await dialog.getByRole('button', { name: 'Reveal numbers' }).count()).toBe(0)
 })
 
+test('the focus returns from a dialog to the element that opened it, and stays where the user moves it afterwards', async () => {
+  const { commit, open, page } = await useWall()
+  await commit(isIn('1002', 'available'))
+  await open()
+  const thresholds = page.getByRole('button', { name: 'Thresholds' })
+  const hasFocus = (locator: typeof thresholds) => locator.evaluate((element) => element === document.activeElement)
+  for (const close of ['Save', 'Close']) {
+    await thresholds.click()
+    await page.getByRole('dialog').getByRole('button', { name: close }).click()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    expect([close, await hasFocus(thresholds)]).toEqual([close, true])
+  }
+  await thresholds.click()
+  await page.getByRole('dialog').waitFor()
+  const order = page.getByLabel('Order')
+  // Before the page hears that the dialog has closed.
+  await order.evaluate((element) => {
+    document.querySelector('dialog')?.close()
+    element.focus()
+  })
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  expect(await hasFocus(order)).toBe(true)
+})
+
 test('axe finds nothing to say of the wall, an agent, the thresholds and the stream, in light and dark', async () => {
   const { commit, open, tile, page } = await useWall()
   await open()
