@@ -2,7 +2,7 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import { CloudWatchLogsClient, paginateDescribeLogGroups } from '@aws-sdk/client-cloudwatch-logs'
 import { GetAccountSettingsCommand, GetFunctionConcurrencyCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
-import { COMMAND_QUEUE, deadLetterQueueName, isMissingQueue, queueName } from '../../src/protocol/index.ts'
+import { COMMAND_QUEUE, deadLetterQueueName, firstError, isMissingQueue, queueName } from '../../src/protocol/index.ts'
 import { API, EVENTS, functionName, stackName } from '../stack/stack-routes.ts'
 import type { StackOptions } from '../stack/options.ts'
 
@@ -13,8 +13,8 @@ export const ok = (text: string): Finding => ({ ok: true, text })
 export const fail = (text: string, fix?: string): Finding => ({ ok: false, text, ...(fix !== undefined && { fix }) })
 
 /** Returns the first line of an error's message, or of the first error in an AggregateError. Further lines are hints of the SDK for developers. */
-export function words(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
+export function words(thrown: unknown): string {
+  const error = firstError(thrown)
   return (
     (error instanceof Error ? error.message || error.name : String(error)).split('\n')[0] ||
     'an error without a message'

@@ -18,7 +18,7 @@ import { AdapterError, problemResponse, type Log } from './adapter-error.ts'
 import { createBudget, keepErrorsQuiet, pauseSeconds, type Run } from './attempt.ts'
 import type { HandleBatch } from './batch.ts'
 import type { App } from './event.ts'
-import { isFinished, toEntry, toKey, toOrderKey, type Delivered, type Message } from './message.ts'
+import { isFinished, toEntry, toNotificationKey, toOrderKey, type Delivered, type Message } from './message.ts'
 
 type HttpBatchOptions<Effect> = {
   readonly find: FindHosted
@@ -73,7 +73,7 @@ export function createHttpBatches<Effect>(options: HttpBatchOptions<Effect>) {
           'No function takes this type',
           `This server has no function for the type ${notification.type}, and none for all other types: pass functions/other.ts to fromHttp as well.`,
         )
-      const key = await toKey(notification)
+      const key = await toNotificationKey(notification)
       ids.push({ id: notification.id, key })
       // A copy in the same request shares the outcome of the first.
       if (messages.has(key)) continue

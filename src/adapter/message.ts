@@ -130,7 +130,7 @@ export async function readMessage<Effect>(
   try {
     const notifications = await readBody(body, contentEncoding)
     const entries = await Promise.all(
-      notifications.map(async (notification) => toEntry<Effect>(notification, await toKey(notification), own)),
+      notifications.map(async (notification) => toEntry<Effect>(notification, await toNotificationKey(notification), own)),
     )
     return entries.length > 0 ? { ...common, entries } : { ...common, entries, fault: 'the body is an empty batch' }
   } catch (error) {
@@ -151,7 +151,7 @@ const queueOf = ({ eventSourceARN }: SqsRecord): string => eventSourceARN.slice(
  * Returns the key that all copies of a notification share. Ids of the relay begin with the source id. For a foreign event, only source and id
  * together are unique (CloudEvents 1.0, `id`). Keys are stored as members of a set, which Upstash limits to 32 KB.
  */
-export async function toKey({ id, source }: Notification): Promise<string> {
+export async function toNotificationKey({ id, source }: Notification): Promise<string> {
   const key = id.startsWith(`${toSourceId(source)}/`) ? id : `${source} ${id}`
   if (key.length <= MAX_KEY_LENGTH) return key
   const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(toBytes(key)))

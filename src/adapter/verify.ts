@@ -47,7 +47,7 @@ export function createVerify(verify: Verify, now: () => number): (request: Reque
   const given: { bearer?: Secrets; webhook?: Secrets } & Partial<WebhookLimits> = verify ?? {}
   const { bearer, webhook, toleranceMs = TOLERANCE_MS, maxBodyBytes = MAX_BODY_BYTES } = given
   if (bearer !== undefined) return checkBearer(convertSecrets(bearer, (token) => token))
-  if (webhook !== undefined) return checkWebhook(convertSecrets(webhook, toKey), { toleranceMs, maxBodyBytes }, now)
+  if (webhook !== undefined) return checkWebhook(convertSecrets(webhook, importSecret), { toleranceMs, maxBodyBytes }, now)
   throw invalid(
     'fromHttp needs `verify`: { bearer: … }, { webhook: … }, or false if a gateway in front of it authenticates senders',
   )
@@ -81,17 +81,17 @@ function checkBearer(tokens: () => Promise<readonly string[]>) {
 
 const refuse = (detail: string): Verified => ({ status: 401, detail })
 
-type Key = ReturnType<typeof crypto.subtle.importKey>
+type HmacKey = ReturnType<typeof crypto.subtle.importKey>
 type WebhookLimits = { readonly toleranceMs: number; readonly maxBodyBytes: number }
 
-function toKey(secret: string): Key {
+function importSecret(secret: string): HmacKey {
   const bytes = decode(secret.replace(/^whsec_/, ''))
   if (bytes === undefined || bytes.length === 0) throw invalid('a webhook secret must be `whsec_` followed by base64')
   return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'])
 }
 
 function checkWebhook(
-  keys: () => Promise<readonly Key[]>,
+  keys: () => Promise<readonly HmacKey[]>,
   { toleranceMs, maxBodyBytes }: WebhookLimits,
   now: () => number,
 ) {

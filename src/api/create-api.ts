@@ -25,8 +25,7 @@ import type { OperateOptions } from './operate.ts'
 import { parked } from './parked-routes.ts'
 import { answerError, type Log, logToConsole, notAllowed, problem, problemResponse } from './problems.ts'
 import { replays } from './replay-routes.ts'
-import { agents, campaigns, dialers, kinds, other } from './state-routes.ts'
-import { ABANDON_RULE, wall } from './wall-routes.ts'
+import { ABANDON_RULE, agents, campaigns, dialers, kinds, other, wall } from './state-routes.ts'
 
 export type ApiOptions = {
   /** The reads of the read model: `store.read`. */

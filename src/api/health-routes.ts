@@ -7,7 +7,7 @@ import type { ApiEnv } from './auth.ts'
 import { describe, problemAs } from './openapi.ts'
 import { problem } from './problems.ts'
 import { moment, paging, query, word } from './query-parameters.ts'
-import { shareFor } from './wall-routes.ts'
+import { shareFor } from './state-routes.ts'
 
 /** No response takes longer (ms). Lambda may freeze the environment before it arrives. */
 const MAX_RESPONSE_MS = 30_000

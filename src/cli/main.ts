@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander'
-import { ConfigError, firstOf } from '../runtime/index.ts'
+import { firstError } from '../protocol/index.ts'
+import { ConfigError } from '../runtime/index.ts'
 import { createProgram } from './program.ts'
 
 /** Exit codes: 0 done, 1 failed, 2 wrong arguments or variables. */
@@ -10,7 +11,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // program.ts has already printed it. `--help` and `--version` also end here, with exit code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    const first = firstOf(error)
+    const first = firstError(error)
     const isDebug = process.env['ENIGMA_LOG_LEVEL'] === 'debug'
     const words = first instanceof Error ? (isDebug && first.stack) || first.message || first.name : String(first)
     // The code follows the sentence, which is the first line of the message.

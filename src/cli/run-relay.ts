@@ -1,10 +1,10 @@
 import { setFlagsFromString } from 'node:v8'
 import { styleText } from 'node:util'
 import { runInNewContext } from 'node:vm'
-import type { Routes } from '../protocol/index.ts'
+import { firstError, type Routes } from '../protocol/index.ts'
 import type { Finding } from '../relay/doctor/check.ts'
 import type { RelayConfig } from '../relay/index.ts'
-import { createLog, createShutdown, firstOf, type Env } from '../runtime/index.ts'
+import { createLog, createShutdown, type Env } from '../runtime/index.ts'
 
 /*
  * The commands that run or prepare a relay: relay, doctor, queues. Each loads its parts of the relay when it runs, so that a process that
@@ -199,7 +199,7 @@ async function createMissing(config: RelayConfig, routes: Routes): Promise<Set<s
 
 /** Returns the cause of an SQS error, and how to fix it. */
 function advice(cause: unknown): string {
-  const error = firstOf(cause)
+  const error = firstError(cause)
   if (!(error instanceof Error)) return String(error)
   const { name, message } = error
   if (/Credentials|Token|Signature|AccessKey/i.test(name) || /credentials/i.test(message))

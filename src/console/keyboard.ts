@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks'
 
 /* Keyboard shortcuts. They apply while no field has the focus and no dialog is open. */
 
-export type Key = {
+export type Shortcut = {
   /** A value of `KeyboardEvent.key`. A capital letter means Shift and that letter. */
   readonly key: string
   /** The action in a few words, for the list that `?` shows. */
@@ -12,10 +12,10 @@ export type Key = {
 }
 
 /** All active shortcuts. Those of the component that was mounted last come first. */
-export const bindings = signal<readonly (readonly Key[])[]>([])
+export const bindings = signal<readonly (readonly Shortcut[])[]>([])
 
 /** Activates shortcuts for as long as the component is mounted. They are replaced whenever one of `inputs` changes. */
-export function useKeys(keys: readonly Key[], inputs: readonly unknown[] = []): void {
+export function useKeys(keys: readonly Shortcut[], inputs: readonly unknown[] = []): void {
   useEffect(() => {
     bindings.value = [keys, ...bindings.peek()]
     return () => void (bindings.value = bindings.peek().filter((other) => other !== keys))

@@ -4,6 +4,7 @@ import {
   COMMAND_QUEUE,
   CONTENT_ENCODING,
   deadLetterQueueName,
+  firstError,
   formatCommand,
   formatEvent,
   formatPacket,
@@ -232,8 +233,8 @@ async function readDepth(queue: string): Promise<Pick<QueueRecord, 'waiting' | '
 }
 
 /** Describes an error of the SDK and its fix. The text contains no account number and no secret. */
-export function describeSqsError(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return describeSqsError(error.errors[0])
+export function describeSqsError(thrown: unknown): string {
+  const error = firstError(thrown)
   if (!(error instanceof Error)) return 'an error without a message'
   const { name, message } = error
   if (isMissingQueue(error))

@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
-import { maskText } from '../protocol/index.ts'
-import { firstOf, within, backoffMs } from '../runtime/index.ts'
+import { firstError, maskText } from '../protocol/index.ts'
+import { within, backoffMs } from '../runtime/index.ts'
 
 /** Says why a packet was not written. */
 export class ProducerError extends Error {
@@ -48,7 +48,7 @@ export const isAnswer = (error: unknown): error is Error => error instanceof Err
 
 /** Returns an error's text in a form that may be shown: an answer of Redis may quote the packet. */
 export function words(error: unknown): string {
-  const first = firstOf(error)
+  const first = firstError(error)
   if (isAnswer(first)) return maskText(first.message)
   return first instanceof Error ? first.message : String(first)
 }

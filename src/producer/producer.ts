@@ -103,7 +103,7 @@ export function createProducer(options: ProducerOptions): Producer {
   }
 
   const publish: Producer['publish'] = async (to, packet) => {
-    const key = toKey(to)
+    const key = toRedisKey(to)
     const wire = toWire(packet)
     const isKept = options.backup?.pubsub?.(key, packet) === true
     return write(key, 0, () =>
@@ -124,7 +124,7 @@ export function createProducer(options: ProducerOptions): Producer {
     return chunk
   }
   const pushAll: Producer['pushAll'] = async (to, packets) => {
-    const key = toKey(to)
+    const key = toRedisKey(to)
     // All packets are converted first: one that cannot be written must not leave half of its list behind.
     const wires = packets.map(toWire)
     let length = 0
@@ -161,7 +161,7 @@ export function createProducer(options: ProducerOptions): Producer {
 }
 
 /** Returns the key as Redis knows it. @throws ProtocolError when the type in it contains a colon */
-const toKey = (key: WriteKey): string => (typeof key === 'string' ? key : formatKey(key))
+const toRedisKey = (key: WriteKey): string => (typeof key === 'string' ? key : formatKey(key))
 
 /** Returns the text or bytes for Redis: JSON of a packet, everything else unchanged. @throws ProducerError `producer.packet.invalid` */
 function toWire(packet: WritePacket): string | Buffer {

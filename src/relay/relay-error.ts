@@ -1,5 +1,4 @@
-import { maskText } from '../protocol/index.ts'
-import { firstOf } from '../runtime/index.ts'
+import { firstError, maskText } from '../protocol/index.ts'
 
 /** Why the relay cannot continue. docs/logs.md lists each code with its remedy. */
 type RelayErrorCode =
@@ -58,7 +57,7 @@ export const isForeignAnswer = (error: unknown): boolean =>
 
 /** Returns the text of an error for a log line. The deepest cause of a connection error says more than its wrapper. */
 export function describe(thrown: unknown): string {
-  const error = firstOf(thrown)
+  const error = firstError(thrown)
   if (!(error instanceof Error)) return String(error)
   if (isForeignAnswer(error)) return `the server that answered is not SQS (status ${statusOf(error) ?? 'unknown'})`
   // An error that a server sent is already named by the server.

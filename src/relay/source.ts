@@ -63,7 +63,7 @@ export type SourceContext = SourceTools &
   }
 
 /** How long (ms) the relay may take, when it stops, to record in Redis which items were accepted. */
-const MAX_LEAVE_MS = 3_000
+const MAX_FINISH_MS = 3_000
 
 /** Creates a source: one Redis server of a dialler, with its lists, its Pub/Sub, and the relay's own keys there. */
 export function createSource(options: SourceOptions) {
@@ -170,8 +170,8 @@ export function createSource(options: SourceOptions) {
     async close(): Promise<void> {
       try {
         // A Redis that does not answer must not keep the process alive.
-        const late = () => new RelayError('relay.redis.no_answer', `no answer within ${MAX_LEAVE_MS} ms`)
-        if (client.isReady) await within(MAX_LEAVE_MS, lists.leave(), late)
+        const late = () => new RelayError('relay.redis.no_answer', `no answer within ${MAX_FINISH_MS} ms`)
+        if (client.isReady) await within(MAX_FINISH_MS, lists.finish(), late)
       } catch (error) {
         log.warn(
           { code: 'relay.claims.not_noted', source: sourceId, error: describe(error) },

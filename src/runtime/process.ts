@@ -147,7 +147,3 @@ export async function withReleasers<T>(body: (release: Release) => Promise<T>): 
   if (result === undefined || errors.length > 0) throw errors[0]
   return result.value
 }
-
-/** Returns the first of several errors: the message of an AggregateError alone says nothing. */
-export const firstOf = (error: unknown): unknown =>
-  error instanceof AggregateError && error.errors.length > 0 ? firstOf(error.errors[0]) : error

@@ -69,7 +69,7 @@ let clock = 0
 const schema = createCdrSchema(() => clock)
 
 /** Reads a CDR from its packet. Returns undefined if the packet is not a CDR. */
-function readPacket(receipt: Receipt, data: string): ReadCdr | undefined {
+function readCdrPacket(receipt: Receipt, data: string): ReadCdr | undefined {
   clock = receipt.timeMs
   try {
     const packet = parseExact(data)
@@ -137,7 +137,7 @@ export function formatCdrEvent(event: StoreEvent, read: ReadCdr, digest: string)
     .map((name) => [name, actual[name as keyof Attributes] ?? null, usual[name as keyof Attributes] ?? null] as const)
     .filter(([name, is, usually]) => is !== usually && !IN_PLACE.has(name))
     .map(([name, is]) => [name, is] as const)
-  const again = readPacket({ source: event.source, reference: actual.subject, timeMs }, packet)
+  const again = readCdrPacket({ source: event.source, reference: actual.subject, timeMs }, packet)
   const isDerived = {
     record: JSON.stringify(again?.record) === JSON.stringify(read.record),
     payload: toDigest(again?.payload) === digest,
@@ -190,7 +190,7 @@ export function parseCdrEntry(entry: string): KeptCdr {
   const derived =
     record !== undefined && payload !== undefined
       ? undefined
-      : readPacket({ source: sourceId, reference: event.subject, timeMs }, data)
+      : readCdrPacket({ source: sourceId, reference: event.subject, timeMs }, data)
   const read = { record: record ?? derived?.record, payload: payload ?? derived?.payload ?? {} }
   if (read.record === undefined)
     throw new StoreError('store.upstash.unexpected_reply', 'a CDR in the read model cannot be read')

@@ -29,20 +29,17 @@ export {
   driveReplay,
   leaveReplay,
   noteSent,
-  other,
-  relayAlive,
-  relayGap,
-  relayParked,
   restoreEntries,
   selectEntries,
   startReplay,
   stopReplay,
 } from './effects/operator-effects.ts'
 export { settleEntry, type ParkedQuery } from './effects/park-effects.ts'
+export { other, relayAlive, relayGap, relayParked } from './effects/relay-effects.ts'
 export type { AgentFilter } from './reads/agent-reads.ts'
 export type { PresentState } from './reads/campaign-reads.ts'
 export type { CdrFilter, CdrQuery } from './reads/cdr-reads.ts'
-export type { ChangesFilter, Commit, CommitsPage } from './reads/change-reads.ts'
+export type { ChangeCommit, ChangesFilter, CommitsPage } from './reads/change-reads.ts'
 export type { AbandonRule } from './reads/figures.ts'
 export { formatCursor, parsePlace, type Page, type PageRequest } from './reads/list-pages.ts'
 export type { AwaitedCall, GapFilter, MissingFilter } from './reads/loss-reads.ts'

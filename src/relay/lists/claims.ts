@@ -171,7 +171,7 @@ export function createClaims(options: ClaimsOptions) {
     flush: open.flush,
     run: open.run,
     writeBack: open.writeBack,
-    leave: open.leave,
+    finish: open.finish,
   }
 }
 

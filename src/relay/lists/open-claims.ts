@@ -233,7 +233,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
       }
     },
     /** Removes sent items from unfinished claims when the relay stops, so that the next start does not send them again. @throws what Redis answers */
-    leave: async (): Promise<void> => {
+    finish: async (): Promise<void> => {
       await flush()
       await writeBack()
       await noteAttempts()

@@ -146,8 +146,8 @@ export function createSourceLists(options: SourceListsOptions) {
       }
     },
     /** Removes sent items from unfinished claims when the relay stops, and releases the lease. @throws what Redis answers */
-    async leave(): Promise<void> {
-      await claims.leave()
+    async finish(): Promise<void> {
+      await claims.finish()
       await lease.release()
     },
   }

@@ -127,9 +127,9 @@ export function createPubsubIntake(options: PubsubIntakeOptions) {
   }
 
   const offerUnwritten = (one: Heard & JournalRow) => {
-    let held = unwritten.bytes
-    for (const sender of senders.values()) held += sender.bytes
-    if (held > memoryBytes && !isNoticeChannel(one.entry.channel)) discarded.add(one.entry)
+    let heldBytes = unwritten.bytes
+    for (const sender of senders.values()) heldBytes += sender.bytes
+    if (heldBytes > memoryBytes && !isNoticeChannel(one.entry.channel)) discarded.add(one.entry)
     else if (backlogs.has(one.entry.route)) unwritten.wait(one)
     else pushUnwritten(one)
   }

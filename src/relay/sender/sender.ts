@@ -70,14 +70,14 @@ export function createSender(options: SenderOptions) {
   /** Returns how long the next notification has waited. Only a route that lingers needs it. */
   const waitedMs = () => (route.lingerMs === 0 ? 0 : now() - (lanes.readySinceMs ?? now()))
   /** A full request is never delayed, nor is a pack that is sent alone. */
-  const isHeld = () => pacing.isResting() || (!lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs()))
+  const isDelayed = () => pacing.isResting() || (!lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {
     const to = endpoint
     if (to === undefined && hasWork()) void find()
-    if (to !== undefined) while (hasWork() && !isHeld() && sendNext(to));
-    if (endpoint === undefined || !hasWork() || isFull() || isHeld()) uplink.leave(schedule)
+    if (to !== undefined) while (hasWork() && !isDelayed() && sendNext(to));
+    if (endpoint === undefined || !hasWork() || isFull() || isDelayed()) uplink.withdraw(schedule)
   }
 
   /** Sends the next request, unless `inFlight` requests are in flight or the uplink is busy. */
@@ -105,7 +105,7 @@ export function createSender(options: SenderOptions) {
     return finding
   }
 
-  const leave = (items: readonly Item[]) => {
+  const release = (items: readonly Item[]) => {
     for (const item of items) bytes -= item.bytes
     held -= items.length
     progress = now()
@@ -119,7 +119,7 @@ export function createSender(options: SenderOptions) {
     )
     await item.acknowledger.park(item, reason, detail)
     metrics.parked.inc({ ...labels, reason })
-    leave([item])
+    release([item])
   }
   const rejected = createRejectionHandler({ route, target, lanes, log, find, park })
 
@@ -171,7 +171,7 @@ export function createSender(options: SenderOptions) {
       metrics.delay.observe(labels, (acceptedMs - item.receivedMs) / 1000)
     }
     metrics.sent.inc(labels, items.length)
-    leave(items)
+    release(items)
   }
 
   const accept = ({ lane, pack }: Flight) => {
@@ -220,7 +220,7 @@ export function createSender(options: SenderOptions) {
     /** Stops sending. Resolves when the requests in flight are settled, or after the deadline. */
     async stop(deadlineMs: number): Promise<void> {
       stopping.abort()
-      uplink.leave(schedule)
+      uplink.withdraw(schedule)
       await requests.end(deadlineMs)
     },
     status,

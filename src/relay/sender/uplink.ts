@@ -142,8 +142,8 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
       waiting.add(later)
       return false
     },
-    /** Leaves the line of requests that wait for the uplink. */
-    leave(later: () => void): void {
+    /** Withdraws a request that waits for the uplink. */
+    withdraw(later: () => void): void {
       waiting.delete(later)
       wake()
     },

@@ -23,7 +23,7 @@ import { EffectError } from '../store-errors.ts'
  * a `call_ref`, the content identifies it. Without a `dialed_at` as well, only the notification does, since two tries may have the same
  * content.
  */
-const toKey = (...parts: readonly (string | number | null)[]): string => JSON.stringify(parts)
+const toCdrKey = (...parts: readonly (string | number | null)[]): string => JSON.stringify(parts)
 
 /** Maximum bytes of a stored CDR. Several CDRs must fit into a reply of Upstash, which was limited to 1 MB until 2025. */
 const MAX_CDR_BYTES = 400_000
@@ -62,8 +62,8 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
       {
         id:
           callRef !== null
-            ? toKey(event.source, callRef, dialedAt, number)
-            : toKey(event.source, null, dialedAt, number, dialedAt === null ? event.id : digest),
+            ? toCdrKey(event.source, callRef, dialedAt, number)
+            : toCdrKey(event.source, null, dialedAt, number, dialedAt === null ? event.id : digest),
         source: toSource(event),
         call_ref: plain(callRef ?? ''),
         agent: plain(extension ?? ''),

@@ -86,12 +86,12 @@ export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
 }
 
 /** Creates the effect of agents/call: the agent's current call, for the screen pop. A stale call is only recorded. */
-export const agentCall = (event: StoreEvent<AgentCall>): Effect => toCall(event, 'outbound')
+export const agentCall = (event: StoreEvent<AgentCall>): Effect => callEffect(event, 'outbound')
 
 /** Creates the effect of inbound/call: the same for an inbound call. */
-export const inboundCall = (event: StoreEvent<InboundCall>): Effect => toCall(event, 'inbound')
+export const inboundCall = (event: StoreEvent<InboundCall>): Effect => callEffect(event, 'inbound')
 
-function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['direction']): Effect {
+function callEffect(event: StoreEvent<AgentCall | InboundCall>, direction: Call['direction']): Effect {
   const p = event.payload
   // Diallers before 3.0.0 send `inbound` in place of the campaign.
   const isInbound = direction === 'inbound' || p['call_dir'] === 'inbound' || p.campaign_ref === 'inbound'

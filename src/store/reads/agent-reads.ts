@@ -97,13 +97,13 @@ export async function readAgent(options: ReadOptions, ref: string): Promise<Agen
   const fields = parseDocument(text)
   const detail = {
     ...toAgent(options, ref, fields, toGapMarks(gaps)),
-    calls: newestFirst(parseEntries(calls)).map(toCall),
+    calls: newestFirst(parseEntries(calls)).map(readCall),
     stats: await readStats(options, 'agent', name, stats),
   }
   return fields.size === 0 && detail.calls.length === 0 && detail.stats.length === 0 ? null : detail
 }
 
-function toCall(entry: string): Call {
+function readCall(entry: string): Call {
   const [, , , , , rank = ''] = entry.split(SEPARATOR)
   const call = JSON.parse(afterSeparator(entry)) as Omit<Call, 'stale'>
   return { ...call, stale: rank === STALE }
@@ -124,8 +124,8 @@ export function toAgent(
   fields: ReadonlyMap<string, string>,
   gaps: GapMarks,
 ): Agent {
-  const held = toStates(fields)
-  const states = held.map(({ own, status, since, stamp, campaign }): AgentState => {
+  const stored = toStates(fields)
+  const states = stored.map(({ own, status, since, stamp, campaign }): AgentState => {
     const [from, to, at] = fields.get(`u:${own}`)?.split(SEPARATOR) ?? []
     return {
       source: stamp.split('|')[0] ?? '',
@@ -139,7 +139,7 @@ export function toAgent(
   })
   const order = ({ campaign_ref: campaign, source }: AgentState) => `${campaign ?? ''} ${source}`
   states.sort((a, b) => (order(a) < order(b) ? -1 : 1))
-  const judged = judgeCall({ fields, states: held, nowMs: now(), limitMs: callLimitSeconds * 1000 })
+  const judged = judgeCall({ fields, states: stored, nowMs: now(), limitMs: callLimitSeconds * 1000 })
   const json = fields.get('call_json')
   if (judged === 'over' || json === undefined) return { ref, states, call: null, call_unsure: false }
   const call = { ...(JSON.parse(json) as Omit<Call, 'stale'>), stale: false }

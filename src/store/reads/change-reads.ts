@@ -11,11 +11,11 @@ export type ChangesFilter = {
 }
 
 /** The changes of one commit, in order. Its cursor is the place after it. */
-export type Commit = { readonly cursor: string; readonly changes: readonly Change[] }
+export type ChangeCommit = { readonly cursor: string; readonly changes: readonly Change[] }
 
 /** Commits after a cursor. As in `ChangesPage`, `more` means that there are more, and `reset` that the changes cannot be determined. */
 export type CommitsPage = {
-  readonly commits: readonly Commit[]
+  readonly commits: readonly ChangeCommit[]
   readonly cursor: string
   readonly more: boolean
   readonly reset: boolean
@@ -40,7 +40,7 @@ export async function readCommits(options: ReadOptions, after: string): Promise<
     isCut,
   } = await readEntries(options, `${options.prefix}changes`, after, COMMITS_PER_READ + 1)
   if (first === undefined && after === BEGINNING) return { commits: [], cursor: after, more: false, reset: false }
-  const commits = entries.flatMap((entry) => toCommit(entry) ?? [])
+  const commits = entries.flatMap((entry) => readCommit(entry) ?? [])
   if (first?.[0] !== after || commits.length < entries.length)
     return { commits: [], cursor: await readEnd(options), more: false, reset: true }
   return { commits, cursor: commits.at(-1)?.cursor ?? after, more: isCut, reset: false }
@@ -87,7 +87,7 @@ async function readEntries(
 type KeptChange = { readonly kind: string; readonly ref: string; readonly late?: boolean } & Partial<Change>
 
 /** Returns the changes of a commit, or undefined if there were too many to list. */
-function toCommit([id, fields]: Entry): Commit | undefined {
+function readCommit([id, fields]: Entry): ChangeCommit | undefined {
   const json = toMap(fields).get('changes')
   if (json === undefined) return undefined
   const at = new Date(Number.parseInt(id, 10)).toISOString()

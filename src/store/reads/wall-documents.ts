@@ -19,7 +19,7 @@ export type Names = { readonly agents: readonly Named[]; readonly campaigns: rea
 export type WallDocuments = {
   readonly atMs: number
   readonly names: Names
-  readonly held: (name: string) => CachedDocument
+  readonly documentOf: (name: string) => CachedDocument
 }
 
 /** How often (ms) everything is read again, to notice evictions and writes by other programs. */
@@ -115,8 +115,8 @@ export function createWallDocuments(
       documents.set(changed[at] as string, toCachedDocument(changed[at] as string, text))
     names = await toNames(agents, campaigns)
     const missing = wantedOf(names, nowMs).filter((name) => !documents.has(name))
-    for (const [name, held] of await readDocuments([...new Set([...changed.slice(own.length), ...missing])]))
-      documents.set(name, held)
+    for (const [name, document] of await readDocuments([...new Set([...changed.slice(own.length), ...missing])]))
+      documents.set(name, document)
     cursor = to
     return true
   }
@@ -126,7 +126,7 @@ export function createWallDocuments(
     const isRecent = atMs >= wholeMs && atMs - wholeMs < MAX_CACHE_MS
     const isUpToDate = cursor !== undefined && isRecent && (await readChanged(cursor, atMs).catch(toFalse))
     if (!isUpToDate) await readEverything(atMs)
-    return { atMs, names, held: (name) => documents.get(name) ?? toCachedDocument(name, null) }
+    return { atMs, names, documentOf: (name) => documents.get(name) ?? toCachedDocument(name, null) }
   })
 }
 

@@ -46,30 +46,30 @@ export function createWall(options: ReadOptions) {
   let marks: GapMarks = toGapMarks(null)
   let shown = new WeakMap<CachedDocument, Shown>()
   const quarters = new WeakMap<CachedDocument, Quarter[]>()
-  const show = (ref: string, held: CachedDocument, nowMs: number): Shown => {
-    const before = shown.get(held)
+  const show = (ref: string, document: CachedDocument, nowMs: number): Shown => {
+    const before = shown.get(document)
     if (before !== undefined && nowMs <= before.untilMs) return before
-    const agent = toAgent(options, ref, held.fields, marks)
+    const agent = toAgent(options, ref, document.fields, marks)
     const untilMs =
-      agent.call === null ? Infinity : msOf(held.fields.get('call_stamp') ?? '') + options.callLimitSeconds * 1_000
+      agent.call === null ? Infinity : msOf(document.fields.get('call_stamp') ?? '') + options.callLimitSeconds * 1_000
     const now = { agent, row: toRow(agent), untilMs }
-    shown.set(held, now)
+    shown.set(document, now)
     return now
   }
-  const quartersOf = (day: number, held: CachedDocument): Quarter[] => {
-    const own = quarters.get(held) ?? readQuarters([day], [held.text])
-    quarters.set(held, own)
+  const quartersOf = (day: number, document: CachedDocument): Quarter[] => {
+    const own = quarters.get(document) ?? readQuarters([day], [document.text])
+    quarters.set(document, own)
     return own
   }
 
   return async (rule: AbandonRule): Promise<Wall> => {
-    const { atMs, names, held } = await read()
+    const { atMs, names, documentOf } = await read()
     const { today, lastHour, days } = spansOf(atMs)
-    const gaps = held(GAPS)
+    const gaps = documentOf(GAPS)
     if (gaps !== shownGaps) [shownGaps, marks, shown] = [gaps, toGapMarks(gaps.text), new WeakMap()]
-    const all = names.agents.map(({ ref, name }) => show(ref, held(`agent:${name}`), atMs))
+    const all = names.agents.map(({ ref, name }) => show(ref, documentOf(`agent:${name}`), atMs))
     const rows = all.map(({ row }) => row)
-    const quartersIn = (name: string) => days.flatMap((day) => quartersOf(day, held(figuresKey('', name, day))))
+    const quartersIn = (name: string) => days.flatMap((day) => quartersOf(day, documentOf(figuresKey('', name, day))))
     const figuresOf = (own: readonly Quarter[]): { today: Figures; last_hour: Figures } => {
       const of = (span: Span) => toFigures(own, span, rule)
       return { today: of(today), last_hour: of(lastHour) }
@@ -84,7 +84,7 @@ export function createWall(options: ReadOptions) {
     )
     const ofAll = quartersIn(NO_CAMPAIGN)
     const campaigns = names.campaigns.map(({ ref, name }): WallCampaign => {
-      const { status, since, unsure } = toCampaign('campaign', ref, held(`campaign:${name}`).fields, marks)
+      const { status, since, unsure } = toCampaign('campaign', ref, documentOf(`campaign:${name}`).fields, marks)
       const own = quartersIn(name)
       ofAll.push(...own)
       return {

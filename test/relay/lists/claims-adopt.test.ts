@@ -55,7 +55,7 @@ test('what was sent before an orderly end is not sent again after it', async () 
   taken[0]?.acknowledger.settle(itemAt(0))
   taken[0]?.acknowledger.settle(itemAt(1))
   taken[1]?.acknowledger.settle(itemAt(0))
-  await former.claims.leave()
+  await former.claims.finish()
   const next = await useClaims(url)
   expect(await next.claims.unknown()).toEqual([ofList(7_001, 1), ofList(7_002)])
   const adopted = await next.claims.adopt(7_001)
@@ -194,7 +194,7 @@ const inDoubt = { doubtful: 1, failure: undefined }
 test('claims of a relay that gave its lease back come at once, to who looks first, with what is known of them', async () => {
   const { former, taken, lease, looker, coded } = await useLookers()
   taken[1]?.acknowledger.settle(itemAt(0))
-  await former.claims.leave()
+  await former.claims.finish()
   await lease.release()
   const [one, two] = [await looker('one'), await looker('two')]
   expect([await one.checkOthers(), await two.checkOthers()]).toEqual([calm, calm])

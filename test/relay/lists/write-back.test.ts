@@ -87,7 +87,7 @@ test('a server that is full takes them back all the same', async () => {
 test('an orderly end writes them before it goes', async () => {
   const { url, client, claims } = await useTaken()
   await client.flushAll()
-  await claims.leave()
+  await claims.finish()
   const next = await useClaims(url)
   expect((await next.claims.unknown()).map(({ number }) => number)).toEqual([7_000, 7_001, 7_002])
   expect(itemsOf(await next.claims.adopt(7_001))).toEqual(new Map([[1, Buffer.from('second')]]))

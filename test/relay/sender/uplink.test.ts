@@ -107,9 +107,9 @@ test('routes take turns in the order in which they asked; one that leaves, or se
   expect(new Set(woken)).toEqual(new Set(['a']))
   // Not before its turn.
   expect([uplink.mayShip(b), uplink.mayShip(a)]).toEqual([false, true])
-  uplink.leave(a)
+  uplink.withdraw(a)
   expect(woken.at(-1)).toBe('b')
-  uplink.leave(b)
+  uplink.withdraw(b)
   expect(woken.at(-1)).toBe('c')
   expect(uplink.mayShip(c)).toBe(true)
 })
