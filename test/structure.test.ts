@@ -93,7 +93,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** What single files may import besides, with the reason. */
 const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
-  // A build takes its place: a runtime without files has the scripts in the bundle.
+  // A build replaces this file: a runtime without files has the scripts in the bundle.
   'src/store/lua.ts': ['node:'],
   // It holds the text of a module that goes into a bundle.
   'infra/build/bundle-functions.ts': ['@hono/standard-validator'],
@@ -102,7 +102,7 @@ const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
 const roomOf = (file: string): string =>
   file.startsWith('src/') ? file.split('/').slice(0, 2).join('/') : (file.split('/')[0] as string)
 
-/** Whether it is a folder of ours, and no package. */
+/** Whether a target is a folder of this repository, not a package. */
 const isRoom = (target: string): boolean => /^(src\/|(functions|infra|examples|bench|test|dist)$)/.test(target)
 
 /** What a file imports: rooms for paths, names for packages, `node:` for what is built in. */
@@ -147,10 +147,10 @@ test('rooms import what they may, and nothing else', () => {
   expect(wrong).toEqual([])
 })
 
-/** What the table of rooms in docs/architecture.md says in words. */
+/** The words in the table of rooms in docs/architecture.md, with the imports that they stand for. */
 const IN_WORDS: Readonly<Record<string, string>> = { everything: '*', 'any package': 'npm:' }
 
-test('the table of rooms in docs/architecture.md says the same', () => {
+test('the table of rooms in docs/architecture.md matches the allowed imports', () => {
   const [, section = ''] = read('docs/architecture.md').split(/^## Rooms$/m)
   const rows = [...(section.split(/^## /m)[0] as string).matchAll(/^\| `([^`]+)` \| (.+) \| ([^|]+) \|$/gm)]
   const table = Object.fromEntries(
@@ -175,13 +175,13 @@ test('the tests that docs/architecture.md names for a guarantee have it in their
   expect(without).toEqual([])
 })
 
-test('the client takes nothing of the answers but types', () => {
+test('the client imports only types from other rooms', () => {
   const room = sources.filter((file) => roomOf(file) === 'src/client')
   const values = room.filter((file) => /^(?:import|export) (?!type )[^'"]*from '\.\.\//m.test(read(file)))
   expect([room.length > 0, values]).toEqual([true, []])
 })
 
-test('the import table is not blind: it sees imports of every form', () => {
+test('importsOf finds imports of every form', () => {
   expect(importsOf('src/console/main.tsx')).toContain('preact')
   expect(importsOf('src/lambda/sqs-queues.ts')).toContain('@aws-sdk/client-sqs')
   expect(importsOf('functions/agents/call.ts')).toEqual(expect.arrayContaining(['hono', 'src/adapter', 'src/store']))
@@ -207,7 +207,7 @@ test('no source is longer than 250 lines, except those with a reason', () => {
   ).toEqual([])
 })
 
-/** What the ground floor of `src/relay` holds; every other file is in a room of its own. */
+/** The files directly in `src/relay`; every other file is in a room below it. */
 const GROUND_FLOOR = ['config', 'index', 'item', 'metrics', 'notice', 'relay', 'relay-error', 'source']
 const RELAY_ROOMS = [
   'doctor',
@@ -225,7 +225,7 @@ const RELAY_ROOMS = [
   'targets/sqs',
 ]
 
-test('each file of the relay is in the room of what it does, and no two have one name', () => {
+test('each file of the relay is in a known room, and no two share a name', () => {
   const relay = files.filter((file) => file.startsWith('src/relay/')).map((file) => file.slice('src/relay/'.length))
   const [ground, rooms] = [relay.filter((file) => !file.includes('/')), relay.filter((file) => file.includes('/'))]
   expect(ground.filter((file) => !GROUND_FLOOR.includes(file.replace(/\.ts$/, '')))).toEqual([])
@@ -234,7 +234,7 @@ test('each file of the relay is in the room of what it does, and no two have one
   expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
 })
 
-test('Lua is in files of its own, each of which its room reads', () => {
+test('Lua is only in .lua files, and each of them is read by its room', () => {
   const readers = { 'src/relay/redis/lua': 'src/relay/redis/relay-keys.ts', 'src/store/lua': 'src/store/steps.ts' }
   const unread = scripts.filter((file) => {
     const reader = Object.entries(readers).find(([folder]) => dirname(file) === folder)?.[1]
@@ -263,7 +263,7 @@ test('files are in kebab-case, but for functions, which are named after their su
   ).toEqual([])
 })
 
-test('imports have endings, no path of a machine is named, and process.env keeps its object', () => {
+test('imports have file endings, no file names a path of a machine, and process.env is never replaced', () => {
   const bad: string[] = []
   for (const file of sources) {
     if (file === 'test/structure.test.ts') continue

@@ -130,7 +130,9 @@ export async function readMessage<Effect>(
   try {
     const notifications = await readBody(body, contentEncoding)
     const entries = await Promise.all(
-      notifications.map(async (notification) => toEntry<Effect>(notification, await toNotificationKey(notification), own)),
+      notifications.map(async (notification) =>
+        toEntry<Effect>(notification, await toNotificationKey(notification), own),
+      ),
     )
     return entries.length > 0 ? { ...common, entries } : { ...common, entries, fault: 'the body is an empty batch' }
   } catch (error) {

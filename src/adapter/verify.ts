@@ -47,7 +47,8 @@ export function createVerify(verify: Verify, now: () => number): (request: Reque
   const given: { bearer?: Secrets; webhook?: Secrets } & Partial<WebhookLimits> = verify ?? {}
   const { bearer, webhook, toleranceMs = TOLERANCE_MS, maxBodyBytes = MAX_BODY_BYTES } = given
   if (bearer !== undefined) return checkBearer(convertSecrets(bearer, (token) => token))
-  if (webhook !== undefined) return checkWebhook(convertSecrets(webhook, importSecret), { toleranceMs, maxBodyBytes }, now)
+  if (webhook !== undefined)
+    return checkWebhook(convertSecrets(webhook, importSecret), { toleranceMs, maxBodyBytes }, now)
   throw invalid(
     'fromHttp needs `verify`: { bearer: … }, { webhook: … }, or false if a gateway in front of it authenticates senders',
   )

@@ -17,7 +17,7 @@ const breakWithPersonalData = () => {
   throw new TypeError('failed: SET call 27821234567', { cause: new Error('JONES-X is unknown') })
 }
 
-test('an error that nobody caught is logged with its words and stack, but without personal data', async () => {
+test('an uncaught error is logged with its message and stack, but without personal data', async () => {
   const said = watchConsole()
   const world = createWorld({ attempts: 1 })
   const app = new Hono().post('*', breakWithPersonalData)
@@ -32,7 +32,7 @@ test('an error that nobody caught is logged with its words and stack, but withou
   expect(JSON.stringify(world.lines)).not.toMatch(/2782|JONES/)
 })
 
-test('the same behind HTTP, and without any adapter', async () => {
+test('an uncaught error is logged without personal data behind HTTP, and without an adapter', async () => {
   const said = watchConsole()
   const world = createWorld()
   const app = new Hono().post('*', () => {
@@ -48,7 +48,7 @@ test('the same behind HTTP, and without any adapter', async () => {
   expect(said()).not.toContain('2782')
 })
 
-test('an onError of the user is kept, set before or after', async () => {
+test('the app’s own onError is kept, whether it is set before or after fromSqs', async () => {
   for (const order of ['before', 'after']) {
     const world = createWorld()
     const app = new Hono().post('*', breakWithPersonalData)
@@ -61,7 +61,7 @@ test('an onError of the user is kept, set before or after', async () => {
   }
 })
 
-test('what is thrown and is not an Error is retried', async () => {
+test('a thrown value that is not an Error is retried', async () => {
   const world = createWorld()
   // oxlint-disable-next-line typescript/only-throw-error -- that is the case
   const app = new Hono().post('*', () => {
@@ -73,7 +73,7 @@ test('what is thrown and is not an Error is retried', async () => {
   expect(world.lines).toMatchObject([{ reason: 'the thrown value is not an Error' }])
 })
 
-test('an error that holds a whole dial_preview costs no more than its first words', async () => {
+test('the reason of an error that quotes a whole dial_preview is cut to 500 characters, without personal data', async () => {
   const world = createWorld({ attempts: 1 })
   const callees = Array.from({ length: 20_000 }, (_, index) => ({
     number: `2782${1_000_000 + index}`,

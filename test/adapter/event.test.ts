@@ -20,7 +20,7 @@ async function hear(n: Notification, nowMs = 0): Promise<[HandlerEvent, HandlerE
   return heard as [HandlerEvent, HandlerEvent]
 }
 
-test('a handler hears the same behind SQS and behind HTTP', async () => {
+test('a handler receives the same event behind SQS and behind HTTP', async () => {
   const odd = notification('ü 1/2:😀%', 3, {
     payload: { status: 'busy', n: '😀' },
     traceparent: '00-1-2-01',
@@ -37,7 +37,7 @@ test('a handler hears the same behind SQS and behind HTTP', async () => {
   }
 })
 
-test('all that is known of a notification is there', async () => {
+test('an event has every attribute of its notification', async () => {
   const sent = notification('1002', 3, { reason: 'why' })
   const { data: _, ...attributes } = sent
   const [heard] = await hear(sent, 1500)
@@ -69,14 +69,14 @@ test("the reference is the channel's, else the payload's ref with all its digits
   expect((await hear(cdr(1, 1, { payload: {} })))[0].reference).toBeUndefined()
 })
 
-test('a packet that is not JSON has no payload but its text', async () => {
+test('a packet that is not JSON has no payload, only its text', async () => {
   expect((await hear(cdr(1, 1, { data: '{"a', datacontenttype: 'text/plain' })))[0]).toMatchObject({
     payload: undefined,
     data: '{"a',
   })
 })
 
-test('a call is stale when it is older than its route allows, with the time that it may have waited', async () => {
+test('a call is stale if its age, with the time that it may have waited, exceeds the limit of its route', async () => {
   const call = (own: Partial<Notification>) => notification('1', 1, { type: 'enigma.agents.call', ...own })
   expect((await hear(call({}), 30_000)).map((one) => one.stale)).toEqual([false, false])
   expect((await hear(call({}), 30_001)).map((one) => one.stale)).toEqual([true, true])
@@ -96,7 +96,7 @@ test('G6: a call that has waited in SQS for too long is stale, also when the clo
   ])
 })
 
-test('maxAgeMs goes before the route table, and a time that cannot be read is never fresh', async () => {
+test('the option maxAgeMs overrides the route table, and a notification with an unreadable time is stale', async () => {
   const stale: boolean[] = []
   const app = new Hono().post('*', async (c) => (stale.push((await event(c)).stale), c.body(null, 204)))
   await fromSqs(app, createWorld({ maxAgeMs: 5, now: later(6) }).options)(sqsEvent(sqsRecord([notification('1', 1)])))
@@ -123,7 +123,7 @@ test('attempt and lastAttempt follow the receive count', async () => {
   ])
 })
 
-test('a body that was read by a middleware can still be an event, and an event can be asked for twice', async () => {
+test('event(c) works after a middleware has read the body, and can be called twice', async () => {
   const app = new Hono().post('*', async (c) => {
     await c.req.text()
     const [one, two] = [await event(c), await event(c, AgentStatus)]
@@ -132,7 +132,7 @@ test('a body that was read by a middleware can still be an event, and an event c
   expect(await (await app.fetch(toRequest(notification('1', 1)))).json()).toEqual(['main/p/7/1', 'available'])
 })
 
-test('a schema of any library is used, and what it says about a value does not get out', async () => {
+test('a schema of any library is used, and a value that it quotes is not in the response', async () => {
   const schema: StandardSchema<string> = {
     '~standard': {
       version: 1,
@@ -162,7 +162,7 @@ test('a request that is not a CloudEvent is refused with the header that is miss
   expect(await response.json()).toMatchObject({ title: 'Not a CloudEvent', detail: 'the header ce-id is missing' })
 })
 
-test('record without an adapter says what is missing', async () => {
+test('record without an adapter throws an error that names the adapters', async () => {
   const app = new Hono<AdapterEnv<string>>().post('*', (c) => {
     record(c, 'x')
     return c.body(null, 204)

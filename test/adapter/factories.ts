@@ -26,7 +26,7 @@ export function notification(
   }
 }
 
-/** A CDR as it comes from a list: it has no subject. */
+/** A CDR as taken from a list: it has no subject. */
 export function cdr(
   callRef: number | string,
   index: number,
@@ -53,7 +53,7 @@ export type RecordOptions = {
   sentMs?: number
 }
 
-/** An SQS message as Lambda hands it out. A text is the body as it is. */
+/** An SQS message as Lambda delivers it. Text as `content` is used as the body unchanged. */
 export function sqsRecord(content: readonly Notification[] | string, options: RecordOptions = {}): SqsRecord {
   const { messageId = 'm1', group = '5', receiveCount = 1, encoding, sentMs } = options
   return {

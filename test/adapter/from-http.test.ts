@@ -13,7 +13,7 @@ function createApp(status: 204 | 400 | 500 = 204) {
   })
 }
 
-test('what the handler recorded is committed before its answer goes out', async () => {
+test('the effects of a handler are committed before its answer is sent', async () => {
   const steps: string[] = []
   const fetch = fromHttp<string>(createApp(), {
     verify: false,
@@ -23,7 +23,7 @@ test('what the handler recorded is committed before its answer goes out', async 
   expect(steps).toEqual(['main/p/7/1 in eu', '0 done', '204'])
 })
 
-test('effects that were recorded before a failing step stay', async () => {
+test('the effects of a handler that fails are committed', async () => {
   for (const status of [400, 500] as const) {
     const world = createWorld<string>()
     expect(
@@ -42,14 +42,14 @@ test('nothing is committed when nothing was recorded', async () => {
   expect(world.commits).toEqual([])
 })
 
-test('a commit that fails is a 503', async () => {
+test('a failed commit is answered with 503', async () => {
   const world = createWorld<string>({ commit: () => Promise.reject(new Error('store down')) })
   const response = await fromHttp(createApp(), { ...world.options, verify: false })(toRequest(notification('1002', 1)))
   expect([response.status, response.headers.get('content-type')]).toEqual([503, 'application/problem+json'])
   expect(world.lines).toMatchObject([{ level: 'error', error: 'Error: store down' }])
 })
 
-test('what is thrown and is not an Error is a 500', async () => {
+test('a thrown value that is not an Error is answered with 500', async () => {
   // oxlint-disable-next-line typescript/only-throw-error -- that is the case
   const app = new Hono().post('*', () => {
     throw 'x'

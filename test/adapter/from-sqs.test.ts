@@ -33,7 +33,7 @@ test('one notification becomes one POST to its type, sub_type and reference, and
   })
 })
 
-test('a batch in one message, a gzipped one and bytes that are not UTF-8 all arrive, with their very bytes', async () => {
+test('a batch in one message, a gzipped batch and bytes that are not UTF-8 arrive byte for byte', async () => {
   const { heard, handler } = listen()
   const large = '{"type":"cdr","payload":{"call_ref":90071992547409931,"x":1.0,  "e":"😀"}}'
   const bytes = Uint8Array.of(0xff, 0x00, 0x7b)
@@ -91,7 +91,7 @@ test('ten packs of 200 run once each, and their effects are committed in the ord
   expect(scene.commits.map((commit) => commit.effects)).toEqual([ids(...range(2000))])
 })
 
-test('references run at once, but never more of them than maxParallel', async () => {
+test('references run in parallel, at most maxParallel at once', async () => {
   let running = 0
   let most = 0
   const app = new Hono().post('*', async (c) => {
@@ -133,7 +133,7 @@ test('copies of a notification in one batch run once and share the outcome', asy
   expect(failed).toEqual(['m1', 'm3'])
 })
 
-test('events of another maker with the same id but another source are no copies', async () => {
+test('foreign events with the same id but different sources are not copies', async () => {
   const scene = createScene()
   await scene.failed(
     sqsEvent(
@@ -143,6 +143,6 @@ test('events of another maker with the same id but another source are no copies'
   expect(scene.ran).toEqual(['1', '1'])
 })
 
-test('what is not an SQS event is refused by name', async () => {
+test('input that is not an SQS event is refused', async () => {
   await expect(createScene().handler({} as never)).rejects.toMatchObject({ code: 'adapter.event.not_sqs' })
 })

@@ -17,7 +17,7 @@ const batch = (content: readonly Notification[], headers: Record<string, string>
     body: `[${content.map(formatEvent).join(',')}]`,
   })
 
-/** An app that notes what it is asked for. */
+/** An app that records its requests. */
 function createNoted(answer: () => number = () => 204) {
   const seen: [id: string, stale: boolean, lastAttempt: boolean, region: string | undefined][] = []
   const app = new Hono<AdapterEnv & { Bindings: { REGION?: string } }>().post('/*', async (c) => {
@@ -28,7 +28,7 @@ function createNoted(answer: () => number = () => 204) {
   return { app, seen }
 }
 
-test('each notification goes to the function of its route, else of its type, else to the one for everything else', async () => {
+test('each notification goes to the function of its route, else of its type, else to the function without a route', async () => {
   const [first, second, rest] = [createNoted(), createNoted(), createNoted()]
   const route = (subType: string) => defineRoute({ type: 'agents', subType, payload: AgentStatus })
   const fetch = fromHttp(
@@ -83,7 +83,7 @@ test('each function has the limits of its own route', async () => {
   expect(world.parked).toMatchObject([{ route: 'agents-status', maxAgeMs: 30_000 }])
 })
 
-test('where none takes a type, the whole request is refused, so that nothing is lost', async () => {
+test('a request with a type that no function takes is refused as a whole, so that nothing is lost', async () => {
   const { app, seen } = createNoted()
   const route = defineRoute({ type: 'agents', subType: 'status', payload: AgentStatus })
   const world = createWorld()
@@ -97,7 +97,7 @@ test('where none takes a type, the whole request is refused, so that nothing is 
   expect((await fetch(new Request('http://x/health'))).status).toBe(404)
 })
 
-test('two functions for one route, and one without an app, are refused when it starts', () => {
+test('two functions for one route, and a function without an app, are refused at the start', () => {
   const { app } = createNoted()
   const route = defineRoute({ type: 'agents', subType: 'status', payload: AgentStatus })
   const start = (...functions: { app: App; route?: typeof route }[]) =>
@@ -107,7 +107,7 @@ test('two functions for one route, and one without an app, are refused when it s
   expect(() => start({ route } as never)).toThrow(/agents-status has no app/)
 })
 
-test('the files of functions/ and the functions of the relay’s notices fit as they are', async () => {
+test('the files of functions/ and the functions of the relay’s notices can be hosted unchanged', async () => {
   const world = createWorld<Effect>()
   const fetch = fromHttp<Effect>([...relayFunctions, call, statusFunction, other], { ...world.options, verify: false })
   const alive = { relay: 'pbx-1', sources: ['main'], started: '2026-03-02T08:00:00.000Z' }

@@ -74,7 +74,7 @@ test('a retry holds back later notifications of its reference only, and a repeat
     'done',
   ])
   expect(ran).toEqual(ids(1, 3))
-  // The answer was lost, and all of it comes again.
+  // The answer was lost, so the whole request is sent again.
   ran.length = 0
   expect((await send(three, { 'ce-redelivery': 'true' })).outcomes.map(({ outcome }) => outcome)).toEqual([
     'done',
@@ -84,7 +84,7 @@ test('a retry holds back later notifications of its reference only, and a repeat
   expect(ran).toEqual([])
 })
 
-test('all that is finished is remembered while anything of the request is left, by a name for each thousand neighbours', async () => {
+test('finished notifications are remembered while any of the request is left, under one name for each thousand neighbours', async () => {
   const { send, commits } = createHttpScene((_, index) => (index === 1 ? 503 : 204))
   await send([status('1', 1), status('2', 2), status('3', 2_500), status('4', 2_501), cdr('17', 4)])
   expect(commits[0]?.done).toEqual(
@@ -96,7 +96,7 @@ test('all that is finished is remembered while anything of the request is left, 
   )
 })
 
-test('another process recalls what is finished when the request says that it may have been here before', async () => {
+test('another process recalls finished notifications if the request is marked as a redelivery or a later attempt', async () => {
   const { send, ran, recalls, restart } = createHttpScene((_, index) => (index === 1 ? 503 : 204))
   await send(three)
   restart()
@@ -113,7 +113,7 @@ test('another process recalls what is finished when the request says that it may
   expect(recalls).toEqual([['main/p/7/0k'], ['main/p/7/0k']])
 })
 
-test('what fails on the last attempt is parked alone, another 4xx at once, with the lane it would have in a queue', async () => {
+test('a notification that fails on the last attempt is parked alone, another 4xx at once, with the lane that it would have in a queue', async () => {
   const { send, parked } = createHttpScene((reference) =>
     reference === '1002' ? 503 : reference === '1003' ? 422 : 204,
   )
@@ -170,14 +170,14 @@ test('a copy in the same request runs once, and its effects survive a commit tha
   expect([ran, commits.map(({ effects }) => effects)]).toEqual([ids(1), [ids(1)]])
 })
 
-test('what hangs is retried within the time of the request, and does not hold up the rest', async () => {
+test('a handler that hangs is retried within the time limit of the request, and does not hold up other references', async () => {
   const { send, aborted } = createHttpScene((reference) => (reference === '1002' ? 'hang' : 204), { limitMs: 4_000 })
   const { outcomes } = await send(three)
   expect(outcomes.map(({ outcome }) => outcome)).toEqual(['retry', 'done', 'retry'])
   expect(aborted).toEqual(ids(1))
 })
 
-test('a body that is no batch is refused whole, with what is expected', async () => {
+test('a body that is not a batch is refused as a whole, and the answer names the expected format', async () => {
   const { send, commits, ran } = createHttpScene()
   for (const body of ['', 'no json', '{}', formatEvent(three[0]!), '[1]', `[${formatEvent(three[0]!)},{}]`]) {
     const { status: code, detail } = await send(body)
@@ -186,7 +186,7 @@ test('a body that is no batch is refused whole, with what is expected', async ()
   expect([commits, ran]).toEqual([[], []])
 })
 
-test('a replay runs what is finished once more, names itself to the handler, and its outcome is committed', async () => {
+test('a replay runs a finished notification again, and its outcome is committed', async () => {
   const { send, ran, commits } = createHttpScene((_, index) => (index === 3 ? 422 : 204))
   await send(three)
   ran.length = 0

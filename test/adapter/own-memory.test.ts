@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
 import { notification, sqsEvent, sqsRecord } from './factories.ts'
 
-/** An app that fails for 1002 as long as it is told to; without a `recall` of its own. */
+/** An app that fails for 1002 while `failing` is set. The adapter has no `recall` option. */
 function useApp() {
   const state = { failing: true, runs: [] as string[], committed: [] as string[], nowMs: 0 }
   const app = new Hono<AdapterEnv<string>>()
@@ -25,7 +25,7 @@ function useApp() {
   return { state, run }
 }
 
-test('without a recall, what is finished is remembered in the process', async () => {
+test('without the option recall, finished notifications are remembered in the process', async () => {
   const { state, run } = useApp()
   expect((await run(1)).batchItemFailures).toEqual([{ itemIdentifier: 'a' }])
   state.failing = false
@@ -34,7 +34,7 @@ test('without a recall, what is finished is remembered in the process', async ()
   expect(state.committed.toSorted()).toEqual(['1002', '1003'])
 })
 
-test('after an hour it is forgotten, and runs once more', async () => {
+test('a finished notification is forgotten after an hour, and runs again', async () => {
   const { state, run } = useApp()
   await run(1)
   state.nowMs = 3_600_001

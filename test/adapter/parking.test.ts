@@ -6,7 +6,7 @@ import { AgentStatus } from '../../src/protocol/index.ts'
 import { notification, QUEUE_ARN, RECEIVED, sqsEvent, sqsRecord } from './factories.ts'
 import { createScene, createWorld, ids } from './world.ts'
 
-test('a poison is parked at once with its reason, and its neighbours are done once', async () => {
+test('a notification that is answered with 400 is parked at once with its reason, and its neighbours run once', async () => {
   const scene = createScene((_, index) => (index === 2 ? 400 : 204))
   const pack = [notification('A', 1), notification('A', 2), notification('A', 3), notification('B', 4)]
   expect(await scene.failed(sqsEvent(sqsRecord(pack)))).toEqual([])
@@ -34,7 +34,7 @@ test.each([400, 401, 404, 409, 410, 422, 302])('%i parks', async (status) => {
   expect(scene.parked).toMatchObject([{ status }])
 })
 
-test('what is parked says after which age its route has it stale', async () => {
+test('a parked notification has the maxAgeMs of its route', async () => {
   const scene = createScene(() => 422, { maxAgeMs: 5_000 })
   await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))
   expect(scene.parked).toMatchObject([{ maxAgeMs: 5_000 }])
@@ -44,7 +44,7 @@ test.each([
   ['lists', '['.repeat(30_000) + ']'.repeat(30_000)],
   ['objects', '{"a":'.repeat(30_000) + '1' + '}'.repeat(30_000)],
   ['lists with a number that has to stay exact', `${'['.repeat(30_000)}1.10${']'.repeat(30_000)}`],
-])('G7: a packet of %s in each other, too deep for any handler, is parked alone', async (_, value) => {
+])('G7: a packet of nested %s, too deep for any handler, is parked alone', async (_, value) => {
   const { options, parked, commits } = createWorld<string>()
   const app = new Hono<AdapterEnv<string>>().post('*', async (c) => {
     const { payload } = await event(c, AgentStatus)
@@ -67,7 +67,7 @@ test('a parked notification is in the commit of its batch, beside the effects of
   expect(scene.lines).toMatchObject([{ code: 'adapter.park.parked', id: ids(1)[0], reason: '400: answered 400' }])
 })
 
-test('a commit that fails parks nothing: the batch comes again, runs no handler twice, and parks then', async () => {
+test('a failed commit parks nothing: the redelivered batch runs no handler twice, and then parks', async () => {
   for (const receiveCount of [1, 10]) {
     let isDown = true
     const scene = createScene((_, index) => (index === 1 ? 400 : 204), { failCommit: () => isDown })
@@ -85,7 +85,7 @@ test('a commit that fails parks nothing: the batch comes again, runs no handler 
   }
 })
 
-test('each attempt that fails and comes again is in the commit, once for each message and reason', async () => {
+test('each failed attempt that is retried is in the commit, once per message and reason', async () => {
   const scene = createScene((reference) => ({ A: 503, B: 503, C: 'throw' as const })[reference])
   const refs = ['A', 'B', 'C', 'D']
   const pack = refs.map((ref, index) => notification(ref, index + 1))
@@ -96,7 +96,7 @@ test('each attempt that fails and comes again is in the commit, once for each me
   ])
 })
 
-test('a replay is named to the handler, and its outcome to the commit', async () => {
+test('a handler learns the job of a replay, and the commit has its outcome', async () => {
   const attributes = { replay: { stringValue: 'job-7' }, parked: { stringValue: 'entry-1' } }
   const seen: (string | undefined)[] = []
   const scene = createScene((reference) => (reference === 'A' ? 422 : reference === 'B' ? 503 : 204))
@@ -115,7 +115,7 @@ test('a replay is named to the handler, and its outcome to the commit', async ()
   await handler(sqsEvent(replayedRecord('A', 1), replayedRecord('B', 2), replayedRecord('C', 3), broken))
   expect(seen).toEqual(['job-7', 'job-7', 'job-7'])
   const replay = { job: 'job-7', entry: 'entry-1' }
-  // The one that is tried again has no outcome yet.
+  // The notification that is retried has no outcome yet.
   expect(scene.commits[0]?.replayed).toEqual([
     { ...replay, hasFailed: true, messageId: 'm1' },
     { ...replay, hasFailed: false, messageId: 'm3' },
@@ -153,7 +153,7 @@ test('a message that holds no CloudEvents is parked whole with its bytes, and it
   expect(scene.ran).toEqual(ids(1))
 })
 
-test('a foreign event of which no request can be made is parked at once', async () => {
+test('a foreign event that cannot be turned into a request is parked at once', async () => {
   const scene = createScene()
   const body = JSON.stringify({
     specversion: '1.0',
@@ -172,7 +172,7 @@ test('a foreign event of which no request can be made is parked at once', async 
   expect(scene.ran).toEqual(ids(1))
 })
 
-test('a missing route is said as such, without the reference', async () => {
+test('the reason names a missing route, without the reference', async () => {
   const world = createWorld()
   const app = new Hono().post('/agents/call/:ref?', (c) => c.body(null, 204))
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([notification('1002', 1)])))
@@ -241,10 +241,10 @@ test('a reason has at most 500 characters', async () => {
 })
 
 test.each([
-  ['its message comes again', 'recall'],
-  ['its former commit was not answered', 'uncommitted'],
-  ['a copy of it is parked beside it', 'copy'],
-])('a notification that a replay sends runs, and has an outcome of its own, also when %s', async (_, way) => {
+  ['its original message is redelivered', 'recall'],
+  ['an earlier commit failed', 'uncommitted'],
+  ['a copy of it is parked in the same batch', 'copy'],
+])('a replayed notification runs and has its own outcome, even if %s', async (_, way) => {
   let isDown = way === 'uncommitted'
   const scene = createScene((reference) => (reference === 'A' ? 422 : 503), { failCommit: () => isDown })
   const pack = [notification('A', 1), notification('B', 2)]

@@ -13,8 +13,8 @@ type Waiting = {
 }
 
 /**
- * A FIFO queue as Lambda sees it: up to ten messages, in order within their group; failed ones come again before what is behind
- * them; one that was handed out more often than allowed goes to the dead-letter queue whole.
+ * A FIFO queue as Lambda sees it: up to ten messages, in order within their group. Failed messages are redelivered before later
+ * ones. A message that was delivered more often than allowed goes to the dead-letter queue as a whole.
  */
 function createQueue(messages: readonly Waiting[], maxReceiveCount: number) {
   let waiting = [...messages]
@@ -26,7 +26,7 @@ function createQueue(messages: readonly Waiting[], maxReceiveCount: number) {
       const over = waiting.filter((message) => message.receiveCount >= maxReceiveCount)
       dead.push(...over)
       waiting = waiting.filter((message) => !over.includes(message))
-      // A batch may hold any groups, but of each group a run from its head.
+      // A batch may hold any groups, but always the oldest messages of each group.
       const groups = [...new Set(waiting.map((message) => message.group))]
       const chosen = groups.filter((_, index) => index % 2 === skip % 2 || groups.length === 1)
       const batch = waiting.filter((message) => chosen.includes(message.group)).slice(0, 1 + (skip % 10))
@@ -51,7 +51,7 @@ const streets = fc.record({
     }),
     { minLength: 1, maxLength: 12 },
   ),
-  // What a reference's handler answers, time after time.
+  // The answers of each reference's handler, one for each call.
   answers: fc.array(
     fc.array(fc.constantFrom<Answer>(204, 204, 204, 503, 'throw', 400), { minLength: 1, maxLength: 8 }),
     {
@@ -69,7 +69,7 @@ const indexOf = ({ id }: Notification) => Number(id.split('/').at(-1))
 test('whatever fails, each notification is done or parked exactly once, and each reference in order', async () => {
   await fc.assert(
     fc.asyncProperty(streets, async ({ packs, answers, batches, fewAttempts, commitFails }) => {
-      // A failed commit uses up an attempt of all; so many that SQS takes a message away whole is another matter.
+      // A failed commit uses up an attempt of every message. 20 attempts are enough to keep all out of the dead-letter queue.
       const attempts = commitFails.length > 0 ? 20 : fewAttempts
       let index = 0
       let commitNumber = 0
@@ -117,7 +117,7 @@ test('whatever fails, each notification is done or parked exactly once, and each
         const inOrder = done.filter((number) => own.has(number))
         expect(inOrder).toEqual(inOrder.toSorted((a, b) => a - b))
       }
-      // Also where a commit failed: what its batch had run and parked is remembered.
+      // This holds after a failed commit, too: the outcomes of its batch are remembered.
       expect(done.length + parked.length).toBe(all.length)
     }),
     { numRuns: 200 },

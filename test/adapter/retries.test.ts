@@ -4,7 +4,7 @@ import { fromSqs } from '../../src/adapter/index.ts'
 import { notification, sqsEvent, sqsRecord } from './factories.ts'
 import { createScene, createWorld, ids } from './world.ts'
 
-test('one that fails holds back only later ones of its own reference', async () => {
+test('a notification that fails holds back only later ones of its own reference', async () => {
   const scene = createScene((_, index) => (index === 2 ? 503 : 204))
   const failed = await scene.failed(
     sqsEvent(
@@ -25,7 +25,7 @@ test('one that fails holds back only later ones of its own reference', async () 
   )
 })
 
-test('a redelivered pack runs only what is left, in order', async () => {
+test('a redelivered pack runs only its unfinished notifications, in order', async () => {
   let down = true
   const scene = createScene((reference) => (down && reference === 'A' ? 500 : 204))
   const pack = [1, 2, 3, 4, 5, 6].map((index) => notification(index % 2 ? 'A' : 'B', index))
@@ -37,7 +37,7 @@ test('a redelivered pack runs only what is left, in order', async () => {
   expect(scene.recalls).toEqual([['m1']])
 })
 
-test('what is done is remembered also when no handler recorded an effect', async () => {
+test('finished notifications are remembered even if no handler recorded an effect', async () => {
   const world = createWorld()
   const app = new Hono().post('/agents/status/:ref', (c) =>
     c.req.param('ref') === 'A' ? c.text('busy', 503) : c.body(null, 204),
@@ -46,7 +46,7 @@ test('what is done is remembered also when no handler recorded an effect', async
   expect(world.commits).toMatchObject([{ effects: [], done: new Map([['m1', ids(2)]]) }])
 })
 
-test('nothing is written again for a message that got no further', async () => {
+test('a message without progress is not remembered again', async () => {
   const scene = createScene((_, index) => (index === 1 ? 'throw' : 204))
   const pack = [notification('A', 1), notification('B', 2)]
   await scene.failed(sqsEvent(sqsRecord(pack)))
@@ -55,21 +55,24 @@ test('nothing is written again for a message that got no further', async () => {
   expect(scene.commits.map(({ done }) => done.size)).toEqual([1, 0])
 })
 
-test.each([408, 425, 429, 500, 503, 'throw'] as const)('%s is retried and its effects stay', async (answer) => {
-  const scene = createScene(() => answer)
-  expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))).toEqual(['m1'])
-  expect(scene.parked).toEqual([])
-  expect(scene.commits).toMatchObject([{ effects: ids(1), done: new Map() }])
-})
+test.each([408, 425, 429, 500, 503, 'throw'] as const)(
+  '%s is retried, and its effects are committed',
+  async (answer) => {
+    const scene = createScene(() => answer)
+    expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))).toEqual(['m1'])
+    expect(scene.parked).toEqual([])
+    expect(scene.commits).toMatchObject([{ effects: ids(1), done: new Map() }])
+  },
+)
 
-test('a failed message comes again after 1, 2, 4 … 300 seconds', async () => {
+test('a failed message is postponed by 1, 2, 4 … 300 seconds', async () => {
   const scene = createScene(() => 503, { attempts: 100 })
   for (const receiveCount of [1, 2, 3, 9, 10, 50])
     await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount })))
   expect(scene.postponed.map(([, delay]) => delay)).toEqual([1, 2, 4, 256, 300, 300])
 })
 
-test('G7: where only one fails its pauses are short, since new ones of its lane wait in SQS for as long; not so where the read model is down', async () => {
+test('G7: pauses are short if a handler fails, since its lane waits in SQS for as long, and longer if the read model is down', async () => {
   let down = false
   const scene = createScene(() => 503, {
     longestDelaySeconds: 5,
@@ -83,7 +86,7 @@ test('G7: where only one fails its pauses are short, since new ones of its lane 
   expect(scene.postponed.map(([, delay]) => delay)).toEqual([1, 4, 5, 5, 200])
 })
 
-test('failed messages of one group come again together, those of another group by their own count', async () => {
+test('failed messages of one group are postponed together, those of another group by their own count', async () => {
   const scene = createScene(() => 503)
   await scene.failed(
     sqsEvent(
@@ -105,7 +108,7 @@ test('a message that cannot be postponed is still reported as failed', async () 
   expect(scene.lines.filter((line) => line.code === 'adapter.postpone.failed')).toHaveLength(1)
 })
 
-test('on its last attempt what fails is parked alone, and the later ones of its reference run', async () => {
+test('a notification that fails on its last attempt is parked alone, and later ones of its reference run', async () => {
   const scene = createScene((_, index) => (index === 1 ? 503 : 204))
   const pack = [notification('A', 1), notification('B', 2), notification('A', 3)]
   expect(await scene.failed(sqsEvent(sqsRecord(pack, { receiveCount: 10 })))).toEqual([])
@@ -115,7 +118,7 @@ test('on its last attempt what fails is parked alone, and the later ones of its 
   ])
 })
 
-test('what is held back on its own last attempt is parked alone, not run before the earlier one', async () => {
+test('a notification that is held back on its last attempt is parked alone, not run before the earlier one', async () => {
   const scene = createScene((_, index) => (index === 1 ? 503 : 204))
   const failed = await scene.failed(
     sqsEvent(
@@ -130,7 +133,7 @@ test('what is held back on its own last attempt is parked alone, not run before 
   ])
 })
 
-test('a copy on its last attempt is not parked beside the first one that comes again', async () => {
+test('a copy on its last attempt is not parked while the first one is retried', async () => {
   const scene = createScene(() => 503)
   const failed = await scene.failed(
     sqsEvent(
@@ -142,7 +145,7 @@ test('a copy on its last attempt is not parked beside the first one that comes a
   expect(scene.parked).toEqual([])
 })
 
-test('a commit that fails has the whole batch retried: only the commit, with no step and no parking again', async () => {
+test('a failed commit makes the whole batch retry: finished handlers do not run again, and nothing is parked twice', async () => {
   let down = true
   const scene = createScene((reference) => (reference === 'B' ? 422 : reference === 'C' ? 503 : 204), {
     failCommit: () => down,
@@ -161,7 +164,7 @@ test('a commit that fails has the whole batch retried: only the commit, with no 
   ])
   down = false
   expect(await scene.failed(batch(4))).toEqual(['m2'])
-  // Only what failed itself has run again.
+  // Only the handler that failed ran again.
   expect(scene.ran).toEqual(ids(1, 2, 3, 3, 3, 3))
   expect(scene.parked.map(({ notification: one, body }) => one?.id ?? body)).toEqual(
     expect.arrayContaining([...ids(2), 'no event']),
@@ -173,7 +176,7 @@ test('a commit that fails has the whole batch retried: only the commit, with no 
   expect(scene.ran).toHaveLength(9)
 })
 
-test('what ran for a message whose commit failed is forgotten after an hour', async () => {
+test('the outcomes of a message whose commit failed are forgotten after an hour', async () => {
   let [down, nowMs] = [true, 0]
   const scene = createScene(() => 204, { failCommit: () => down, now: () => nowMs })
   const batch = (receiveCount: number) => sqsEvent(sqsRecord([notification('A', 1)], { receiveCount }))
@@ -184,7 +187,7 @@ test('what ran for a message whose commit failed is forgotten after an hour', as
   expect(scene.ran).toEqual(ids(1, 1))
 })
 
-test('an id of any length is remembered as a short one', async () => {
+test('a long id is remembered as a key of 64 characters', async () => {
   const scene = createScene((reference) => (reference === 'B' ? 503 : 204))
   const long = [1, 2].map((index) => notification('A', index, { id: `${'x'.repeat(40_000)}${index}` }))
   const batch = (receiveCount: number) => sqsEvent(sqsRecord([...long, notification('B', 3)], { receiveCount }))
@@ -195,7 +198,7 @@ test('an id of any length is remembered as a short one', async () => {
   expect(scene.ran).toHaveLength(4)
 })
 
-test('a recall that fails has the whole batch retried without running anything', async () => {
+test('a failed recall makes the whole batch retry, without running anything', async () => {
   const scene = createScene(() => 204, { recall: () => Promise.reject(new Error('store down')) })
   const again = sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount: 2 })
   expect(await scene.failed(sqsEvent(again, sqsRecord([notification('B', 2)], { messageId: 'm2' })))).toEqual([
@@ -205,7 +208,7 @@ test('a recall that fails has the whole batch retried without running anything',
   expect(scene.ran).toEqual([])
 })
 
-test('what was done in an earlier attempt counts for a copy in another message too', async () => {
+test('an outcome from an earlier attempt counts for a copy in another message, too', async () => {
   const scene = createScene()
   scene.memory.set('m1', new Set(ids(1)))
   const failed = await scene.failed(
@@ -218,7 +221,7 @@ test('what was done in an earlier attempt counts for a copy in another message t
   expect(scene.ran).toEqual(ids(2))
 })
 
-test('in an outage a batch says each reason once, with a count', async () => {
+test('in an outage a batch logs each reason once, with a count', async () => {
   const scene = createScene(() => 503)
   await scene.failed(sqsEvent(sqsRecord(['A', 'B', 'C'].map((reference, index) => notification(reference, index)))))
   expect(scene.lines).toMatchObject([

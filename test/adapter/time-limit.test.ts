@@ -35,7 +35,7 @@ test('without a limit of its own, a hanging handler ends while Lambda still has 
   expect(scene.lines).toMatchObject([{ reason: 'no answer within 0.1 s' }])
 })
 
-test('what could not begin in time is retried, and parked alone on the last attempt', async () => {
+test('a notification that cannot begin in time is retried, and parked alone on the last attempt', async () => {
   for (const receiveCount of [1, 10]) {
     const context = lambda(1000)
     const scene = createScene(
@@ -55,7 +55,7 @@ test('what could not begin in time is retried, and parked alone on the last atte
   }
 })
 
-test('on its last attempt one that hangs leaves time for those behind it: they are done, and it is parked alone', async () => {
+test('a notification that hangs on its last attempt leaves time for later ones: they are done, and it is parked alone', async () => {
   const context = lambda(800)
   const world = createWorld<string>()
   const ran: string[] = []
@@ -64,7 +64,7 @@ test('on its last attempt one that hangs leaves time for those behind it: they a
     ran.push(id)
     if (!id.endsWith('/1')) return c.body(null, 204)
     await new Promise((resolve) => c.req.raw.signal.addEventListener('abort', resolve))
-    // As much time is over as it was given; the words say how much that is.
+    // The handler has used up its time. The reason of the abort says how much that was.
     context.left -= Number(/within ([\d.]+) s/.exec(String(c.req.raw.signal.reason))?.[1]) * 1000
     return c.text(`attempt ${attempt}`, 503)
   })
@@ -76,7 +76,7 @@ test('on its last attempt one that hangs leaves time for those behind it: they a
   ])
 })
 
-test('what a handler records after its time limit is not kept', async () => {
+test('an effect that a handler records after its time limit is not committed', async () => {
   let late: Promise<void> | undefined
   const world = createWorld<string>({ timeoutMs: 20 })
   const app = new Hono<AdapterEnv<string>>().post('*', async (c) => {

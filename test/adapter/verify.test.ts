@@ -27,7 +27,7 @@ function useHttp(verify: Verify, own: Partial<FromHttpOptions<string>> = {}) {
 
 type Changes = { id?: string; atMs?: number; headers?: Record<string, string>; body?: string }
 
-/** A request as a pusher sends it that uses the official library. */
+/** A request as a sender that uses the official library signs it. */
 async function signed(given = SECRET, { id = 'msg_1', atMs = NOW_MS, headers = {}, body }: Changes = {}) {
   const request = toRequest(notification('1002', 1))
   const text = await request.clone().text()
@@ -43,14 +43,14 @@ const problemOf = async (response: Response) => {
 }
 
 describe('a signature of Standard Webhooks', () => {
-  it('lets a request pass as the official library signs it, with its very bytes', async () => {
+  it('lets a request pass that the official library signed, byte for byte', async () => {
     const { fetch, seen, commits } = useHttp({ webhook: SECRET })
     expect((await fetch(await signed())).status).toBe(204)
     expect(seen.bodies).toEqual([notification('1002', 1).data])
     expect(commits).toHaveLength(1)
   })
 
-  it('is looked for among several, and with several secrets while one is replaced', async () => {
+  it('is found among several, and is checked with several secrets while one is replaced', async () => {
     const { fetch } = useHttp({ webhook: [secret('new'), ` ${SECRET}\n`] })
     expect((await fetch(await signed())).status).toBe(204)
     expect((await fetch(await signed(secret('new')))).status).toBe(204)
@@ -79,7 +79,7 @@ describe('a signature of Standard Webhooks', () => {
     expect([seen.runs, commits]).toEqual([0, []])
   })
 
-  it('takes a time at the edge of five minutes, and another tolerance', async () => {
+  it('accepts a time at the limit of five minutes, and another tolerance', async () => {
     const { fetch } = useHttp({ webhook: SECRET })
     for (const atMs of [NOW_MS - 300_000, NOW_MS + 300_000])
       expect((await fetch(await signed(SECRET, { atMs }))).status).toBe(204)
@@ -87,7 +87,7 @@ describe('a signature of Standard Webhooks', () => {
     expect((await strict.fetch(await signed(SECRET, { atMs: NOW_MS - 2_000 }))).status).toBe(401)
   })
 
-  it('is not asked for of a body without end: that is refused', async () => {
+  it('is not checked for an endless body, which is refused', async () => {
     const { fetch, seen } = useHttp({ webhook: SECRET, maxBodyBytes: 1024 })
     const endless = new ReadableStream({ pull: (out) => out.enqueue(new Uint8Array(600)) })
     const request = new Request('http://x/agents/status', {
@@ -100,7 +100,7 @@ describe('a signature of Standard Webhooks', () => {
     expect(seen.runs).toBe(0)
   })
 
-  it('signs a request without a body as well', async () => {
+  it('is checked for a request without a body, too', async () => {
     const { fetch, seen } = useHttp({ webhook: SECRET })
     const headers = {
       'webhook-id': 'm',
@@ -119,7 +119,7 @@ describe('a bearer token', () => {
     return request
   }
 
-  it('lets a request pass, each of several, and nothing else does', async () => {
+  it('lets a request pass if it is one of the configured tokens, and nothing else does', async () => {
     const { fetch, seen } = useHttp({ bearer: ['old', 'new'] })
     for (const given of ['Bearer old', 'bearer new']) expect((await fetch(ask(given))).status).toBe(204)
     for (const given of [undefined, '', 'Bearer', 'Bearer none', 'Basic old', 'old', 'Bearer old new', 'Bearer olds']) {
@@ -130,7 +130,7 @@ describe('a bearer token', () => {
     expect(seen.runs).toBe(2)
   })
 
-  it('is asked for at each request where it may change; one that cannot be had lets nobody in, and says so', async () => {
+  it('is read for each request if it may change; without one, requests are refused and an error is logged', async () => {
     let tokens: string[] = ['first']
     const { fetch, lines, seen } = useHttp({ bearer: () => Promise.resolve(tokens) })
     expect((await fetch(ask('Bearer first'))).status).toBe(204)
@@ -158,6 +158,6 @@ test.each<unknown>([
   expect(() => useHttp(verify as Verify)).toThrow(expect.objectContaining({ code: 'adapter.verify.invalid' }) as Error)
 })
 
-test('false lets everybody in', async () => {
+test('verify: false accepts every request', async () => {
   expect((await useHttp(false).fetch(toRequest(notification('1002', 1)))).status).toBe(204)
 })

@@ -13,7 +13,7 @@ import { RECEIVED } from './factories.ts'
 
 export type WorldOptions<Effect> = Partial<FromSqsOptions<Effect>> & { failCommit?: () => boolean }
 
-/** What the adapter is given to reach the world, kept in memory for a test to look at. */
+/** The options of an adapter, which keep its commits, parked notifications and log lines in memory for the test. */
 export function createWorld<Effect = unknown>({ failCommit = () => false, ...own }: WorldOptions<Effect> = {}) {
   const commits: Commit<Effect>[] = []
   const recalls: (readonly string[])[] = []

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Cdr } from '../../src/protocol/index.ts'
 import { notice, TOKEN, useApi } from './api-world.ts'
 
-/** Unix seconds of a quarter of an hour ago, on which the CDRs of these tests are laid out. */
+/** Unix seconds, 15 minutes ago: the CDRs of these tests are dialled from then on. */
 const THEN = Math.floor(Date.now() / 1000) - 900
 
 const tried = (callRef: number | string, own: Partial<Cdr> = {}) => {
@@ -23,7 +23,7 @@ const tried = (callRef: number | string, own: Partial<Cdr> = {}) => {
 const refs = (page: Page<CdrRecord>) => page.items.map((item) => item.call_ref)
 
 describe('GET /cdrs', () => {
-  it('gives the newest first by dialed_at, whatever came first', async () => {
+  it('sorts by dialed_at, newest first, whatever the order of arrival', async () => {
     const { commit, json } = await useApi()
     await commit(tried(2), tried(3), tried(1))
     expect(refs(await json('/cdrs'))).toEqual(['3', '2', '1'])
@@ -60,7 +60,7 @@ describe('GET /cdrs', () => {
   })
 
   it.each(['', 'campaign=7&', 'end_reason=hungup&'])(
-    'keeps the pages of %s/cdrs as they are while newer CDRs arrive',
+    'newer CDRs do not shift the pages of /cdrs?%s',
     async (filter) => {
       const { commit, json } = await useApi()
       await commit(...Array.from({ length: 9 }, (_, index) => tried(index + 1)))
@@ -79,7 +79,7 @@ describe('GET /cdrs', () => {
     },
   )
 
-  it('gives each CDR once when many were dialled in the same second', async () => {
+  it('returns each CDR once when many were dialled in the same second', async () => {
     const { commit, json } = await useApi()
     const same = Array.from({ length: 25 }, (_, index) => tried(index + 1, { dialed_at: THEN }))
     await commit(...same)
@@ -95,7 +95,7 @@ describe('GET /cdrs', () => {
     expect(seen.toSorted((a, b) => Number(a) - Number(b))).toEqual(same.map((_, index) => String(index + 1)))
   })
 
-  it('fills a page although most CDRs do not fit the filter', async () => {
+  it('finds every match when most CDRs do not match the filter', async () => {
     const { commit, json } = await useApi()
     await commit(
       ...Array.from({ length: 60 }, (_, index) =>
@@ -133,7 +133,7 @@ describe('POST /cdrs/search', () => {
     return { ...world, search }
   }
 
-  it('finds by what the body says as GET finds by the query string, page by page', async () => {
+  it('returns the same CDRs for filters in the body as GET for the query string, in pages', async () => {
     const { commit, json, search } = await useSearch()
     await commit(...[1, 2, 3, 4, 5].map((n) => tried(n, { end_reason: n % 2 === 0 ? 'busy' : 'hungup' })))
     const time = (n: number) => String(THEN + n)
@@ -154,17 +154,17 @@ describe('POST /cdrs/search', () => {
   })
 
   it.each([
-    ['a filter that is not known', { nummer: '1' }, 'bad-parameter', 'nummer'],
-    ['a number that is no text', { number: 15550100 }, 'bad-parameter', 'number'],
-    ['a limit that is text', { limit: '5' }, 'bad-parameter', 'limit'],
-    ['a limit of none', { limit: 0 }, 'bad-parameter', 'limit'],
-    ['a time that is none', { from: 'yesterday' }, 'bad-parameter', 'from'],
+    ['an unknown filter', { nummer: '1' }, 'bad-parameter', 'nummer'],
+    ['a number that is not a string', { number: 15550100 }, 'bad-parameter', 'number'],
+    ['a limit that is a string', { limit: '5' }, 'bad-parameter', 'limit'],
+    ['a limit of 0', { limit: 0 }, 'bad-parameter', 'limit'],
+    ['an invalid time', { from: 'yesterday' }, 'bad-parameter', 'from'],
     ['a time span that ends before it begins', { from: '2026-01-31', to: '2026-01-30' }, 'bad-parameter', 'from'],
-    ['a cursor of somebody else', { cursor: 'x' }, 'bad-parameter', 'cursor'],
+    ['a cursor that the API did not issue', { cursor: 'x' }, 'bad-parameter', 'cursor'],
     ['a list', [], 'bad-request', undefined],
-    ['no JSON', '{', 'bad-request', undefined],
+    ['invalid JSON', '{', 'bad-request', undefined],
     ['nothing', '', 'bad-request', undefined],
-    ['more bytes than all filters have', { number: 'x'.repeat(40_000) }, 'bad-request', undefined],
+    ['a body that is too large', { number: 'x'.repeat(40_000) }, 'bad-request', undefined],
   ])('refuses %s', async (_, body, code, parameter) => {
     const { search } = await useSearch()
     const { status, answer } = await search(body)
@@ -172,14 +172,14 @@ describe('POST /cdrs/search', () => {
     expect(JSON.stringify(answer)).not.toContain('15550100')
   })
 
-  it('refuses filters of another type than JSON, which would else find everything', async () => {
+  it('rejects filters in a body that is not JSON or in the query string', async () => {
     const { search } = await useSearch()
     const headers = { 'content-type': 'text/plain' }
     expect(await search({ number: '+15550100' }, { headers })).toMatchObject({ status: 400 })
     expect((await search({}, { query: '?number=1' })).answer['type']).toMatch(/unknown-parameter$/)
   })
 
-  it('masks for whom it must, and lets nobody guess who may see no number', async () => {
+  it('masks numbers for the role masked, which cannot search by number or contact', async () => {
     const { commit, search } = await useSearch()
     await commit(tried(1))
     const [record] = (await search({ number: '+15550100' }, { query: '?masked=true' })).answer.items
@@ -195,7 +195,7 @@ describe('POST /cdrs/search', () => {
     expect(await search({}, { token: 'x'.repeat(32) })).toMatchObject({ status: 401 })
   })
 
-  it('is a read: of a page of another origin too, and of a token that may not write', async () => {
+  it('counts as a read: other origins and tokens without write access may use it', async () => {
     const { app, search } = await useSearch({ corsOrigin: '*' })
     const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://other.example.com' }
     expect(await search({}, { headers })).toMatchObject({ status: 200 })
@@ -205,7 +205,7 @@ describe('POST /cdrs/search', () => {
 })
 
 describe('GET /cdrs/:id', () => {
-  it('gives a CDR by its id, with its digits, and every field that the dialler sent', async () => {
+  it('returns a CDR by its id, with every digit and every field that the dialler sent', async () => {
     const { commit, json } = await useApi()
     await commit(tried('90071992547409931', { dialed_at: THEN, skill: 'gold' }))
     const [item] = (await json<Page<CdrRecord>>('/cdrs')).items
@@ -215,7 +215,7 @@ describe('GET /cdrs/:id', () => {
     expect(found.payload).toMatchObject({ call_ref: '90071992547409931', skill: 'gold' })
   })
 
-  it('keeps what else came under the same key, flags it, and counts it once', async () => {
+  it('keeps an earlier version of a CDR as a revision, flags the CDR, and counts it once', async () => {
     const { commit, json } = await useApi()
     await commit(tried(1, { end_reason: 'busy' }), tried(1, { end_reason: 'busy' }), tried(1, { end_reason: 'hungup' }))
     const [item, ...more] = (await json<Page<CdrRecord>>('/cdrs')).items

@@ -8,7 +8,7 @@ const as = (token: string) => ({ authorization: `Bearer ${token}` })
 const status = (word: string, ref = '1002') =>
   agentStatus(notice({ status: word, campaign_ref: '7', ref }, { reference: ref }))
 
-/** Reads events of a stream until there are so many. */
+/** Reads a stream until it has sent this many events. */
 async function readEvents(response: Response, count: number) {
   const reader = (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
@@ -27,7 +27,7 @@ async function readEvents(response: Response, count: number) {
   return { events: events(), end: () => reader.cancel(), reader }
 }
 
-it('GET /changes gives a cursor first, then what changed since, and a bad cursor is told', async () => {
+it('GET /changes returns a cursor, then the changes after it, and refuses a bad cursor', async () => {
   const { commit, json, get } = await useApi()
   await commit(status('available'))
   const { cursor, items } = await json<ChangesPage>('/changes')
@@ -41,7 +41,7 @@ it('GET /changes gives a cursor first, then what changed since, and a bad cursor
   expect([refused.status, await refused.json()]).toMatchObject([400, { parameter: 'after' }])
 })
 
-it('GET /events streams the same, and goes on behind Last-Event-ID', async () => {
+it('GET /events streams changes and resumes after Last-Event-ID', async () => {
   const { commit, get } = await useApi({ events: { pollMs: 10 } })
   const response = await get('/events')
   expect(response.headers.get('content-type')).toBe('text/event-stream')
@@ -66,7 +66,7 @@ it('GET /events streams the same, and goes on behind Last-Event-ID', async () =>
   await third.end()
 })
 
-it('a stream that was left is free again, one too many is refused, and each ends after its time', async () => {
+it('a stream over the limit gets a 503, a closed stream frees its place, and each ends after its time limit', async () => {
   const { get } = await useApi({ events: { pollMs: 5, maxStreams: 1, limitMs: 60_000 } })
   const first = await readEvents(await get('/events'), 1)
   const refused = await get('/events')
@@ -77,12 +77,12 @@ it('a stream that was left is free again, one too many is refused, and each ends
   const short = await useApi({ events: { pollMs: 5, limitMs: 50 } })
   const { reader } = await readEvents(await short.get('/events'), 1)
   while (!(await reader.read()).done) continue
-  // Who only asks whether it is there holds no stream.
+  // A HEAD request holds no stream.
   for (let times = 0; times < 3; times++)
     expect((await short.app.request('/events', { method: 'HEAD', headers: AUTH })).status).toBe(200)
 })
 
-it('an API without events says so, and /config tells a client what there is and what its token may do', async () => {
+it('an API without events answers 404, and /config shows what the API offers and the role of the token', async () => {
   const { get, app, json } = await useApi({ tokens: OTHERS })
   expect((await get('/events')).status).toBe(404)
   expect(await json('/config')).toEqual({
@@ -101,13 +101,13 @@ it('an API without events says so, and /config tells a client what there is and 
   expect(await offering.json('/config')).toMatchObject({ events: '/events', replays: true })
 })
 
-it('/config names another address that streams, whether or not the API does so itself', async () => {
+it('/config returns the configured stream address, whether or not the API streams itself', async () => {
   const eventsUrl = 'https://stream.example.com/events'
   for (const own of [{}, { events: {} }])
     expect(await (await useApi({ ...own, eventsUrl })).json('/config')).toMatchObject({ events: eventsUrl })
 })
 
-it('an API that only streams answers nothing else, also what was added to it, and lets any page read', async () => {
+it('a streaming-only API answers 404 on all other paths, even added ones, and lets any origin read', async () => {
   const { app, get } = await useApi({ events: { pollMs: 10 }, only: 'events', corsOrigin: '*' })
   app.get('/pops', (c) => c.text('mine'))
   for (const path of ['/', '/config', '/changes', '/agents', '/health', '/openapi.json', '/pops', '/events/1']) {
@@ -124,13 +124,13 @@ it('an API that only streams answers nothing else, also what was added to it, an
   await end()
 })
 
-it('GET /wall answers for 2,000 agents with less than 300 kB, and masks nothing that it does not show', async () => {
+it('GET /wall takes less than 300 kB for 2,000 agents, and shows the same agents to the role masked', async () => {
   const { commit, json, app } = await useApi({ tokens: OTHERS })
   for (let from = 0; from < 2_000; from += 100)
     await commit(
       ...Array.from({ length: 100 }, (_, at) => String(10_000 + from + at)).flatMap((ref) => [
         status('busy', ref),
-        // All of them have one.
+        // Every agent has a call.
         agentCall(
           notice({ ref, call_ref: `9007199254${ref}`, number: '27821234567' }, { subType: 'call', reference: ref }),
         ),
@@ -143,7 +143,7 @@ it('GET /wall answers for 2,000 agents with less than 300 kB, and masks nothing 
   expect(await masked.json()).toMatchObject({ totals: wall.totals, agents: wall.agents })
 })
 
-it('no more streams than may be are open, also when many are asked for at once', async () => {
+it('the limit of open streams holds even when many are requested at once', async () => {
   const { get } = await useApi({ events: { pollMs: 10, maxStreams: 2 } })
   const all = await Promise.all(Array.from({ length: 10 }, () => get('/events')))
   expect(all.filter((one) => one.status === 200)).toHaveLength(2)
@@ -152,12 +152,12 @@ it('no more streams than may be are open, also when many are asked for at once',
 })
 
 it.each([
-  ['that nobody reads ends after its time', { pollMs: 5, maxStreams: 1, limitMs: 50 }, false],
-  ['that is left while a write waits is free', { pollMs: 5, maxStreams: 1 }, true],
+  ['whose client does not read ends after its time limit', { pollMs: 5, maxStreams: 1, limitMs: 50 }, false],
+  ['whose client leaves during a blocked write frees its place', { pollMs: 5, maxStreams: 1 }, true],
 ])('a stream %s', async (_, options, isLeft) => {
   const { get, commit } = await useApi({ events: options })
   const slow = await get('/events')
-  // More than is kept for who reads nothing.
+  // More changes than a stream buffers for a client that does not read.
   for (let n = 0; n < 10; n++) await commit(status(`s${n}`))
   if (isLeft) await slow.body?.cancel()
   await expect
@@ -169,7 +169,7 @@ it.each([
     .toBe(200)
 })
 
-it('a read model that is away ends no stream, nothing is missed, and a masked role sees no number', async () => {
+it('a stream survives an outage of the read model without a missed change, and the role masked sees no number', async () => {
   const { app, commit, redis, proxy } = await useApi({ tokens: OTHERS, events: { pollMs: 10 } })
   const client = await useRedisClient(redis.url)
   await commit(status('first'))

@@ -22,7 +22,7 @@ const record = (call_ref: string) =>
     ),
   )
 
-/** An API that asks often, something that has changed already, and a cursor behind it. */
+/** An API that polls often, with two earlier changes and a cursor after them. */
 async function useConfirmations(options: Parameters<typeof useApi>[0] = {}) {
   const world = await useApi({ confirmations: { pollMs: 5, limitMs: 50_000 }, ...options })
   await world.commit(agent('offline', '1'), campaign('stopped', '1'))
@@ -31,7 +31,7 @@ async function useConfirmations(options: Parameters<typeof useApi>[0] = {}) {
   return {
     ...world,
     readCursor,
-    /** From now on. */
+    /** Moves the cursor to the latest change. */
     restart: async () => {
       cursor = await readCursor()
     },
@@ -40,7 +40,7 @@ async function useConfirmations(options: Parameters<typeof useApi>[0] = {}) {
   }
 }
 
-it('a campaign is confirmed with its notification, whether that was there before or comes while a request waits', async () => {
+it('a campaign is confirmed by its notification, before a request or while the request waits', async () => {
   const { commit, ask } = await useConfirmations()
   const waiting = ask('campaigns/7', 'stopped')
   await commit(campaign('stopping'), campaign('stopped', '8'))
@@ -67,24 +67,24 @@ it('a campaign is confirmed with its notification, whether that was there before
   expect(await ask('campaigns/7', 'stopped')).toEqual(first)
 })
 
-it('a notification from before the cursor does not count: pending when the time is over, with the present state', async () => {
+it('a notification before the cursor does not count: after the timeout, the outcome is pending with the present state', async () => {
   const { commit, ask, restart } = await useConfirmations()
   await commit(campaign('started'), agent('available'))
   await restart()
   const nothing = { outcome: 'pending', reason: null, notification: null, seen: [], reset: false, unsure: false }
   expect(await ask('campaigns/7', 'started', '&timeout=0')).toMatchObject({ ...nothing, state: 'started' })
   const waited = await ask('agents/1002', 'available', '&timeout=0.2')
-  // Of all its campaigns the latest, unless one is named.
+  // The latest state of all campaigns, unless one is named.
   expect(waited).toMatchObject({ ...nothing, state: 'available' })
   expect(await ask('agents/1002', 'available', '&timeout=0&campaign=1')).toMatchObject({ state: 'offline' })
   expect(await ask('agents/none', 'available', '&timeout=0')).toMatchObject({ ...nothing, state: null })
   expect(await ask('calls/4', 'cdr', '&timeout=0')).toMatchObject({ ...nothing, state: null })
-  // Behind the cursor of a pending answer nothing is missed.
+  // A notification after a pending answer still counts.
   await commit(campaign('started'))
   expect(await ask('campaigns/7', 'started', `&timeout=0`)).toMatchObject({ outcome: 'confirmed' })
 })
 
-it('a login that fails is told with the reason, and the way there', async () => {
+it('a failed login is reported with its reason and the states before it', async () => {
   const { commit, ask } = await useConfirmations()
   const waiting = ask('agents/1002', 'available')
   for (const state of ['logging_in', 'offline']) await commit(agent(state))
@@ -97,7 +97,7 @@ it('a login that fails is told with the reason, and the way there', async () => 
   })
 })
 
-it('of two campaigns of an agent each has its own states, and the one that is asked for decides', async () => {
+it('an agent has separate states per campaign, and the requested campaign decides', async () => {
   const { commit, ask, restart } = await useConfirmations()
   // In one campaign the login is under way, in the other the agent goes offline: no login has failed.
   await commit(agent('logging_in', '7'), agent('offline', '8'))
@@ -115,12 +115,12 @@ it('of two campaigns of an agent each has its own states, and the one that is as
   expect(await ask('agents/1002', 'available', '&timeout=0&campaign=7')).toMatchObject({ outcome: 'failed' })
 })
 
-it('a source has campaigns of its own, what a resync has read refutes nothing, and a late state confirms nothing', async () => {
+it('sources have separate campaigns, a state from a resync does not fail a request, and a late state does not confirm it', async () => {
   const { commit, ask } = await useConfirmations()
   await commit(campaign('started', '7', { source: 'north' }))
   expect(await ask('campaigns/7', 'started', '&timeout=0&source=main')).toMatchObject({ outcome: 'pending' })
   expect(await ask('campaigns/7', 'started', '&timeout=0&source=north')).toMatchObject({ outcome: 'confirmed' })
-  // A state of a campaign that was never heard, and is over, is not taken from a resync.
+  // A resync does not add a campaign that is over and has no state yet, so `stopped` is committed first.
   await commit(campaign('stopped', '9'), campaign('completed', '9', { transport: 'resync' }))
   const read = { outcome: 'pending', seen: ['stopped', 'completed'], state: 'completed' }
   expect(await ask('campaigns/9', 'started', '&timeout=0')).toMatchObject(read)
@@ -138,7 +138,7 @@ it('a disposition is confirmed by the CDR of the call, without a number', async 
   expect(JSON.stringify(confirmed)).not.toContain('1234567')
 })
 
-it('a cursor that is too old is told at once, and a state that a gap made unsure says so', async () => {
+it('a cursor that is too old is reported at once, and a state from before a gap is marked unsure', async () => {
   const { commit, json, readCursor } = await useConfirmations()
   await commit(campaign('started'))
   const answer = await json<Confirmation>('/confirmations?resource=campaigns/7&expect=started&after=1-0')
@@ -173,7 +173,7 @@ it.each([
   ['resource=campaigns/7&campaign=7&expect=started&after=1-0', 'campaign', /^campaign is only for agents/],
   ['resource=campaigns/7&expect=started&after=1-0&timeout=soon', 'timeout', /^timeout must be a number of seconds/],
   ['resource=campaigns/7&expect=started&after=1-0&timeout=-1', 'timeout', /^timeout must be at least 0/],
-])('%s is refused with what to do', async (parameters, parameter, detail) => {
+])('%s is rejected, and the detail says what to send', async (parameters, parameter, detail) => {
   const { get } = await useApi()
   const response = await get(`/confirmations?${parameters}`)
   expect([response.status, await response.json()]).toMatchObject([
@@ -182,7 +182,7 @@ it.each([
   ])
 })
 
-it('a reference is anything, and a masked role sees no number in a state', async () => {
+it('a reference may have any characters, and the role masked sees no number in a state', async () => {
   const MASKED = 'masked-token-of-the-test-of-32-characters'
   const { app, commit, readCursor } = await useConfirmations({ tokens: `joe:masked:${MASKED}` })
   const after = await readCursor()
@@ -200,13 +200,13 @@ it('a reference is anything, and a masked role sees no number in a state', async
   })
 })
 
-/** How often Redis was asked for changes. */
+/** Returns a function that counts the reads of changes in Redis. */
 async function useReadCount(url: string) {
   const client = await useRedisClient(url)
   return async () => Number(/cmdstat_xrange:calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0)
 }
 
-it('50 requests that wait share their reads, wherever they began, and each has its own answer', async () => {
+it('50 waiting requests with different cursors share their reads, and each gets its own answer', async () => {
   const pollMs = 20
   const { commit, ask, restart, redis } = await useConfirmations({ confirmations: { pollMs, limitMs: 50_000 } })
   const countReads = await useReadCount(redis.url)
@@ -215,11 +215,11 @@ it('50 requests that wait share their reads, wherever they began, and each has i
   for (const ref of refs) {
     await restart()
     answers.push(ask(`campaigns/${ref}`, 'started'))
-    // Each from a place of its own.
+    // Each request starts at a different cursor.
     await commit(campaign('started', '1'))
   }
   await expect.poll(countReads).toBeGreaterThan(50)
-  // All wait by now. So many reads more are as many polls, and 50 times as many if each polled for itself.
+  // All requests wait now. Shared, there is about one read per poll; separate polls would make 50.
   const [startMs, before] = [performance.now(), await countReads()]
   await expect.poll(countReads, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 10)
   const polls = (performance.now() - startMs) / pollMs
@@ -230,7 +230,7 @@ it('50 requests that wait share their reads, wherever they began, and each has i
   expect(outcomes.map(({ outcome, seen }) => [outcome, seen])).toEqual(refs.map(() => ['confirmed', []]))
 })
 
-it('a request that joins a read begun before its cursor leaves out what is before its cursor', async () => {
+it('a request that joins a read from before its cursor ignores the changes before its cursor', async () => {
   const { commit, ask, restart, redis } = await useConfirmations({ confirmations: { pollMs: 300, limitMs: 50_000 } })
   const countReads = await useReadCount(redis.url)
   const first = ask('campaigns/9', 'started')
@@ -241,7 +241,7 @@ it('a request that joins a read begun before its cursor leaves out what is befor
   expect(await first).toMatchObject({ outcome: 'confirmed' })
 })
 
-it('more commits than one read takes are read on at once, in order and once', async () => {
+it('more commits than one read returns are all read, in order and once', async () => {
   const { commit, ask } = await useConfirmations()
   const waiting = ask('campaigns/7', 'completed')
   const words = Array.from({ length: 250 }, (_, at) => `s${at}`)
@@ -251,7 +251,7 @@ it('more commits than one read takes are read on at once, in order and once', as
   for (const answer of [waiting, late]) expect(await answer).toMatchObject({ outcome: 'confirmed', seen: words })
 })
 
-it('a client that goes away ends its wait, and nothing is read for it any more', async () => {
+it('when a client disconnects, the API stops reading for it', async () => {
   const { url, redis, client } = await useServedApi({ confirmations: { pollMs: 5 } })
   const countReads = await useReadCount(redis.url)
   const { cursor } = await client().changesPage()
@@ -269,7 +269,7 @@ it('a client that goes away ends its wait, and nothing is read for it any more',
   await expect.poll(isQuiet).toBe(true)
 })
 
-it('a read model that is away while a request waits is asked again, and one that stays away is told', async () => {
+it('a waiting request retries while the read model is away, and answers 503 if the read model stays away', async () => {
   const { commit, ask, get, readCursor, redis, proxy } = await useConfirmations()
   const client = await useRedisClient(redis.url)
   const countReads = await useReadCount(redis.url)

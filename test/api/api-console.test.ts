@@ -35,7 +35,7 @@ function useConsoleApi(own: Partial<ConsoleOptions> & { readonly corsOrigin?: st
 }
 
 describe('/console/', () => {
-  it('needs no token, and / leads there', async () => {
+  it('needs no token, and / redirects to it', async () => {
     const { get } = useConsoleApi()
     for (const path of ['/', '/console']) {
       const response = await get(path)
@@ -47,7 +47,7 @@ describe('/console/', () => {
     expect((await get('/agents')).status).toBe(401)
   })
 
-  it('says what a page may do, on errors as well', async () => {
+  it('sends its security headers, on errors as well', async () => {
     const { get } = useConsoleApi()
     for (const path of ['/console/', '/console/main-ABCD1234.js', '/console/none']) {
       const { headers } = await get(path)
@@ -61,7 +61,7 @@ describe('/console/', () => {
     }
   })
 
-  it('lets the page connect to other origins that are named, and to nothing that is no origin', async () => {
+  it('lets the page connect to configured origins, and rejects a value that is not an origin', async () => {
     const { get } = useConsoleApi({ connect: ['https://events.example.com'] })
     expect((await get('/console/')).headers.get('content-security-policy')).toContain(
       "; connect-src 'self' https://events.example.com; ",
@@ -82,7 +82,7 @@ describe('/console/', () => {
     ['/console/main-ABCD1234.js', 'gzip, br', 'gzip'],
     ['/console/main-ABCD1234.js', 'br', null],
     ['/console/small-ABCD1234.css', 'gzip, br', null],
-  ])('%s for a client that takes "%s" comes as %s', async (path, accepted, encoding) => {
+  ])('%s for accept-encoding "%s" has the content-encoding %s', async (path, accepted, encoding) => {
     const { get } = useConsoleApi()
     const response = await get(path, { 'accept-encoding': accepted })
     expect(response.headers.get('content-encoding')).toBe(encoding)
@@ -90,7 +90,7 @@ describe('/console/', () => {
     expect(await response.text()).toContain(` ${encoding ?? 'plain'}`)
   })
 
-  it('has the page asked for each time and answered by 304, and files with a hash kept for a year', async () => {
+  it('makes clients revalidate the page, with a 304, and cache files with a hash for a year', async () => {
     const { get } = useConsoleApi()
     const page = await get('/console/')
     expect(page.headers.get('cache-control')).toBe('no-cache')
@@ -98,7 +98,7 @@ describe('/console/', () => {
     const again = await get('/console/', { 'if-none-match': etag })
     expect([again.status, await again.text(), again.headers.get('etag')]).toEqual([304, '', etag])
     expect(again.headers.get('cache-control')).toBe('no-cache')
-    // Other bytes have another one.
+    // Another encoding has another ETag.
     expect((await get('/console/', { 'if-none-match': etag, 'accept-encoding': 'br' })).status).toBe(200)
     const script = await get('/console/main-ABCD1234.js')
     expect(script.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
@@ -128,7 +128,7 @@ describe('/console/', () => {
     expect(faulty.status).toBe(400)
   })
 
-  it('reads names of its table only', async () => {
+  it('reads only files in its table', async () => {
     const { get, read } = useConsoleApi()
     for (const name of [
       'none.js',
@@ -147,7 +147,7 @@ describe('/console/', () => {
       'login',
     ]) {
       const { status, headers } = await get(`/console/${name}`)
-      // The URL itself takes `..` away, which leaves a path of the API.
+      // The URL parser resolves `..`, which leaves a path of the API.
       const outside = ['..', '../index.mjs'].includes(name)
       expect([name, status]).toEqual([name, name === '..' ? 302 : outside ? 401 : 404])
       if (!outside) expect([name, headers.get('content-type')]).toEqual([name, 'application/problem+json'])
@@ -155,7 +155,7 @@ describe('/console/', () => {
     expect(read.mock.calls).toEqual([])
   })
 
-  it('is not there without its files, which the answer says', async () => {
+  it('is a 404 without its files, and the answer names the build command', async () => {
     const { get } = useConsoleApi({ table: async () => ({}) })
     const response = await get('/console/')
     expect([response.status, await response.json()]).toEqual([
@@ -171,7 +171,7 @@ describe('/console/', () => {
     expect(Object.keys(paths).filter((path) => path === '/' || path.includes('console'))).toEqual([])
   })
 
-  it('is answered with 500 when a file cannot be read, and the log does not quote the cause', async () => {
+  it('answers 500 when a file cannot be read, and the log does not quote the cause', async () => {
     const { get, lines } = useConsoleApi({
       read: async () => {
         throw new Error('27821234567')
@@ -194,7 +194,7 @@ describe('POST /console/login', () => {
   }
   const body = JSON.stringify({ code: CODE })
 
-  it('exchanges a code for a token, which no cache keeps, and refuses one that is not valid', async () => {
+  it('exchanges a code for a token that is not cached, and rejects an invalid code', async () => {
     const { login, lines } = useLogin()
     const response = await login(body, { 'sec-fetch-site': 'same-origin' })
     expect([response.status, await response.json()]).toEqual([200, { token: TOKEN }])
@@ -205,7 +205,7 @@ describe('POST /console/login', () => {
     expect(lines).toEqual([])
   })
 
-  it('refuses pages of other origins, without asking whether the code is valid', async () => {
+  it('rejects pages of other origins without checking the code', async () => {
     const { login, exchangeCode } = useLogin()
     for (const site of ['cross-site', 'same-site']) {
       const headers = { 'sec-fetch-site': site, origin: 'https://evil.example' }
@@ -214,7 +214,7 @@ describe('POST /console/login', () => {
     expect(exchangeCode.mock.calls).toEqual([])
   })
 
-  it('refuses a body that is no object with a code, or is large, and other methods', async () => {
+  it('rejects a body that has no code or is too large, and other methods', async () => {
     const { login, get, exchangeCode } = useLogin()
     for (const wrong of [
       '',
@@ -238,7 +238,7 @@ describe('POST /console/login', () => {
     expect([status, headers.get('allow')]).toEqual([405, 'POST'])
   })
 
-  it('is not there where no code can be exchanged', async () => {
+  it('is a 404 if no code can be exchanged', async () => {
     const { login, get } = useConsoleApi()
     expect((await login(body)).status).toBe(404)
     expect((await get('/console/login')).status).toBe(404)

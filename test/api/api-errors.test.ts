@@ -8,7 +8,7 @@ type Answer = { type: string; title: string; status: number; detail: string; par
 
 const PROBLEM = 'application/problem+json'
 
-/** The problem that a response carries, with the code that its type ends in. */
+/** Returns the problem in a response, with the code at the end of its type. */
 async function problemOf(response: Response) {
   expect(response.headers.get('content-type')).toBe(PROBLEM)
   expect(response.headers.get('cache-control')).toBe('no-store')
@@ -40,7 +40,7 @@ describe('parameters', () => {
   })
 
   it.each(['/agents', '/campaigns', '/cdrs', '/other', '/gaps', '/parked'])(
-    '%s refuses a cursor that it did not give',
+    '%s rejects a cursor that it did not issue',
     async (path) => {
       const { get } = await useApi()
       for (const cursor of [
@@ -70,7 +70,7 @@ describe('parameters', () => {
   })
 
   it.each(['/agents/1002?limit=1', '/campaigns/7?x', '/cdrs/abc?from=1', '/dialers?limit=1', '/openapi.json?x=1'])(
-    '%s has none to give',
+    '%s takes no parameters',
     async (path) => {
       const { get } = await useApi()
       expect(await problemOf(await get(path))).toMatchObject({ code: 'unknown-parameter', known: [] })
@@ -78,7 +78,7 @@ describe('parameters', () => {
   )
 })
 
-describe('what is not there', () => {
+describe('unknown resources and methods', () => {
   it.each([
     ['/agents/9', 'ref'],
     ['/campaigns/9', 'ref'],
@@ -89,12 +89,12 @@ describe('what is not there', () => {
     expect(await problemOf(await get(path))).toMatchObject({ code: 'not-found', status: 404, parameter })
   })
 
-  it('an address that does not exist is 404, and says where those are that do', async () => {
+  it('an unknown path is 404 and points to /openapi.json', async () => {
     const { get } = await useApi()
     expect((await problemOf(await get('/nothing'))).detail).toContain('/openapi.json')
   })
 
-  it('another method than GET is 405 with Allow', async () => {
+  it('DELETE is 405 with Allow', async () => {
     const { app } = await useApi()
     const response = await app.request('/cdrs', { method: 'DELETE', headers: AUTH })
     expect(response.headers.get('allow')).toBe('GET, HEAD')
@@ -114,7 +114,7 @@ describe('the token', () => {
     '/other',
     '/openapi.json',
     '/nothing',
-  ])('%s needs it', async (path) => {
+  ])('%s requires a valid token', async (path) => {
     const { app } = await useApi()
     for (const headers of [
       {},
@@ -138,7 +138,7 @@ describe('the token', () => {
 
 describe('a read model that does not answer', () => {
   it.each(['/health', '/agents', '/cdrs?number=15550100999', '/campaigns/7'])(
-    '%s is 503 with Retry-After and says nothing of its inside',
+    '%s is 503 with Retry-After, and reveals no address and no secret',
     async (path) => {
       const { get, proxy, lines } = await useApi({ store: { tries: 1 } })
       await proxy.stop()

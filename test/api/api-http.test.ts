@@ -13,7 +13,7 @@ describe('HEAD', () => {
 })
 
 describe('GET /wall', () => {
-  it('is compressed for who takes it so, and answers 304 all the same', async () => {
+  it('is compressed for clients that accept gzip, and still answers 304', async () => {
     const { app } = await useApi()
     const headers = { ...AUTH, 'accept-encoding': 'gzip, br' }
     const response = await app.request('/wall', { headers })
@@ -28,7 +28,7 @@ describe('GET /wall', () => {
 })
 
 describe('endpoints of your own', () => {
-  it('are behind the same tokens, and errors are answered alike', async () => {
+  it('require the same tokens, and their errors have the same format', async () => {
     const { app, get } = await useApi()
     app.get('/pops', (c) => c.json({ by: c.get('caller').name }))
     app.get('/broken', () => {
@@ -44,8 +44,8 @@ describe('endpoints of your own', () => {
   })
 })
 
-describe('a body that has no place', () => {
-  it('is refused, once it is known who sent it', async () => {
+describe('a body on a GET request', () => {
+  it('is rejected after the token was checked', async () => {
     const { app } = await useApi()
     const headers = { 'content-length': '3' }
     expect((await app.request('/agents', { headers })).status).toBe(401)
@@ -57,7 +57,7 @@ describe('a body that has no place', () => {
 })
 
 describe('GET /health', () => {
-  it('asks the read model once in five seconds, however many ask, and says so when it is away', async () => {
+  it('checks the read model once in five seconds, however many requests come, and answers 503 when it is away', async () => {
     const clock = { ms: 0 }
     const { app, store, proxy } = await useApi({ now: () => clock.ms, store: { tries: 1 } })
     const ping = vi.spyOn(store.read, 'ping')
@@ -80,7 +80,7 @@ describe('GET /health', () => {
 })
 
 describe('ETag', () => {
-  it('is the same as long as nothing changed: then the answer is 304 without a body', async () => {
+  it('stays the same while nothing changes, and a matching request gets a 304 without a body', async () => {
     const { get, commit } = await useApi()
     await commit(agentStatus(notice({ status: 'available' }, { reference: '1002' })))
     for (const path of ['/agents', '/agents/1002', '/cdrs', '/campaigns', '/other', '/dialers', '/openapi.json']) {
@@ -104,7 +104,7 @@ describe('ETag', () => {
     expect(second.headers.get('etag')).not.toBe(etag)
   })
 
-  it('no error has one', async () => {
+  it('is not set on errors', async () => {
     const { get } = await useApi()
     expect((await get('/agents/9')).headers.get('etag')).toBeNull()
   })
@@ -124,7 +124,7 @@ describe('CORS', () => {
     expect(response.headers.get('access-control-allow-origin')).toBe('http://localhost:5173')
     expect(response.headers.get('access-control-allow-headers')?.toLowerCase()).toContain('authorization')
     expect(response.headers.get('access-control-allow-methods')).toBe('GET,HEAD,POST')
-    // Any origin may read, and only a named one write.
+    // With *, any origin may read, but only a listed one may write.
     const open = await useApi({ corsOrigin: '*' })
     const asked = await open.app.request('/agents', preflight)
     expect(asked.headers.get('access-control-allow-origin')).toBe('*')
@@ -165,7 +165,7 @@ describe('CORS', () => {
   })
 
   it.each(['console.example.com', 'https://a.example/', 'https://a.example/page', 'https://a.example,b'])(
-    'the API does not start with %s, which no browser sends',
+    'the API does not start with the origin %s, which no browser sends',
     async (corsOrigin) => {
       const { store } = await useApi()
       expect(() => createApi({ read: store.read, token: TOKEN, corsOrigin })).toThrow(

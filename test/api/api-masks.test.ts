@@ -71,7 +71,7 @@ async function useAll(options: { corsOrigin?: string; events?: EventsOptions } =
 
 it.each([
   [
-    'a packet that is no UTF-8',
+    'a packet that is not UTF-8',
     notification('1002', 1, {
       data: new Uint8Array([...Buffer.from(`{"type":"x","payload":{"number":"${NUMBER}"}}`), 0xff]),
       datacontenttype: 'application/octet-stream',
@@ -89,18 +89,18 @@ it.each([
     notification('1002', 1, { data: JSON.stringify({ type: 'status', customer: { name: 'Jane Doe' }, payload: {} }) }),
   ],
   [
-    'a packet in a text',
+    'a packet inside a JSON string',
     notification('1002', 1, { data: JSON.stringify(JSON.stringify({ name: 'Jane Doe', n: NUMBER })) }),
   ],
   [
-    'a name of a member',
+    'a member name',
     notification('1002', 1, { data: JSON.stringify({ type: 'status', [NUMBER]: 1, 'Jane Doe': 1, payload: {} }) }),
   ],
   ['a subject', notification(NUMBER, 1, { payload: {} })],
   ["an attribute that is not the relay's", notification('1002', 1, { customer: 'Jane Doe' } as Partial<Notification>)],
-  ['a text that is no JSON', notification('1002', 1, { data: `Jane Doe ${NUMBER}`, datacontenttype: 'text/plain' })],
+  ['text that is not JSON', notification('1002', 1, { data: `Jane Doe ${NUMBER}`, datacontenttype: 'text/plain' })],
   ['a channel', notification('1002', 1, { channel: `enigma:notifications:agents:${NUMBER}` })],
-])('the content of a parked entry shows nothing of %s', async (_, one) => {
+])('the content of a parked entry shows no personal data from %s', async (_, one) => {
   const { ask, park } = await useAll()
   await park(1, one)
   const id = (await ask('/parked')).body.items[0]?.id
@@ -122,11 +122,11 @@ it.each([
     ]),
   ],
   [
-    'JSON that is no event',
+    'JSON that is not an event',
     JSON.stringify({ name: 'Jane Doe', phone: NUMBER, base64: Buffer.from(NUMBER).toString('base64') }),
   ],
   ['a text', `Jane Doe ${NUMBER}`],
-])('the content of a message that cannot be read shows nothing of %s', async (_, body) => {
+])('the content of an unreadable message shows no personal data from %s', async (_, body) => {
   const { ask, park } = await useAll()
   await park(1, undefined, { body })
   const id = (await ask('/parked')).body.items[0]?.id
@@ -136,7 +136,7 @@ it.each([
   expect(answer.content.text).not.toContain(Buffer.from(NUMBER).toString('base64'))
 })
 
-it('what a masked role gets fits the OpenAPI document', async () => {
+it('answers to the roles read and masked match the OpenAPI document, and masked ones show no number', async () => {
   const { ask, park, commit } = await useAll({ events: {} })
   await commit(agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1002' })))
   await commit(agentCall(notice({ call_ref: '77', number: NUMBER }, { subType: 'call', reference: '1002' })))
@@ -188,7 +188,7 @@ it('what a masked role gets fits the OpenAPI document', async () => {
   expect(faults).toEqual([])
 })
 
-it('/wall shows a masked role no number that is a status or an end reason', async () => {
+it('/wall masks numbers in statuses and end reasons for the role masked', async () => {
   const { ask, commit } = await useAll()
   await commit(
     campaignStatus(notice({ status: NUMBER }, { type: 'campaigns', subType: 'status', reference: '7' })),
@@ -206,7 +206,7 @@ it('/wall shows a masked role no number that is a status or an end reason', asyn
   expect(body.totals.agents['number']).toBe(1)
 })
 
-it('what is already in the bin is not counted as moved', async () => {
+it('an entry that is deleted or restored twice is counted as skipped the second time', async () => {
   const { ask, park } = await useAll()
   await park(1, notification('1002', 1))
   const id = (await ask('/parked')).body.items[0]?.id
@@ -216,7 +216,7 @@ it('what is already in the bin is not counted as moved', async () => {
   expect((await ask('/bin/restore', 'operate', { ids: [id] })).body).toMatchObject({ moved: 0, skipped: 1 })
 })
 
-it('a member of a body that nobody knows is refused, also one that every object has', async () => {
+it('an unknown member of a body is refused, even one that every object inherits', async () => {
   const { ask, app, park } = await useAll()
   await park(1, notification('1002', 1))
   for (const body of [
@@ -235,7 +235,7 @@ it('a member of a body that nobody knows is refused, also one that every object 
   expect((await ask('/parked')).body.items).toHaveLength(1)
 })
 
-it('queries and bodies that are wrong are 400, with problem+json', async () => {
+it('invalid queries and bodies are 400, with problem+json', async () => {
   const { ask, app } = await useAll()
   for (const path of [
     '/changes?after=99999999999999999999-0',
@@ -297,7 +297,7 @@ it('queries and bodies that are wrong are 400, with problem+json', async () => {
   expect(plain.status).toBe(400)
 })
 
-it('roles: each write answers 403 to read and masked, before it looks at anything', async () => {
+it('roles: each write answers 403 to read and masked before it checks the body', async () => {
   const { ask } = await useAll()
   for (const role of ['read', 'masked'])
     for (const [path, body] of [
@@ -312,7 +312,7 @@ it('roles: each write answers 403 to read and masked, before it looks at anythin
       expect([role, path, (await ask(path, role, body)).status]).toEqual([role, path, 403])
 })
 
-it('preflights: named origins may POST, others may not, * only reads', async () => {
+it('preflights: listed origins may POST, and with *, other origins may only read', async () => {
   const { app } = await useAll({ corsOrigin: '*, https://console.example.com' })
   const preflight = async (path: string, origin: string) => {
     const { status, headers } = await app.request(path, {
@@ -350,7 +350,7 @@ it('preflights: named origins may POST, others may not, * only reads', async () 
   ).toBe(null)
 })
 
-it('a parked entry of the relay is not deleted, and its reveal is refused or noted', async () => {
+it('deleting an entry of the relay requires forever, and its content is null', async () => {
   const { ask, commit } = await useAll()
   const at = new Date().toISOString()
   await commit(

@@ -7,7 +7,7 @@ import { notice, TOKEN, useApi } from './api-world.ts'
 const NUMBER = '+27821234567'
 const MASKED = 'masked-token-of-the-test-of-32-characters'
 
-/** Two calls that agents have left, listed as missing. */
+/** An API with two finished calls that are listed as missing. */
 async function useMissing() {
   const world = await useApi({ tokens: `crm:read:${TOKEN}\nwall:masked:${MASKED}`, token: '' })
   const { store, commit } = world
@@ -46,14 +46,14 @@ describe('GET /missing', () => {
     expect((await get('/missing?call_ref=7')).status).toBe(400)
   })
 
-  it('masks who was called', async () => {
+  it('masks number and contact for the role masked', async () => {
     const { app } = await useMissing()
     const text = await (await app.request('/missing', { headers: { authorization: `Bearer ${MASKED}` } })).text()
     expect(text).toContain('c1002')
     expect(text).not.toMatch(/82123|"A-1"/)
   })
 
-  it('tells those who follow changes that a call is listed, and that its CDR has come', async () => {
+  it('adds a change when the CDR of a missing call arrives', async () => {
     const { json, commit } = await useMissing()
     const { cursor: before } = await json<ChangesPage>('/changes')
     const dialed_at = Math.floor(Date.now() / 1_000) - 600

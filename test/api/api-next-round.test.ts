@@ -9,7 +9,7 @@ import { useApi } from './api-world.ts'
 const [OPERATOR, READER] = ['o'.repeat(40), 'r'.repeat(40)]
 const BASE_MS = Date.now()
 
-/** The API without SQS, with a clock that a test moves, and entries as functions behind HTTP park them. */
+/** The API without SQS, with a test clock, and entries parked as by functions behind HTTP. */
 async function useRounds() {
   const clock = { ms: BASE_MS }
   const now = () => clock.ms
@@ -71,7 +71,7 @@ async function useRounds() {
 const entriesOf = ({ round }: NextRound) => round?.messages.map(({ entry }) => entry) ?? []
 const accepted = (entries: readonly string[]) => entries.map((entry) => ({ entry }))
 
-it('gives a round with the events as they were, and the time that it takes at the rate of the replay', async () => {
+it('returns a round with the original events, and the waiting time that keeps the rate of the replay', async () => {
   const { park, start, next, replay } = await useRounds()
   await park(3)
   expect(await next('a')).toEqual({ go_on: false, round: null, wait_ms: 10_000 })
@@ -93,7 +93,7 @@ it('gives a round with the events as they were, and the time that it takes at th
     },
   })
   expect((await replay(job.id)).counts).toMatchObject({ waiting: 1, sent: 2 })
-  // It comes again until it is reported as done.
+  // The same round is returned until the relay reports it as done.
   const again = await next('a')
   expect([again.round?.again, entriesOf(again)]).toEqual([true, entriesOf(first)])
   const [one = '', two = ''] = entriesOf(again)
@@ -105,7 +105,7 @@ it('gives a round with the events as they were, and the time that it takes at th
   }
   const second = await next('a', report)
   expect([second.round?.round, second.round?.messages.length]).toEqual(['2', 1])
-  // A report that comes twice changes nothing.
+  // A repeated report changes nothing.
   expect((await next('a', report)).round?.round).toBe('2')
   await next('a', { job: job.id, round: '2', settled: accepted(entriesOf(second)), done: true })
   expect(await replay(job.id)).toMatchObject({
@@ -115,7 +115,7 @@ it('gives a round with the events as they were, and the time that it takes at th
   expect(await next('a')).toEqual({ go_on: false, round: null, wait_ms: 10_000 })
 })
 
-it('a second relay gets nothing while the first works, and takes over what it left after a minute of silence', async () => {
+it('a second relay gets nothing while the first works, and takes over its unfinished messages after a minute of silence', async () => {
   const { park, start, next, clock, replay } = await useRounds()
   await park(2)
   const job = await start()
@@ -130,10 +130,10 @@ it('a second relay gets nothing while the first works, and takes over what it le
   expect((await next('b')).round).toBeNull()
   clock.ms += 20_000
   expect((await replay(job.id)).waits_for).toBe('relay')
-  // What was settled in the meantime is not sent again.
+  // A message that the first relay settled is not sent again.
   const taken = await next('b')
   expect([taken.round?.again, entriesOf(taken)]).toEqual([true, [two]])
-  // The first one wakes: it is told to stop, and its report does not count.
+  // The first relay wakes up: the API tells it to stop and ignores its report.
   expect(await next('a', working)).toMatchObject({ go_on: false, round: null })
   await next('a', { ...working, settled: [{ entry: two, reason: 'late' }], done: true })
   expect((await replay(job.id)).counts).toMatchObject({ sent: 1, handled: 1, failed_again: 0 })
@@ -141,7 +141,7 @@ it('a second relay gets nothing while the first works, and takes over what it le
   expect(await replay(job.id)).toMatchObject({ state: 'done', counts: { handled: 2 } })
 })
 
-it('what the functions committed is the outcome, whatever a relay reports', async () => {
+it('the outcome that a function committed overrides the report of a relay', async () => {
   const { store, park, parkedOf, start, next, replay } = await useRounds()
   await park(2)
   const job = await start()
@@ -156,14 +156,14 @@ it('what the functions committed is the outcome, whatever a relay reports', asyn
       { ...of(two), hasFailed: true, messageId: `${job.id}/${two}` },
     ],
   })
-  // The answers were lost, so it asks again: nothing is left to send.
+  // The relay lost the answers and asks again: nothing is left to send.
   expect((await next('a')).round).toBeNull()
   await next('a', { job: job.id, round: '1', settled: accepted([one, two]), done: true })
   expect(await replay(job.id)).toMatchObject({ state: 'done', counts: { handled: 1, failed_again: 1 } })
   expect((await store.read.parked()).items.map(({ reason }) => reason)).toEqual(['409: again'])
 })
 
-it('several replays go on in turn, and one that is stopped gives no more', async () => {
+it('several replays take turns, and a stopped replay returns no more rounds', async () => {
   const { park, start, next, ask, clock } = await useRounds()
   await park(4)
   const { items } = (await ask<{ items: { id: string }[] }>('/parked', undefined)).answer
@@ -185,11 +185,11 @@ it('several replays go on in turn, and one that is stopped gives no more', async
   expect((await next('a')).round).toBeNull()
 })
 
-it('an answer has no more events than a function may answer with; the rest of the round follows', async () => {
+it('a round that is too large for one answer is split over several', async () => {
   const { commit, parkedOf, start, next, replay } = await useRounds()
   const large = (index: number) => {
     const one = parkedOf(index)
-    // What cannot be compressed.
+    // Noise does not compress.
     const noise = Array.from({ length: 20_000 }, (_, at) => Math.abs(Math.sin(at * (index + 1))).toString(36)).join('')
     return { ...one, notification: notification(`a${index}`, index, { payload: { noise: noise.repeat(3) } }) }
   }
@@ -207,7 +207,7 @@ it('an answer has no more events than a function may answer with; the rest of th
   expect(await replay(job.id)).toMatchObject({ state: 'done', counts: { handled: 3 } })
 })
 
-it('what is no single event fails at once, since only a queue takes it', async () => {
+it('a message that is not a single event fails at once, since only a queue accepts it', async () => {
   const { commit, start, next, replay } = await useRounds()
   const unreadable = {
     route: 'agents-status',
@@ -222,7 +222,7 @@ it('what is no single event fails at once, since only a queue takes it', async (
   expect(await replay(job.id)).toMatchObject({ state: 'done', counts: { failed_again: 1 } })
 })
 
-it('only operators may ask, with a body that fits; without queues there are neither dead letters nor commands', async () => {
+it('only operators may request a round, with a valid body; without queues, dead letters and commands are a 503', async () => {
   const { ask, commit } = await useRounds()
   expect((await ask('/replays/next', { relay: 'a' }, READER)).status).toBe(403)
   const report = { job: 'j', round: '1', settled: [], done: true }

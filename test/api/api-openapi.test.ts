@@ -80,7 +80,7 @@ const PATHS = [
   '/wall',
 ]
 
-/** Addresses that only change something, or read with a body. */
+/** Paths that have only POST: writes, and a read with filters in its body. */
 const WRITES = [
   '/cdrs/search',
   '/bin/restore',
@@ -90,14 +90,14 @@ const WRITES = [
   '/replays/{id}/stop',
 ]
 
-/** Every object inside a value, the value itself among them. */
+/** Yields every object inside a value, including the value itself. */
 function* objectsIn(value: unknown): Generator<Schema> {
   if (typeof value !== 'object' || value === null) return
   if (!Array.isArray(value)) yield value as Schema
   for (const inner of Object.values(value)) yield* objectsIn(inner)
 }
 
-/** Each object schema closed, so that a field which is not documented is a fault. */
+/** Closes each object schema, so that an undocumented field is a fault. */
 function closed<Value>(document: Value): Value {
   const copy = structuredClone(document)
   for (const schema of objectsIn(copy)) {
@@ -107,7 +107,7 @@ function closed<Value>(document: Value): Value {
   return copy
 }
 
-/** What finds the faults of an answer, by the schema that the document gives for it. */
+/** Returns a function that checks an answer against its schema in the document. */
 function checkerOf(document: Document) {
   const ajv = new Ajv2020({ strict: false, allErrors: true })
   formats.default(ajv)
@@ -122,7 +122,7 @@ function checkerOf(document: Document) {
 }
 
 describe('GET /openapi.json', () => {
-  it('describes every address, with words, all answers and all parameters', async () => {
+  it('describes every path with a summary, a description, its responses and its parameters', async () => {
     const { app, json } = await useApi()
     const document = await json<Document>('/openapi.json')
     expect(document.openapi).toMatch(/^3\.1\./)
@@ -166,7 +166,7 @@ describe('GET /openapi.json', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
-  it('asks for the bearer token everywhere but at /health', async () => {
+  it('requires the bearer token on every path but /health', async () => {
     const { json } = await useApi()
     const document = await json<Document>('/openapi.json')
     expect(document.components.securitySchemes).toMatchObject({ token: { type: 'http', scheme: 'bearer' } })
@@ -175,7 +175,7 @@ describe('GET /openapi.json', () => {
     expect(own.map(([path, methods]) => [path, methods['get']?.security])).toEqual([['/health', []]])
   })
 
-  it('has no reference that leads nowhere, no component that nobody uses, and examples that fit', async () => {
+  it('has no dangling reference, no unused component, and only valid examples', async () => {
     const { json } = await useApi()
     const document = await json<Document>('/openapi.json')
     const references = [...objectsIn(document)].flatMap(({ $ref }) => (typeof $ref === 'string' ? [$ref] : []))
@@ -198,8 +198,8 @@ describe('GET /openapi.json', () => {
   })
 })
 
-describe('every real answer', () => {
-  it('fits its schema in the document, with no field that is not documented', async () => {
+describe('an answer', () => {
+  it('matches its schema in the document, without undocumented fields', async () => {
     const depths = { route: 'agents-call', dead_letter: false }
     const { get, json, commit, store } = await useApi({
       queues: async () => [
@@ -343,7 +343,7 @@ describe('every real answer', () => {
     }
   })
 
-  it('does not fit when a field is missing or is not documented', async () => {
+  it('does not match when a field is missing or undocumented', async () => {
     const { json } = await useApi()
     const faultsOf = checkerOf(await json<Document>('/openapi.json'))
     expect(faultsOf('/health', 200, 'application/json', { status: 'ok' })).not.toEqual([])

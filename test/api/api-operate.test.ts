@@ -79,7 +79,7 @@ async function useOperators(options: { readonly corsOrigin?: string } = {}) {
   }
 }
 
-it('the content of a parked entry is masked until an operator reveals it, which is noted', async () => {
+it('the content of a parked entry is masked until an operator reveals it, and the audit log records that', async () => {
   const { ask, park } = await useOperators()
   await park(1, notification('1002', 1, { payload: { number: NUMBER, status: 'busy' } }))
   const { answer: list } = await ask<ParkedPage>('/parked')
@@ -99,7 +99,7 @@ it('the content of a parked entry is masked until an operator reveals it, which 
   expect((await ask('/parked/none?reveal=true')).status).toBe(404)
 })
 
-it('entries are deleted by ids or by a filter, and restored; only operators may', async () => {
+it('operators delete entries by ids or by a filter and restore them; the role read may not delete', async () => {
   const { ask, park } = await useOperators()
   for (let at = 1; at <= 6; at++)
     await park(at, notification('1002', at), at > 4 ? { reason: '409: it was closed' } : {})
@@ -114,7 +114,7 @@ it('entries are deleted by ids or by a filter, and restored; only operators may'
   expect(new Set(await idsOf('/bin'))).toEqual(new Set([all[0], ...all.slice(2)]))
   const { answer: back } = await ask('/bin/restore', { body: { ids: [...all.slice(2), 'none'] } })
   expect(back).toEqual({ moved: 4, skipped: 1, more: false })
-  // Back in their places.
+  // The entries are back in their places.
   expect(await idsOf('/parked')).toEqual(all.slice(1))
   expect((await ask<AuditPage>('/audit')).answer.items.map(({ action, count }) => [action, count])).toEqual([
     ['restore', 5],
@@ -125,7 +125,7 @@ it('entries are deleted by ids or by a filter, and restored; only operators may'
     expect((await ask('/parked/delete', { body })).status).toBe(400)
 })
 
-it('the cause of a group finds exactly its entries, in a list and in a write', async () => {
+it('the cause of a group matches exactly its entries, in lists, plans and deletions', async () => {
   const { ask, park } = await useOperators()
   const reasons = ['422: call 17 of "Ann" is late', '422: call 18 of "Bob" is late', '422: call 19 of "Bob" is later']
   for (const [at, reason] of reasons.entries()) await park(at, notification('1002', at), { reason })
@@ -143,7 +143,7 @@ it('the cause of a group finds exactly its entries, in a list and in a write', a
   expect(left.items.map(({ reason }) => reason)).toEqual([reasons[2]])
 })
 
-it('what is parked after a plan stays out of the replay that has its until', async () => {
+it('a replay with the until of its plan leaves out entries that were parked after the plan', async () => {
   const { ask, commit, store, park } = await useOperators()
   await park(1, notification('1002', 1))
   const { answer: plan } = await ask<ReplayPlan>('/replays', { body: { filter: {}, plan: true } })
@@ -182,9 +182,9 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
   const { ask, park, sendStep, commit } = await useOperators()
   const old = new Date(BASE_MS - 60_000).toISOString()
   await park(1, notification('1002', 1, { type: 'enigma.agents.call', time: old }), { route: 'agents-call' })
-  // How long it may have waited in Redis says nothing about how long it is of use.
+  // maxwaitms, the longest possible wait in Redis, does not make an entry stale.
   await park(2, notification('1002', 2, { time: old, maxwaitms: 1_000 }))
-  // Of a route that has a limit of its own, and is over it.
+  // Older than the limit of its route.
   await park(3, notification('1003', 3, { time: old }), { maxAgeMs: 3_000 })
   await park(4, notification('1003', 4, { time: new Date(BASE_MS).toISOString() }), { maxAgeMs: 14 * 24 * 3_600_000 })
   // The agent's state is newer by now.
@@ -213,7 +213,7 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
   expect((await ask<AuditPage>('/audit')).answer.items).toEqual([])
 })
 
-it('CDRs are sent again by a replay of their own, which needs the route, and groups tell causes apart', async () => {
+it('a separate replay sends CDRs again and requires their route, and groups are separate per cause', async () => {
   const { ask, park, commit, sendStep } = await useOperators()
   await commit(
     cdr(notice({ call_ref: '1', dialed_at: BASE_MS / 1000, ref: '7' }, { type: 'campaigns', subType: 'cdr' })),
@@ -258,7 +258,7 @@ it('CDRs are sent again by a replay of their own, which needs the route, and gro
   expect((await ask<ParkedPage>('/parked')).answer).not.toHaveProperty('counts')
 })
 
-it('a write from a page passes only from the same origin or a named one, whatever may read', async () => {
+it('a page may write only from the same origin or a listed one, even if any origin may read', async () => {
   const { ask, drain } = await useOperators({ corsOrigin: '*, https://console.example.com' })
   const from = (site: string, origin?: string) =>
     ask('/parked/drain', {
@@ -278,7 +278,7 @@ it('a write from a page passes only from the same origin or a named one, whateve
   expect((await from('none')).status).toBe(503)
 })
 
-/** What the relay says of an entry that it parked at this second. */
+/** The relay's notice of an entry that it parked at this second. */
 const ofRelay = (second: number, source = 'main') => {
   const parkedat = new Date(BASE_MS + second * 1000).toISOString()
   const [id, reason, detail, type] = [`${source}/l/1/${second}`, 'too_large', 'too large', 'enigma.campaigns.cdr']
@@ -297,7 +297,7 @@ const ofRelay = (second: number, source = 'main') => {
   )
 }
 
-it('entries of the relay are sent again by commands, one for each source, oldest first; those of functions by the job', async () => {
+it('a replay sends entries of the relay by one command per source, oldest first, and entries of functions itself', async () => {
   const { ask, park, commit, sendStep, sendCommand } = await useOperators()
   await commit(...[3, 1, 2].map((second) => ofRelay(second)), ofRelay(4, 'second'))
   await park(5, notification('1002', 1))
@@ -342,7 +342,7 @@ it('entries of the relay are sent again by commands, one for each source, oldest
   ])
 })
 
-it('the relay deletes for ever, so its entries need forever: true; what a function parked goes to the bin beside them', async () => {
+it('deleting entries of the relay needs forever: true and sends a drop command; those of functions go to the bin', async () => {
   const { ask, park, commit, sendCommand } = await useOperators()
   await commit(ofRelay(1), ofRelay(2))
   await park(5, notification('1002', 1))

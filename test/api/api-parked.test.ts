@@ -16,7 +16,7 @@ const NUMBER = '27821234567'
 const BASE_MS = Date.now() - 3600_000
 const at = (second: number) => new Date(BASE_MS + second * 1000).toISOString()
 
-/** What the relay says of something that it put aside at this second. */
+/** The relay's notice of an entry that it parked at this second. */
 function relaySays(second: number, own: Partial<RelayParked> = {}) {
   const payload: RelayParked = {
     source: 'main',
@@ -49,7 +49,7 @@ const failing = (second: number, one: Notification | string, own: object = {}) =
 const park = (second: number, ...parked: ReturnType<typeof failing>[]) =>
   toOutcomeEffects({ parked, failed: [], replayed: [] }, BASE_MS + second * 1000)
 
-it('G5: what a function parked says why, by whom, how often and when, and never shows the packet', async () => {
+it('G5: an entry that a function parked shows its reason, handler, attempts and times, and never the packet', async () => {
   const { commit, json } = await useApi()
   const call = notification('1002', 1, { type: 'enigma.agents.call', payload: { number: NUMBER } })
   const failed = [{ messageId: 'm9', attempt: 1, status: 503, reason: '503: busy', keys: ['x', call.id] }]
@@ -83,7 +83,7 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
     bytes: formatEvent(call).length,
     message_id: 'm9',
     expires_at: later(9),
-    // Half a minute after it came: nobody's screen is to show an older call.
+    // Half a minute after receipt: no screen may show an older call.
     stale_at: new Date(Date.parse(call.time) + 30_000).toISOString(),
   }
   expect(answer.items).toEqual([
@@ -107,7 +107,7 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
   ])
   expect([answer.relay, answer.functions]).toEqual([{ total: 0 }, { total: 2 }])
   expect(JSON.stringify(answer)).not.toContain(NUMBER)
-  // With every attempt; those of other notifications in its message are not its own.
+  // The detail adds every attempt, without the attempts of other notifications in the same message.
   expect(await json(`/parked/${answer.items[1]?.id}`)).toEqual({
     ...parked,
     failed_attempts: [
@@ -117,11 +117,11 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
     content: { text: expect.stringContaining('"number":"27*******67"') as string, masked: true },
     lane: { ids: [answer.items[1]?.id, answer.items[0]?.id], total: 2 },
   })
-  // What has no form has nothing that could be shown.
+  // An unreadable message is masked completely.
   expect(await json(`/parked/${answer.items[0]?.id}`)).toMatchObject({ content: { text: 'masked', masked: true } })
 })
 
-it('G5: a parked notification keeps its very bytes, however large, and so does an unreadable message', async () => {
+it('G5: a parked notification keeps its exact bytes, however large, and so does an unreadable message', async () => {
   const { commit, json, store } = await useApi()
   const random = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000)))
   const large = Array.from({ length: 10 }, (_, n) => random.subarray(n * 5_000).toString('base64')).join('')
@@ -143,7 +143,7 @@ it('G5: a parked notification keeps its very bytes, however large, and so does a
     expect(await readBody(body, contentEncoding)).toEqual([given[n]])
 })
 
-it('the same notification is one entry however often it is parked, and keeps the attempts of all times', async () => {
+it('a notification that is parked twice is one entry with both attempts', async () => {
   const { commit, json, store } = await useApi()
   const one = notification('A', 1, { payload: { large: 'x'.repeat(10) } })
   await commit(...(await park(1, failing(1, one, { messageId: 'm1' }))))
@@ -153,12 +153,12 @@ it('the same notification is one entry however often it is parked, and keeps the
   expect((await store.read.parkedEntry(items[0]?.id ?? ''))?.failed_attempts).toHaveLength(2)
 })
 
-it('entries of one commit keep their order, and pages with any filter find each that fits once, newest first', async () => {
+it('entries of one commit keep their order, and pages with any filter return each match once, newest first', async () => {
   const { commit, json } = await useApi()
   const sourceAt = (second: number) => (second === 10 ? 'seldom' : second % 3 === 0 ? 'north' : 'main')
   for (let second = 0; second < 48; second += 2)
     await commit(relaySays(second, { source: sourceAt(second), id: `${sourceAt(second)}/l/1/${second}` }))
-  // Among those of the relay, and twenty at the very same moment.
+  // Entries between those of the relay, and twenty with the same time.
   const own = [1, 3, 7, 20, 25, 31, 46, 50].map((second) => ({ second, n: 0 }))
   const batch = Array.from({ length: 20 }, (_, n) => ({ second: 33, n }))
   const toFailing = ({ second, n }: { second: number; n: number }) => {
@@ -210,7 +210,7 @@ it('entries of one commit keep their order, and pages with any filter find each 
   }
 })
 
-it('a wrong parameter is named, and an entry that is not there is a 404', async () => {
+it('an invalid parameter is named, and an unknown entry or replay is a 404', async () => {
   const { get } = await useApi()
   for (const [query, parameter] of [
     ['from=dialler', 'from'],

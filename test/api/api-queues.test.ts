@@ -4,7 +4,7 @@ import { useApi } from './api-world.ts'
 
 const DEPTH = { queue: 'enigma-agents-call.fifo', route: 'agents-call', dead_letter: false, waiting: 2, in_flight: 1 }
 
-it('asks SQS once for all requests of ten seconds, and says when that was', async () => {
+it('reads SQS once for all requests within ten seconds, and returns the time of the read', async () => {
   let [asked, nowMs] = [0, Date.parse('2026-01-31T08:00:00Z')]
   const { json } = await useApi({
     now: () => nowMs,
@@ -24,7 +24,7 @@ it('asks SQS once for all requests of ten seconds, and says when that was', asyn
   expect((await json<Queues>('/queues')).items[0]?.waiting).toBe(2)
 })
 
-it('answers 503 while SQS does not answer, asks again at the next request, and 404 where it knows no queues', async () => {
+it('answers 503 while SQS fails, asks again at the next request, and answers 404 without queues', async () => {
   let isAway = true
   const { get } = await useApi({
     queues: async () => {

@@ -24,7 +24,7 @@ import { describe, expect, it } from 'vitest'
 import { notice, useApi } from './api-world.ts'
 
 describe('GET /kinds/:type/:sub_type/:ref', () => {
-  it('shows the latest value of a kind, and those before it', async () => {
+  it('shows the latest value of a kind, and earlier values', async () => {
     const { commit, get, json } = await useApi()
     const note = (text: string, reference = 'a/b') =>
       latest(notice({ text }, { type: 'crm', subType: 'note', reference }))
@@ -70,7 +70,7 @@ describe('GET /agents', () => {
     expect(items[1]?.call).toBeNull()
   })
 
-  it('gives every agent once when the pages are followed', async () => {
+  it('returns every agent once across all pages', async () => {
     const { commit, json } = await useApi()
     const refs = Array.from({ length: 25 }, (_, index) => String(1000 + index))
     await commit(...refs.map((reference) => agentStatus(notice({ status: 'available' }, { reference }))))
@@ -87,14 +87,14 @@ describe('GET /agents', () => {
     expect(seen.toSorted()).toEqual(refs)
   })
 
-  it('has nothing when nothing was heard', async () => {
+  it('is empty before the first notification', async () => {
     const { json } = await useApi()
     expect(await json('/agents')).toEqual({ items: [], next: null })
   })
 })
 
 describe('GET /agents/:ref', () => {
-  it('adds the latest calls, stale ones too, and the counters with the resets', async () => {
+  it('adds the latest calls, including stale ones, and the counters with their resets', async () => {
     const { commit, json } = await useApi()
     await commit(
       agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1002' })),
@@ -124,7 +124,7 @@ describe('GET /agents/:ref', () => {
 })
 
 describe('GET /campaigns', () => {
-  it('shows the state of each campaign, and null where none was heard', async () => {
+  it('shows the state of each campaign, and null if none was received', async () => {
     const { commit, json } = await useApi()
     await commit(
       campaignStatus(notice({ status: 'started' }, { reference: '7' })),
@@ -157,7 +157,7 @@ describe('GET /campaigns', () => {
 })
 
 describe('GET /agents with filters', () => {
-  it('finds by campaign, status and doubt, counts by status, and refuses what is neither true nor false', async () => {
+  it('filters by campaign, status and unsure, counts by status, and rejects an invalid boolean', async () => {
     const { commit, get, json } = await useApi()
     await commit(
       agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1' })),
@@ -209,7 +209,7 @@ describe('GET /other', () => {
 })
 
 describe('GET /gaps', () => {
-  it('shows when PubSub was not heard, newest first, by source and time, and marks what is unsure', async () => {
+  it('lists gaps, newest first, by source and time, and marks earlier states as unsure', async () => {
     const { commit, json, get } = await useApi()
     const gap = (source: string, to: string) =>
       relayGap(

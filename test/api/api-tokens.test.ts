@@ -39,7 +39,7 @@ const faultsOf = (tokens: string, short = ''): string[] => {
 }
 
 describe('tokens', () => {
-  it('are lines of name, role and token, and API_TOKEN is the short form of one that reads', () => {
+  it('are parsed from lines of name, role and token; API_TOKEN is the short form of a token with the role read', () => {
     expect(parseTokens({ token: ` ${token('short')}\n`, tokens: TOKENS.replaceAll('\n', '\r\n') })).toEqual([
       { name: 'api-token', role: 'read', token: token('short') },
       { name: 'crm', role: 'read', token: token('crm1') },
@@ -52,7 +52,7 @@ describe('tokens', () => {
     )
   })
 
-  it('are refused with all faults at once, by line, and no part of a line is quoted', () => {
+  it('are rejected with all faults at once, by line, without quoting any part of a line', () => {
     const secret = 'deadbeefdeadbeefdeadbeefdeadbeef'
     const text = [
       secret,
@@ -79,11 +79,11 @@ describe('tokens', () => {
       'API_TOKENS, line 9',
     ])
     expect(faults.join()).not.toMatch(/deadbeef|too-short|admin/)
-    // The length is told, and the command that makes a good one.
+    // The fault states the length, and the command that generates a valid token.
     expect(faults[7]).toMatch(/\b5 characters\b.*\b32\b.*`openssl rand -hex 32`/)
   })
 
-  it('are two of a name at most, all of one role, and all different', () => {
+  it('are at most two per name, have one role per name, and are all different', () => {
     const line = (name: string, role: string, one: string) => `${name}:${role}:${token(one)}`
     expect(faultsOf([line('a', 'read', '1'), line('a', 'read', '2')].join('\n'))).toEqual([])
     expect(
@@ -98,7 +98,7 @@ describe('tokens', () => {
   })
 })
 
-test('every token counts while one is rotated, and one that was removed does not; a text that became unusable lets nobody in and says why', async () => {
+test('both tokens work during a rotation, a removed one does not; an invalid API_TOKENS rejects all requests and is logged', async () => {
   let text = TOKENS
   const { app, lines } = await useApi({ token: undefined, tokens: () => Promise.resolve(text) })
   const statuses = async () =>
@@ -127,7 +127,7 @@ test('an error is logged with the name and the role of its caller', async () => 
   expect(JSON.stringify(lines)).not.toContain(token('cons'))
 })
 
-/** An answer, and what its ids and cursors are in base64 behind it. */
+/** Returns an answer followed by its decoded base64 ids and cursors. */
 const withDecoded = (text: string): string =>
   text +
   [...text.matchAll(/"([\w-]{8,})"/g)].map(([, word = '']) => Buffer.from(word, 'base64url').toString()).join(' ')
@@ -213,7 +213,7 @@ describe('a caller with the role masked', () => {
     return { ...world, ask, json }
   }
 
-  it('reads everything, and finds no personal data in any answer', async () => {
+  it('gets the answers of masked=true, without personal data', async () => {
     const { ask, json } = await useMasked()
     const { items } = await json<Page<CdrRecord>>('/cdrs')
     expect(items).toMatchObject([
@@ -250,10 +250,10 @@ describe('a caller with the role masked', () => {
       const text = withDecoded(await response.text())
       expect([path, response.status]).toEqual([path, 200])
       expect([path, text]).toEqual([path, expect.not.stringMatching(/82123|0821|800101|Miller|\.wav/) as string])
-      // The same for whoever may see it, and asks not to.
+      // A caller with full access gets the same answer with masked=true.
       const asked = await ask(`${path}${path.includes('?') ? '&' : '?'}masked=true`, 'crm1')
       expect([path, withDecoded(await asked.text())]).toEqual([path, text])
-      // Whoever may see it does.
+      // The role read sees the personal data.
       if (/agents|cdrs|preview|other|kinds/.test(path)) expect(await (await ask(path, 'crm1')).text()).toMatch(/82123/)
     }
     expect((await json<Preview>('/campaigns/7/preview')).callees).toEqual(
@@ -273,7 +273,7 @@ describe('a caller with the role masked', () => {
     ])
   })
 
-  it('has an ETag of what it sees, and not of the whole answer', async () => {
+  it('gets an ETag of the masked answer, not of the whole answer', async () => {
     const { ask } = await useMasked()
     const [masked, whole] = [await ask('/cdrs'), await ask('/cdrs', 'crm1')].map(
       ({ headers }) => headers.get('etag') ?? '',
@@ -293,7 +293,7 @@ describe('a caller with the role masked', () => {
     expect((await ask('/cdrs?agent=1002&campaign=7&end_reason=busy')).status).toBe(200)
   })
 
-  it('sees the same OpenAPI document as everybody', async () => {
+  it('sees the same OpenAPI document as the role read', async () => {
     const { ask } = await useMasked()
     expect(await (await ask('/openapi.json')).text()).toBe(await (await ask('/openapi.json', 'crm1')).text())
   })

@@ -21,13 +21,13 @@ it('requests within a second share one answer of the wall, which says when it wa
   expect(await wall()).toEqual({ at, word: 'busy', requests: 0 })
   nowMs += 1
   expect(await wall()).toEqual({ at: new Date(nowMs).toISOString(), word: 'wrapup', requests: 1 })
-  // A clock that was put back.
+  // The clock is set back.
   await commit(status('available'))
   nowMs -= 60_000
   expect(await wall()).toMatchObject({ word: 'available' })
 })
 
-it('who asks together shares one read, and each gets it masked or not, as may be', async () => {
+it('concurrent requests share one read, and each answer is masked or not as requested', async () => {
   const { proxy, commit, json } = await useApi()
   await commit(agentStatus(notice({ status: '27821234567', campaign_ref: '7' }, { reference: '1002' })))
   const before = proxy.seen.requests
@@ -37,7 +37,7 @@ it('who asks together shares one read, and each gets it masked or not, as may be
   expect(masked.at).toBe(open.at)
 })
 
-it('a read that failed is not given again', async () => {
+it('a failed read is not cached', async () => {
   const { redis, commit, get, json } = await useApi()
   await commit(status('busy'))
   const { createClient } = await import('redis')

@@ -7,7 +7,7 @@ import { useRedisServer } from '../support/redis.ts'
 export const TOKEN = 'api-token-of-the-test-of-32-characters'
 export const AUTH = { authorization: `Bearer ${TOKEN}` }
 
-/** The read API over a real store, behind the proxy, on a redis-server of the test's own. */
+/** The read API over a real store, behind the proxy, on a separate redis-server. */
 export async function useApi({
   store: storeOptions,
   ...options
@@ -27,7 +27,7 @@ export async function useApi({
     redis,
     lines,
     get,
-    /** The answer's body; fails when it is not 200. */
+    /** Returns the body of an answer. Throws if the status is not 200. */
     json: async <Answer>(path: string): Promise<Answer> => {
       const response = await get(path)
       const body: unknown = await response.json()

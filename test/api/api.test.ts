@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { agentStatus, type AgentDetail } from 'enigma-relay/store'
 import { notice, TOKEN, useApi } from './api-world.ts'
 
-/** The entry, loaded anew with these variables. */
+/** Loads the entry again with these variables. */
 async function loadEntry(env: Record<string, string | undefined>) {
   vi.resetModules()
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
@@ -11,7 +11,7 @@ async function loadEntry(env: Record<string, string | undefined>) {
 
 afterEach(() => vi.unstubAllEnvs())
 
-/** What Lambda hands over for a request to a function URL. Source: the Lambda developer guide, Invoking function URLs. */
+/** The event that Lambda passes for a request to a function URL. Source: the Lambda developer guide, Invoking function URLs. */
 function functionUrlEvent(rawPath: string, rawQueryString: string, headers: Record<string, string>) {
   const http = { method: 'GET', path: rawPath, protocol: 'HTTP/1.1', sourceIp: '192.0.2.1', userAgent: 'test' }
   return {
@@ -40,7 +40,7 @@ function functionUrlEvent(rawPath: string, rawQueryString: string, headers: Reco
 }
 
 describe('functions/api.ts', () => {
-  it('answers requests to a function URL, by the variables of its environment', async () => {
+  it('answers requests to a function URL, configured by environment variables', async () => {
     const { proxy, commit } = await useApi()
     await commit(agentStatus(notice({ status: 'available' }, { reference: 'a b' })))
     const { handler } = await loadEntry({
@@ -65,7 +65,7 @@ describe('functions/api.ts', () => {
     expect(JSON.parse(refused.body)).toMatchObject({ parameter: 'limit' })
   })
 
-  it('answers an event that is no proper request with a problem, after the ordinary checks', async () => {
+  it('answers an invalid event with a problem, after the usual checks', async () => {
     const { proxy } = await useApi()
     const { handler } = await loadEntry({
       API_TOKEN: TOKEN,
@@ -108,7 +108,7 @@ describe('functions/api.ts', () => {
         const type = `urn:enigma-relay:problem:${code}`
         expect([name, JSON.parse(answer.body)]).toEqual([name, expect.objectContaining({ type, status })])
       }
-      // Without a token nobody learns more than that.
+      // Without a token, the answer is always 401.
       const headers = { ...((event as typeof good).headers as object), authorization: undefined }
       expect([name, (await handler({ ...(event as object), headers } as never)).statusCode]).toEqual([name, 401])
     }

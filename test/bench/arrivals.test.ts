@@ -10,7 +10,7 @@ const packetOf = (ref: string, n: number, t?: number) =>
   JSON.stringify({ type: 'status', payload: { ref, n, ...(t === undefined ? {} : { t }) } satisfies Mark })
 const arrivals = (...marks: readonly [ref: string, n: number][]) => marks.map(([ref, n]) => arrivalOf(packetOf(ref, n)))
 
-test('what came after a later one of its reference is out of order, other references are not', async () => {
+test('a packet that arrives after a later one of its reference is out of order; other references do not matter', async () => {
   expect(await toReport(arrivals(['a', 0], ['a', 2], ['b', 0], ['a', 1], ['b', 1]), 5, 5)).toMatchObject({
     disorder: 1,
     missing: 0,
@@ -18,7 +18,7 @@ test('what came after a later one of its reference is out of order, other refere
   })
 })
 
-test('a second copy is a copy and not out of order, and stands in for nothing that is missing', async () => {
+test('a copy is counted as a copy, is not out of order, and does not make up for a missing packet', async () => {
   expect(await toReport(arrivals(['a', 0], ['a', 1], ['a', 0]), 3, 3)).toMatchObject({
     disorder: 0,
     copies: 1,
@@ -49,7 +49,7 @@ test('percentiles are of the time from publishing to arrival', async () => {
   expect(await toReport(came, 100, 100)).toMatchObject({ p50Ms: 50, p99Ms: 99, firstMs: 1_001, lastMs: 1_100 })
 })
 
-test('nothing that came is all missing', async () => {
+test('without arrivals every packet is missing', async () => {
   expect(await toReport([], 0, 7)).toMatchObject({ notifications: 0, missing: 7, p50Ms: 0, firstMs: 0 })
 })
 

@@ -56,14 +56,14 @@ test('the SDK finds a FIFO queue and sends single messages and batches, with the
   })
 })
 
-test('what it does not know is refused', async () => {
+test('the stand-in rejects an unsupported command', async () => {
   const { sqs } = await useStandIn()
   await expect(sqs.send(new ReceiveMessageCommand({ QueueUrl }))).rejects.toMatchObject({
     $metadata: { httpStatusCode: 400 },
   })
 })
 
-test('a report forgets what it has told', async () => {
+test('a report resets the counts', async () => {
   const { send, report } = await useStandIn()
   await send(0)
   expect(await report(1)).toMatchObject({ requests: 1, notifications: 1, missing: 0 })

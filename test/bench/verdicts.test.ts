@@ -77,7 +77,7 @@ test('calls have a row of their own, and the peak is that of every load', () => 
   expect(rowOf(results, /– Pub\/Sub/)).toMatchObject({ relay: '201', verdict: 'missed' })
 })
 
-test('of two builds the first has the verdicts', () => {
+test('with two builds of the relay, the verdicts are those of the first', () => {
   const other = subjectOf('relay', 'old.mjs')
   const results = { ...NONE, drain: [drained(relay, 1, 1), drained(other, 2, 2)] }
   expect(rowOf(results, /CDRs/)).toMatchObject({ relay: '1' })

@@ -63,7 +63,7 @@ test.each([
   [['dev', '--speed', 'fast'], '--speed'],
   [['simulate', '--seed', 'x'], '--seed'],
   [['simulate', '--url', 'http://127.0.0.1'], '--url'],
-] as const)('%j is refused, and %s is named', async (args, name) => {
+] as const)('%j is rejected, and the error names %s', async (args, name) => {
   expect(await refusalOf(args)).toMatch(new RegExp(`^enigma-relay: .*${name}.* \\(cli\\.arguments\\.invalid\\)$`, 'm'))
 })
 
@@ -142,7 +142,7 @@ test('simulate plays on the given Redis until SIGINT, and ends with 0', async ()
   expect(await cli.ended).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('simulate --backup keeps in files what Redis does not take, and pushes it when it is back', async () => {
+test('simulate --backup writes packets to files while Redis is down, and pushes them once it is back', async () => {
   const [redis, folder] = [await useRedisServer(), await useFolder()]
   const [proxy, client] = [await useProxy(redis.port), await useRedisClient(redis.url)]
   const cli = start(process.execPath, [

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { useFolder } from '../support/relay.ts'
 import { ROOT, start, type Running } from './run.ts'
 
-/** What the tools on its PATH and npm have been called with, a line a call. */
+/** The calls of npm and of the tools on PATH with their arguments, one per line. */
 type Calls = () => Promise<string[]>
 
 export type Clone = {
@@ -12,11 +12,11 @@ export type Clone = {
   readonly bin: string
   readonly calls: Calls
   launch: (args: readonly string[], env?: Record<string, string>) => Running
-  /** Puts a shell script on PATH that notes its call and then does this. */
+  /** Adds a shell script to PATH that records its call and then runs `script`. */
   addTool: (name: string, script?: string) => Promise<void>
-  /** What package-lock.json asks for. */
+  /** Writes a package-lock.json that requires this version. */
   lock: (version: string) => Promise<void>
-  /** A lock file of an install that began so long ago and has not been touched since. */
+  /** Creates the lock file of an install that began `agoMs` ago and has not touched it since. */
   leaveInstallLock: (agoMs: number) => Promise<void>
 }
 

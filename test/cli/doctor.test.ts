@@ -32,7 +32,7 @@ async function useStreet() {
   }
 }
 
-test('when all is well: a line for each check, the queues in one, no colours, exit code 0, and nothing was changed', async () => {
+test('doctor prints one line per check and one for all queues, without colours, exits with 0 and changes nothing in Redis', async () => {
   const { url, redis, doctor } = await useStreet()
   await redis.rPush(LIST, [
     '{"type":"cdr","payload":{"dialed_at":2,"number":"27825550001"}}',
@@ -56,7 +56,7 @@ test('when all is well: a line for each check, the queues in one, no colours, ex
   expect(await everythingIn(url)).toEqual(before)
 })
 
-test('--json has every check and a summary of the same; something that fails ends with 1, and its fix is said', async () => {
+test('--json prints every check and a summary; a failed check exits with 1 and prints its fix', async () => {
   const { redis, doctor } = await useStreet()
   await redis.set(LIST, 'no list')
   const { code, stdout, stderr } = await doctor(['--json'])
@@ -88,7 +88,7 @@ test('--json has every check and a summary of the same; something that fails end
   expect(text.stdout).toMatch(new RegExp(`^fail  redis/main/list/${LIST}  .+  → .+  # doctor.list.wrong_type$`, 'm'))
 })
 
-test('a Redis, an SQS and a proxy that are not there are a line each; wrong variables end with 2, without a password', async () => {
+test('an unreachable Redis, SQS and proxy print one line each; invalid variables exit with 2, without the password', async () => {
   const { doctor } = await useStreet()
   const { code, stdout } = await doctor([], {
     ENIGMA_SOURCES: 'main=redis://relay:hunter2@127.0.0.1:1',

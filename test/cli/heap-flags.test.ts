@@ -5,7 +5,7 @@ import { useFolder } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
-test('the relay runs with the flags of its heap, under the process id that it was started with, and ends as before', async () => {
+test('the relay runs with its heap flags under its first process id, and exits with 0 on SIGTERM', async () => {
   const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
   const relay = startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir })
   await relay.ready()

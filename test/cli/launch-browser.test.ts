@@ -12,7 +12,7 @@ const addAptGet = (clone: Awaited<ReturnType<typeof useClone>>) =>
     `case "$*" in *" install "*) for last; do :; done; printf '#!/bin/sh\\n' > ${clone.bin}/$last; /bin/chmod +x ${clone.bin}/$last;; esac`,
   )
 
-test('tests that need a browser, without one and without the means to install it, say what to do', async () => {
+test('a tool that needs a browser fails with the fix if there is none and it cannot be installed', async () => {
   const clone = await useClone()
   const { code, stdout, stderr } = await clone.launch(['--browser', ...TOOL]).ended
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -20,7 +20,7 @@ test('tests that need a browser, without one and without the means to install it
   expect(stderr).not.toMatch(/redis/i)
 })
 
-test('root on Debian gets it by apt-get, without the recommended packages; others are told', async () => {
+test('root on Debian gets Chromium from apt-get, without the recommended packages; other users get an error', async () => {
   const clone = await useClone()
   await addAptGet(clone)
   const { code, stderr } = await clone.launch(['--browser', ...TOOL]).ended
@@ -34,7 +34,7 @@ test('root on Debian gets it by apt-get, without the recommended packages; other
   }
 })
 
-test('when apt-get fails, its words are shown; others are told', async () => {
+test('if apt-get fails, root sees its output; other users get an error', async () => {
   const clone = await useClone()
   await clone.addTool('apt-get', 'echo "no network" >&2; exit 100')
   const { code, stderr } = await clone.launch(['--browser', ...TOOL]).ended
@@ -53,7 +53,7 @@ test.each(['chromium', 'chromium-browser', 'google-chrome'])(
   },
 )
 
-test('a tool may need both, in either order', async () => {
+test('a tool may need Redis and a browser, with the flags in either order', async () => {
   for (const flags of [
     ['--redis', '--browser'],
     ['--browser', '--redis'],

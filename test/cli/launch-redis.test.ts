@@ -22,7 +22,7 @@ test('dev without a redis-server, and without the means to install one, says wha
   expect(stderr).toContain('REDIS_URL')
 })
 
-test('root on Debian gets it by apt-get, without the recommended packages; others are told', async () => {
+test('root on Debian gets redis-server from apt-get, without the recommended packages; other users get an error', async () => {
   const clone = await useClone()
   await addAptGet(clone)
   const { code, stderr } = await clone.launch(['dev']).ended
@@ -36,7 +36,7 @@ test('root on Debian gets it by apt-get, without the recommended packages; other
   }
 })
 
-test('when apt-get fails, its words are shown; others are told', async () => {
+test('if apt-get fails, root sees its output; other users get an error', async () => {
   const clone = await useClone()
   await clone.addTool('apt-get', 'echo "no network" >&2; exit 100')
   const { code, stderr } = await clone.launch(['dev']).ended
@@ -60,7 +60,7 @@ test.each([
   expect((await clone.calls()).filter((line) => !line.startsWith('npm'))).toEqual([])
 })
 
-test('the tests need the program also where REDIS_URL names a server: they kill theirs', async () => {
+test('--redis needs a redis-server even if REDIS_URL names a server, because the tests kill their own', async () => {
   const clone = await useClone()
   const { code, stderr } = await clone.launch(['--redis', '--run', 'node', '--version'], {
     REDIS_URL: 'redis://127.0.0.1:6379',

@@ -61,7 +61,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
   },
 )
 
-test('a child that a signal has ended makes the exit code that a shell would make', async () => {
+test('a child that a signal ends gives the exit code that a shell would give', async () => {
   const { code } = await start(process.execPath, [
     LAUNCHER,
     '--run',
@@ -72,9 +72,9 @@ test('a child that a signal has ended makes the exit code that a shell would mak
   expect(code).toBe(137)
 })
 
-test('started by npm, the child ends with the shell between', async () => {
+test('under npm, the child ends when SIGTERM ends the shell between npm and the launcher', async () => {
   const program = `process.on('SIGTERM', () => { console.log('told'); process.exit(0) }); setInterval(() => {}, 1000); console.log('ready')`
-  // The shell waits, as that of npx does, and ends without a word to its children.
+  // Like the shell of npx, this shell waits, and ends without a signal to its children.
   const shell = start(
     '/bin/sh',
     ['-c', '"$0" "$@"; exit', process.execPath, LAUNCHER, '--run', 'node', '-e', program],
@@ -85,7 +85,7 @@ test('started by npm, the child ends with the shell between', async () => {
   await waitFor(() => shell.output().stdout.includes('told'), 'the child to be told')
 })
 
-test('a clone without node_modules is installed, which one line says', async () => {
+test('a clone without node_modules runs npm ci and prints one line', async () => {
   const clone = await useClone()
   const { code, stdout, stderr } = await clone.launch(['relay', '--help']).ended
   expect({ code, stdout }).toEqual({ code: 0, stdout: 'the CLI has relay --help\n' })
@@ -93,7 +93,7 @@ test('a clone without node_modules is installed, which one line says', async () 
   expect(await clone.calls()).toEqual([NPM_CI])
 })
 
-test('what is installed is installed again only when the lock file has changed', async () => {
+test('dependencies are installed again only if the lock file has changed or its copy is missing', async () => {
   const clone = await useClone()
   await clone.launch([]).ended
   expect((await clone.launch([]).ended).stderr).toBe('')
@@ -106,7 +106,7 @@ test('what is installed is installed again only when the lock file has changed',
   expect(await clone.calls()).toHaveLength(3)
 })
 
-test('when npm fails, its words are shown and nothing is run', async () => {
+test('if npm fails, its output is shown and the CLI is not run', async () => {
   const clone = await useClone()
   const { code, stdout, stderr } = await clone.launch(['relay'], { NPM_FAILS: '1' }).ended
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })

@@ -21,7 +21,7 @@ async function useParked(entries: readonly (string | Buffer)[]) {
     left: () => redis.lRange(PARKED_LIST, 0, -1),
     parked: async (args: readonly string[], more: Record<string, string> = {}) => {
       const { stderr, ...rest } = await runCli(['parked', ...args], { ...env, ...more })
-      // A machine that is busy takes so long that it says how far it is.
+      // On a busy machine the command takes so long that it prints its progress.
       return { ...rest, stderr: stderr.replaceAll(/^main: read \d+ of \d+ entries\n/gm, '') }
     },
   }
@@ -30,7 +30,7 @@ async function useParked(entries: readonly (string | Buffer)[]) {
 /** One line that is no table. */
 const NOTHING = expect.stringMatching(/^[^\n|]+\n$/) as string
 
-test('the list is a table, the newest last, without personal data; needs no region and no credentials; what is damaged is shown as such', async () => {
+test('the list is a table without personal data, newest entry last; it marks damaged entries and needs no region or credentials', async () => {
   const quoting = parkedEntry(1, { detail: `InvalidMessageContents: ${cdr(1)}` })
   const foreign = '{"number":"27825550009"}'
   const { parked, redis } = await useParked([
@@ -77,7 +77,7 @@ test('the list is a table, the newest last, without personal data; needs no regi
   expect(await parked([])).toEqual({ code: 0, stdout: NOTHING, stderr: '' })
 })
 
-test('--show prints the very bytes and nothing else, of a damaged entry those of the entry', async () => {
+test('--show prints only the exact bytes of the packet, or of the whole entry if it is damaged', async () => {
   const packet = Buffer.from('{"type":"cdr",\n "payload":{"call_ref":12345678901234567890,"number":"27825550001"}}\n\n')
   const one = parkedEntry(1, { packet })
   const { parked, left } = await useParked([one.entry, 'hello', parkedEntry(1, { packet: cdr(1) }).entry])
@@ -95,7 +95,7 @@ test('--show prints the very bytes and nothing else, of a damaged entry those of
   expect(await left()).toHaveLength(3)
 })
 
-test('--export writes a line of JSON for each to a new file that only its owner reads, and never over another', async () => {
+test('--export writes one line of JSON per entry to a new file that only its owner can read, and never overwrites a file', async () => {
   const entries = parkedEntries(3)
   const { parked, left } = await useParked([...entries.map(({ entry }) => entry), 'hello'])
   const file = join(await useFolder(), 'parked.jsonl')
@@ -118,7 +118,7 @@ test('--export writes a line of JSON for each to a new file that only its owner 
   expect(await left()).toHaveLength(4)
 })
 
-test('--retry sends again beside a running relay and says what became of each; the relay goes on', async () => {
+test('--retry sends entries while a relay runs and prints the result of each; the relay keeps forwarding', async () => {
   const sqs = await useSqs()
   const [first, second, third] = parkedEntries(3)
   const { parked, left, env, redis } = await useParked([
@@ -165,7 +165,7 @@ test('--retry sends again beside a running relay and says what became of each; t
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ data: cdr(9) }])
 })
 
-test('--drop says what it would drop and ends with 2; with --yes it is gone, and nothing else is', async () => {
+test('--drop prints the entries that it would drop and exits with 2; with --yes it drops only those', async () => {
   const sqs = await useSqs()
   const entries = parkedEntries(3, (n) => ({ reason: n === 1 ? 'refused' : 'too_large' }))
   const { parked, left } = await useParked(entries.map(({ entry }) => entry))
@@ -192,7 +192,7 @@ test('--drop says what it would drop and ends with 2; with --yes it is gone, and
   expect(told.map(({ subject }) => subject)).toEqual(expect.arrayContaining(ids))
 })
 
-test('G1 parked: killed after SQS accepted and before the entry left the list, the next try sends it with the same id, and all is well', async () => {
+test('G1 parked: if --retry is killed after SQS accepted and before the entry left the list, the next one sends it with the same id', async () => {
   const one = parkedEntry(1)
   const { parked, left, env } = await useParked([one.entry])
   const sqs = await useSqsFaults()
@@ -245,9 +245,9 @@ test.each([
 })
 
 test.each<[string, readonly string[], Record<string, string>, string]>([
-  ['Redis is away', [], { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' }, 'relay.parked.redis_failed'],
+  ['Redis is unreachable', [], { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' }, 'relay.parked.redis_failed'],
   [
-    'SQS is away',
+    'SQS is unreachable',
     ['--retry', '--all'],
     { ...AWS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' },
     'relay.parked.queue_unusable',
@@ -263,7 +263,7 @@ test.each<[string, readonly string[], Record<string, string>, string]>([
     },
     'relay.parked.queue_unusable',
   ],
-])('when %s, it says what to do, ends with 1 and touches nothing', async (_what, args, more, event) => {
+])('if %s, the command prints the error code, exits with 1 and changes no entry', async (_what, args, more, event) => {
   const { parked, left } = await useParked([parkedEntry(1).entry])
   const { code, stdout, stderr } = await parked(args, more)
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -272,7 +272,7 @@ test.each<[string, readonly string[], Record<string, string>, string]>([
   expect(await left()).toHaveLength(1)
 })
 
-test('entries in a file, for which the list had no room, are listed, shown, exported, sent again and dropped as well', async () => {
+test('entries in a file, for which the list had no room, are also listed, shown, exported, retried and dropped', async () => {
   const [listed, ...filed] = parkedEntries(4)
   const server = await useSqs()
   const folder = await useFolder()

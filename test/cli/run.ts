@@ -91,12 +91,12 @@ export function findOwnNode(): string {
 /** Runs the CLI to its end, as the launcher would. */
 export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
   const flags = ['--conditions=source', '--disable-warning=ExperimentalWarning']
-  // What Node made of TypeScript before, so that a start is quick.
+  // Node's cache of compiled TypeScript, so that the CLI starts quickly.
   const { NODE_COMPILE_CACHE = '' } = process.env
   return start(process.execPath, [...flags, MAIN, ...args], { env: { NODE_COMPILE_CACHE, ...env } }).ended
 }
 
-/** What the CLI prints of arguments that are wrong, in this process: only one that does nothing more may be asked so. */
+/** Returns the error of the CLI for invalid arguments. It runs in this process, so pass only arguments that are rejected. */
 export async function refusalOf(args: readonly string[]): Promise<string> {
   const printed = vi.spyOn(process.stderr, 'write').mockImplementation(() => true)
   try {

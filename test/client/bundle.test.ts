@@ -25,7 +25,7 @@ const bundle = async () => {
   return { metafile, text: outputFiles[0]?.text ?? '' }
 }
 
-it('the bundle for a browser has the client alone: no package, nothing of Node, no schema', async () => {
+it('the browser bundle contains only the client: no package, no Node API, no schema', async () => {
   const { metafile, text } = await bundle()
   expect(Object.keys(metafile.inputs).filter((file) => !file.startsWith('src/client/'))).toEqual([])
   expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([])
@@ -35,10 +35,10 @@ it('the bundle for a browser has the client alone: no package, nothing of Node, 
   expect(sizes.bytes).toBeLessThan(16_000)
 })
 
-/** What the client may use: every browser and every runtime at the edge has it. */
+/** The globals that the client may use: every browser and every edge runtime has them. */
 const WEB = { fetch, AbortController, Headers, URLSearchParams, TextDecoder, setTimeout, clearTimeout }
 
-it('the bundle runs where there is nothing but the web', async () => {
+it('the bundle runs with web APIs only', async () => {
   const { url, change } = await useServedApi({ events: { pollMs: 5 } })
   const { text } = await bundle()
   const { createClient, ApiProblem } = runInContext(`${text};library`, createContext({ ...WEB })) as typeof Library
@@ -53,7 +53,7 @@ it('the bundle runs where there is nothing but the web', async () => {
   }
 })
 
-it('the example of docs/read-api.md runs as it is written', async () => {
+it('the example in docs/read-api.md runs unchanged', async () => {
   const example = 'test/client/read-api-example.ts'
   const text = await readFile(`${ROOT}${example}`, 'utf8')
   expect(await readFile(`${ROOT}docs/read-api.md`, 'utf8')).toContain(`\`\`\`ts\n${text}\`\`\`\n`)

@@ -7,38 +7,35 @@ import { useReservedPort } from '../support/reserved-port.ts'
 import { createTestClient, eventually, follow, useChangingApi } from './client-world.ts'
 
 const EVENTS: Pick<ApiOptions, 'events'> = { events: { pollMs: 5 } }
-/** How an API offers changes, and the address that a client then asks. */
+/** How an API offers changes, and the path that a client then requests. */
 const WAYS: [string, Pick<ApiOptions, 'events'>, string][] = [
   ['Server-Sent Events', EVENTS, '/events'],
   ['polling', {}, '/changes'],
 ]
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => String(at))
 
-it.each(WAYS)(
-  'by %s, what changes is given once and in order, after a reset at the beginning',
-  async (_, api, path) => {
-    const { client, change } = await useChangingApi(api)
-    await change('before')
-    const one = client()
-    const { seen, stop, ended } = follow(one)
-    await eventually(() => seen.resets).toBe(1)
-    for (const ref of numbers(20)) await change(ref)
-    await eventually(() => seen.refs.length).toBe(20)
-    expect(seen).toMatchObject({ refs: numbers(20), resets: 1, connections: [true] })
-    expect([...one.paths()]).toEqual(['/config', path])
-    expect(one.sent.filter((request) => request.path === '/config')).toHaveLength(1)
-    stop()
-    await ended
-  },
-)
+it.each(WAYS)('by %s, each change is delivered once and in order, after an initial reset', async (_, api, path) => {
+  const { client, change } = await useChangingApi(api)
+  await change('before')
+  const one = client()
+  const { seen, stop, ended } = follow(one)
+  await eventually(() => seen.resets).toBe(1)
+  for (const ref of numbers(20)) await change(ref)
+  await eventually(() => seen.refs.length).toBe(20)
+  expect(seen).toMatchObject({ refs: numbers(20), resets: 1, connections: [true] })
+  expect([...one.paths()]).toEqual(['/config', path])
+  expect(one.sent.filter((request) => request.path === '/config')).toHaveLength(1)
+  stop()
+  await ended
+})
 
-it.each(WAYS)('by %s, filters are passed on, and a later iteration goes on behind a cursor', async (_, api) => {
+it.each(WAYS)('by %s, filters apply, and a later iteration continues after a cursor', async (_, api) => {
   const { client, change } = await useChangingApi(api)
   const first = follow(client(), { type: 'agents/status', reference: '1' })
   await eventually(() => first.seen.resets).toBe(1)
   for (const ref of ['0', '1', '2', '1']) await change(ref)
   await eventually(() => first.seen.refs).toEqual(['1', '1'])
-  // Paused, as by a hidden page.
+  // Paused, as on a hidden page.
   first.stop()
   await first.ended
   for (const ref of ['1', '3', '1']) await change(ref)
@@ -52,33 +49,30 @@ it.each(WAYS)('by %s, filters are passed on, and a later iteration goes on behin
   expect(old.seen.refs).toEqual([])
 })
 
-it.each(WAYS)(
-  'by %s, nothing is lost or doubled while every connection is cut again and again',
-  async (_, api, path) => {
-    const world = await useChangingApi(api)
-    const proxy = await useProxy(world.port)
-    const client = createTestClient({ url: `http://127.0.0.1:${proxy.port}` })
-    const { seen } = follow(client, { pollMs: 3 })
-    await eventually(() => seen.resets).toBe(1)
-    let cuts = 0
-    for (const ref of numbers(60)) {
-      await world.change(ref)
-      // In the head of an answer, in the middle of an event, behind one, and in between.
-      proxy.state.cutAfterBytes = Number(ref) % 10 === 9 ? undefined : 1 + ((Number(ref) * 167) % 1_100)
-      if (Number(ref) % 3 === 0) proxy.cut()
-      if (Number(ref) % 5 === 0) world.cut()
-      if (Number(ref) % 10 === 9) {
-        await eventually(() => seen.refs.length).toBe(Number(ref) + 1)
-        cuts++
-      }
+it.each(WAYS)('by %s, connections that are cut again and again lose and repeat no change', async (_, api, path) => {
+  const world = await useChangingApi(api)
+  const proxy = await useProxy(world.port)
+  const client = createTestClient({ url: `http://127.0.0.1:${proxy.port}` })
+  const { seen } = follow(client, { pollMs: 3 })
+  await eventually(() => seen.resets).toBe(1)
+  let cuts = 0
+  for (const ref of numbers(60)) {
+    await world.change(ref)
+    // Cuts fall in the head of an answer, within an event, and between events.
+    proxy.state.cutAfterBytes = Number(ref) % 10 === 9 ? undefined : 1 + ((Number(ref) * 167) % 1_100)
+    if (Number(ref) % 3 === 0) proxy.cut()
+    if (Number(ref) % 5 === 0) world.cut()
+    if (Number(ref) % 10 === 9) {
+      await eventually(() => seen.refs.length).toBe(Number(ref) + 1)
+      cuts++
     }
-    expect(cuts).toBe(6)
-    expect(client.sent.filter((request) => request.path === path).length).toBeGreaterThan(1)
-    expect(seen).toMatchObject({ refs: numbers(60), resets: 1 })
-  },
-)
+  }
+  expect(cuts).toBe(6)
+  expect(client.sent.filter((request) => request.path === path).length).toBeGreaterThan(1)
+  expect(seen).toMatchObject({ refs: numbers(60), resets: 1 })
+})
 
-it.each(WAYS)('by %s, an API that is gone for a while is told, and caught up with', async (_, api) => {
+it.each(WAYS)('by %s, an outage of the API is reported, and the missed changes follow', async (_, api) => {
   const { client, change, stop, start: startApi } = await useChangingApi(api)
   const { seen } = follow(client())
   await eventually(() => seen.connections).toEqual([true])
@@ -94,7 +88,7 @@ it.each(WAYS)('by %s, an API that is gone for a while is told, and caught up wit
   expect(seen.resets).toBe(1)
 })
 
-it('an API whose process is killed and started again is caught up with', async () => {
+it('the client catches up after the API process is killed and restarted', async () => {
   const { proxy, change, store } = await useChangingApi(EVENTS)
   const port = await useReservedPort()
   const serve = async () => {
@@ -123,7 +117,7 @@ it('an API whose process is killed and started again is caught up with', async (
   await expect(store.read.agent('2')).resolves.toMatchObject({ ref: '2' })
 })
 
-it('an API that is away at the beginning is waited for', async () => {
+it('the client waits for an API that is away at the beginning', async () => {
   const { client, change, stop, start: startApi } = await useChangingApi(EVENTS)
   await stop()
   const { seen } = follow(client())
@@ -135,7 +129,7 @@ it('an API that is away at the beginning is waited for', async () => {
   await eventually(() => seen.refs).toEqual(['0'])
 })
 
-it('a stream that the API ends goes on with the next, and nobody is told', async () => {
+it('when the API ends a stream, the client opens the next one without reporting an outage', async () => {
   const { client, change } = await useChangingApi({ events: { pollMs: 5, limitMs: 400 } })
   const one = client()
   const { seen } = follow(one)
@@ -147,7 +141,7 @@ it('a stream that the API ends goes on with the next, and nobody is told', async
   expect([...one.paths()]).toEqual(['/config', '/events'])
 })
 
-it('a silent connection is given up, which is told, and the next goes on behind the last change', async () => {
+it('the client aborts a silent connection, reports it, and resumes after the last change', async () => {
   const world = await useChangingApi({ events: { pollMs: 5 } })
   const proxy = await useProxy(world.port)
   const client = createTestClient({ url: `http://127.0.0.1:${proxy.port}` })
@@ -156,7 +150,7 @@ it('a silent connection is given up, which is told, and the next goes on behind 
     silenceMs: 150,
     onConnection: (isConnected) => {
       connections.push(isConnected)
-      // What went through it is gone for good; what comes is not.
+      // Data sent while the connection was half-open is lost. New data passes.
       if (!isConnected) proxy.state.halfOpen = false
     },
   })
@@ -169,11 +163,11 @@ it('a silent connection is given up, which is told, and the next goes on behind 
 
 it.each([
   ['there are too many streams', undefined],
-  ['something between answers in its place', () => new Response('<html>', { status: 502 })],
-  ['something between holds streams back', () => new Response(new ReadableStream({ start: (one) => one.close() }))],
+  ['a proxy answers instead', () => new Response('<html>', { status: 502 })],
+  ['a proxy holds streams back', () => new Response(new ReadableStream({ start: (one) => one.close() }))],
   ['the runtime cannot read a stream', () => new Response(null, { status: 200 })],
   [
-    'the API does not have it after all',
+    'the API answers 404',
     () => Response.json({ type: 'urn:enigma-relay:problem:not-found', detail: '' }, { status: 404 }),
   ],
 ])('changes are polled while %s', async (_, answer) => {
@@ -194,7 +188,7 @@ it.each([
 
 const ELSEWHERE = 'https://stream.example.com/events'
 
-/** An API whose changes another address streams, which a test may have refuse, and a client of both. */
+/** An API whose changes another address streams, which a test can make fail, and a client of both. */
 async function useElsewhere(eventsUrl: string = ELSEWHERE) {
   const world = await useChangingApi({ events: { pollMs: 5, limitMs: 300 }, eventsUrl })
   const state = { refuse: undefined as (() => Response | Promise<Response>) | undefined }
@@ -209,13 +203,13 @@ async function useElsewhere(eventsUrl: string = ELSEWHERE) {
   return { ...world, state, client }
 }
 
-it('changes are streamed from the address that the API names, with the token, the filters and masked', async () => {
+it('the client streams from the address in /config, with the token, the filters and masked', async () => {
   const { client, change } = await useElsewhere()
   const one = client({ masked: true })
   const { seen } = follow(one, { type: 'agents', reference: '1' })
   await eventually(() => seen.resets).toBe(1)
   await change('0')
-  // More streams than one: each ends after a while.
+  // More than one stream, since the API ends each after 300 ms.
   const streams = () => one.sent.filter(({ url }) => url.startsWith(`${ELSEWHERE}?`))
   await eventually(() => streams().length).toBeGreaterThan(2)
   await change('1')
@@ -236,7 +230,7 @@ it.each([
     'does not know the token yet',
     () => Response.json({ type: 'urn:enigma-relay:problem:unauthorized' }, { status: 401 }),
   ],
-  ['is not there any more', () => Response.json({ type: 'urn:enigma-relay:problem:not-found' }, { status: 404 })],
+  ['no longer exists', () => Response.json({ type: 'urn:enigma-relay:problem:not-found' }, { status: 404 })],
 ])('while the address of the stream %s, changes are polled', async (_, refuse) => {
   const { client, change, state } = await useElsewhere()
   state.refuse = refuse
@@ -257,7 +251,7 @@ it.each([
   'javascript:alert(1)',
   'stream.example.com',
   '',
-])('the token does not go to the address %j, which is not safe', async (eventsUrl) => {
+])('the token is not sent to the unsafe address %j', async (eventsUrl) => {
   const { client, url } = await useElsewhere(eventsUrl)
   const one = client()
   const { seen } = follow(one)
@@ -266,7 +260,7 @@ it.each([
   expect([...one.paths()]).toEqual(['/config', '/changes'])
 })
 
-it('the own origin of the API may be named in full, without https', async () => {
+it('the stream address may be an absolute http URL if it has the origin of the API', async () => {
   const world = await useChangingApi({ events: { pollMs: 5 } })
   const one = world.client({
     fetch: async (url, init) =>
@@ -277,7 +271,7 @@ it('the own origin of the API may be named in full, without https', async () => 
   expect([...one.paths()]).toEqual(['/config', '/events'])
 })
 
-it('what cannot be mended ends the iteration: a token or a cursor that is not valid, an address that is not the API', async () => {
+it('a permanent error ends the iteration: an invalid token or cursor, or an address that is not the API', async () => {
   for (const [, api] of WAYS) {
     const { client } = await useChangingApi(api)
     await expect(follow(client({ token: 'x'.repeat(40) })).ended).rejects.toMatchObject({ code: 'unauthorized' })
@@ -289,13 +283,13 @@ it('what cannot be mended ends the iteration: a token or a cursor that is not va
 })
 
 it.each(WAYS)(
-  'by %s, it ends at once with its signal and when the loop is left, and leaves nothing open',
+  'by %s, the iteration ends on its signal and when the loop is left, and frees its stream',
   async (_, api) => {
     const { client, change } = await useChangingApi({
       events: api.events && { ...api.events, maxStreams: 1 },
     } as typeof api)
     const one = client()
-    // It would wait for minutes otherwise.
+    // With this interval, a poll would wait for ten minutes.
     const { seen, stop, ended } = follow(one, { pollMs: 600_000 })
     await eventually(() => seen.resets).toBe(1)
     stop()
@@ -304,7 +298,7 @@ it.each(WAYS)(
     await follow(one, { signal: AbortSignal.abort() }).ended
     expect(one.sent).toHaveLength(already)
 
-    // The one stream that there may be is free again.
+    // The only allowed stream is free again.
     const streams = () => one.sent.filter(({ path }) => path === '/events').length
     for (let times = 0; times < 2; times++) {
       await eventually(async () => {
@@ -327,7 +321,7 @@ it.each(WAYS)(
   },
 )
 
-it('after its signal, nothing more is given of what has already arrived', async () => {
+it('after its signal, the iteration delivers no change, even if it has already arrived', async () => {
   const { client } = await useChangingApi(EVENTS)
   const event = (cursor: string) =>
     `event: changes\ndata: ${JSON.stringify({ items: [{ ref: cursor }], cursor, more: false, reset: false })}\nid: ${cursor}\n\n`
@@ -344,7 +338,7 @@ it('after its signal, nothing more is given of what has already arrived', async 
   expect(cursors).toEqual(['1-0'])
 })
 
-it('while the API is away, it is asked ever more rarely', async () => {
+it('while the API is away, the client backs off between requests', async () => {
   const { client, stop } = await useChangingApi()
   const one = client({ backoffMs: (failures) => (failures < 4 ? failures : 600_000) })
   await stop()

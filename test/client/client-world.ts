@@ -14,10 +14,10 @@ const TOKENS = `jane:operate:${OPERATOR}\njoe:masked:${MASKED}`
 
 const { poll } = expect
 
-/** What has to be so sooner or later, however busy the machine is. */
+/** Waits until an expectation holds, for up to 30 s, since the machine may be busy. */
 export const eventually = <T>(read: () => T | Promise<T>) => poll(read, { timeout: 30_000, interval: 10 })
 
-/** The API over a real store, on a port where it can end and come back. */
+/** The API over a real store, on a port on which it can be stopped and restarted. */
 export async function useServedApi(options: Parameters<typeof useApi>[0] = {}) {
   const port = await useReservedPort()
   let commit: StoreWriter['commit'] = async () => undefined
@@ -52,7 +52,7 @@ export async function useServedApi(options: Parameters<typeof useApi>[0] = {}) {
     /** Cuts every connection. */
     cut: () => server.closeAllConnections(),
     client: (own: Partial<ClientOptions> = {}) => createTestClient({ url, ...own }),
-    /** The agent with this reference has become busy. */
+    /** Makes the agent with this reference busy. */
     change: (ref: string | number) =>
       world.commit(
         agentStatus(notice({ status: 'busy', campaign_ref: '7', ref: String(ref) }, { reference: String(ref) })),
@@ -60,14 +60,14 @@ export async function useServedApi(options: Parameters<typeof useApi>[0] = {}) {
   }
 }
 
-/** The same, where something has changed before: of a read model in which nothing has, the first change is a reset. */
+/** The same API after a first change, since the first change of an empty read model is a reset. */
 export async function useChangingApi(options: Parameters<typeof useServedApi>[0] = {}) {
   const world = await useServedApi(options)
   await world.change('before')
   return world
 }
 
-/** A client that does not wait for long, with the requests that it sends. */
+/** A client with a short back-off, and the requests that it sent. */
 export function createTestClient({ fetch: own = fetch, ...options }: Partial<ClientOptions> = {}) {
   const sent: { readonly url: string; readonly path: string; readonly init: RequestInit }[] = []
   const client = createClient({
@@ -83,7 +83,7 @@ export function createTestClient({ fetch: own = fetch, ...options }: Partial<Cli
   return { ...client, sent, paths: () => new Set(sent.map(({ path }) => path)) }
 }
 
-/** A server that answers what the test says. */
+/** A server that answers as the test decides. */
 export async function useAnswers(answer: (request: IncomingMessage, response: ServerResponse, count: number) => void) {
   let count = 0
   const server = createServer((request, response) => answer(request, response, ++count)).listen(0, '127.0.0.1')
@@ -95,7 +95,7 @@ export async function useAnswers(answer: (request: IncomingMessage, response: Se
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, count: () => count }
 }
 
-/** Follows changes until the test ends, and keeps what came. */
+/** Follows changes until the test ends, and records them. */
 export function follow(client: Pick<Client, 'changes'>, options: ChangesOptions = {}) {
   const controller = new AbortController()
   const [refs, connections]: [string[], boolean[]] = [[], []]
@@ -115,7 +115,7 @@ export function follow(client: Pick<Client, 'changes'>, options: ChangesOptions 
       if (reset) seen.resets++
     }
   })()
-  // Whoever awaits it is told; nobody may.
+  // A test that awaits `ended` gets the rejection. In other tests it must not be unhandled.
   ended.catch(() => undefined)
   onTestFinished(() => controller.abort())
   return { seen, ended, stop: () => controller.abort() }

@@ -21,7 +21,7 @@ type Served = Awaited<ReturnType<typeof useServedApi>>
 const BASE_MS = Date.now() - 3_600_000
 const REF = 'a/b ?#%é+1'
 
-/** Entries that functions parked, as SQS would hand them over. */
+/** Parks entries as functions behind SQS do. */
 async function park({ commit }: Served, count: number) {
   for (let at = 1; at <= count; at++) {
     const one = notification('1002', at, { payload: { number: '27821234567', status: 'busy' } })
@@ -53,7 +53,7 @@ const cdrOf = (at: number) =>
     ),
   )
 
-it('each address and each parameter of the API has a method that sends it', async () => {
+it('every path and every parameter of the API is sent by a method of the client', async () => {
   const world = await useServedApi({ events: { pollMs: 5 } })
   await park(world, 3)
   const { sent, ...client } = world.client({ token: OPERATOR })
@@ -135,7 +135,7 @@ it('each address and each parameter of the API has a method that sends it', asyn
       if (calls.length === 0) unsent.push(`${method} ${path}`)
       const names = new Set(calls.flatMap(({ url }) => [...new URL(url).searchParams.keys()]))
       for (const { in: place, name } of parameters)
-        // `masked` is the client's, a cursor `allItems`', what says who somebody is goes in a body, and a stream goes on by its header.
+        // The client sets `masked`, `allItems` sets cursors, numbers and contacts go in a body, and a stream resumes by its header.
         if (
           place === 'query' &&
           !names.has(name) &&
@@ -147,7 +147,7 @@ it('each address and each parameter of the API has a method that sends it', asyn
   expect(unsent).toEqual([])
 })
 
-it('the answers are those of the API, whatever a reference is made of', async () => {
+it('records are read whatever characters their reference has; an empty, . or .. reference is not found', async () => {
   const world = await useServedApi()
   const { change, commit } = world
   const client = world.client()
@@ -170,7 +170,7 @@ it('the answers are those of the API, whatever a reference is made of', async ()
   for (const ref of ['', '.', '..']) await expect(client.agent(ref)).rejects.toMatchObject({ code: 'not-found' })
 })
 
-it('every item of a list comes once, page by page, and nothing is asked for that nobody wants', async () => {
+it('allItems returns every item of a list once, page by page, and requests no page that is not needed', async () => {
   const world = await useServedApi()
   await world.commit(...Array.from({ length: 25 }, (_, at) => cdrOf(at)))
   await park(world, 5)
@@ -192,7 +192,7 @@ it('every item of a list comes once, page by page, and nothing is asked for that
   expect(messages).toEqual(ids.toReversed())
 })
 
-it('a client that masks has every answer masked, and a masked token says the same', async () => {
+it('numbers in CDRs are masked with the option masked and with a masked token', async () => {
   const world = await useServedApi()
   await world.commit(cdrOf(1234567))
   for (const options of [{ masked: true }, { token: MASKED }]) {
@@ -202,7 +202,7 @@ it('a client that masks has every answer masked, and a masked token says the sam
   expect((await world.client().cdrs()).items.map(({ number }) => number)).toEqual(['27821234567'])
 })
 
-it('a number and a contact are in no address, not even in a cursor, and the search is masked as any read', async () => {
+it('a search by number or contact puts neither in a URL or cursor, and is masked like any read', async () => {
   const world = await useServedApi()
   await world.commit(...Array.from({ length: 5 }, (_, at) => cdrOf(1234560 + at)))
   const { sent, ...client } = world.client({ masked: true })

@@ -14,7 +14,7 @@ const useApiThatWaits = (own: Parameters<typeof useChangingApi>[0] = {}) =>
 const isWaiting = ({ sent }: ReturnType<typeof createTestClient>) =>
   eventually(() => sent.filter(({ path }) => path === '/confirmations').length).toBeGreaterThan(0)
 
-it('what comes between the cursor and the request counts, what came before does not, and a decision stays', async () => {
+it('a notification after the cursor counts, an earlier one does not, and a decided outcome stays', async () => {
   const { client, commit } = await useApiThatWaits()
   await commit(campaign('started'))
   const one = client()
@@ -30,7 +30,7 @@ it('what comes between the cursor and the request counts, what came before does 
   expect([await confirmed.within(10_000), one.sent.length]).toEqual([first, asked])
 })
 
-it('an API that waits for less is asked again, and the states on the way are kept', async () => {
+it('when the API waits for less time, the client asks again and keeps the states seen before', async () => {
   const { client, commit } = await useApiThatWaits({ confirmations: { pollMs: 5, limitMs: 20 } })
   const one = client()
   const confirmed = await one.expect('campaigns/7', 'stopped')
@@ -42,7 +42,7 @@ it('an API that waits for less is asked again, and the states on the way are kep
   expect(await waiting).toMatchObject({ outcome: 'confirmed', seen: ['stopping'] })
 })
 
-it('the parameters are sent, and of two campaigns of an agent the one that is named decides', async () => {
+it('the client sends its parameters, and the named campaign of an agent decides the outcome', async () => {
   const { client, commit } = await useApiThatWaits()
   const one = client()
   const confirmed = await one.expect('agents/1002', 'available', { campaign: '7', source: 'main' })
@@ -60,7 +60,7 @@ it('the parameters are sent, and of two campaigns of an agent the one that is na
   expect(Number(query['timeout'])).toBe(25)
 })
 
-it('a connection that is cut in the middle is made again, and nothing is missed or counted twice', async () => {
+it('the client reconnects after a cut connection, and misses or repeats no state', async () => {
   const world = await useApiThatWaits()
   const proxy = await useProxy(world.port)
   const one = createTestClient({ url: `http://127.0.0.1:${proxy.port}` })
@@ -76,25 +76,22 @@ it('a connection that is cut in the middle is made again, and nothing is missed 
   expect(await waiting).toMatchObject({ outcome: 'confirmed', seen: ['stopping'] })
 })
 
-it.each([429, 500, 502, 503])(
-  'an API that answers %i is asked again, and not before it wants to be',
-  async (status) => {
-    const world = await useApiThatWaits()
-    let refusals = 0
-    const one = world.client({
-      fetch: async (url, init) =>
-        url.includes('/confirmations') && refusals++ < 2
-          ? new Response('busy', { status, headers: { 'retry-after': '0' } })
-          : fetch(url, init),
-    })
-    const confirmed = await one.expect('campaigns/7', 'started')
-    await world.commit(campaign('started'))
-    expect(await confirmed.within(30_000)).toMatchObject({ outcome: 'confirmed' })
-    expect(refusals).toBe(3)
-  },
-)
+it.each([429, 500, 502, 503])('the client asks again after the API answers %i', async (status) => {
+  const world = await useApiThatWaits()
+  let refusals = 0
+  const one = world.client({
+    fetch: async (url, init) =>
+      url.includes('/confirmations') && refusals++ < 2
+        ? new Response('busy', { status, headers: { 'retry-after': '0' } })
+        : fetch(url, init),
+  })
+  const confirmed = await one.expect('campaigns/7', 'started')
+  await world.commit(campaign('started'))
+  expect(await confirmed.within(30_000)).toMatchObject({ outcome: 'confirmed' })
+  expect(refusals).toBe(3)
+})
 
-it('an API that stays away until the end is an error, and when it is back the same handle goes on', async () => {
+it('an API that stays away until the timeout is an error, and the same handle works when the API is back', async () => {
   const { client, commit, stop, start } = await useApiThatWaits()
   const confirmed = await client().expect('campaigns/7', 'started')
   await commit(campaign('started'))
@@ -104,7 +101,7 @@ it('an API that stays away until the end is an error, and when it is back the sa
   expect(await confirmed.within(0)).toMatchObject({ outcome: 'confirmed' })
 })
 
-it('no request is expected without a cursor, and what the API refuses is an error at once', async () => {
+it('expect rejects without a cursor, and a request that the API rejects is an error at once', async () => {
   const { client, stop, commit } = await useApiThatWaits()
   const one = client({ retries: 0 })
   const refused = await one.expect('campaigns/7', 'started')
@@ -116,7 +113,7 @@ it('no request is expected without a cursor, and what the API refuses is an erro
   await expect(one.expect('campaigns/7', 'started')).rejects.toMatchObject({ code: 'network' })
 })
 
-it('a signal ends the wait with its reason, and the handle is as it was', async () => {
+it('a signal ends the wait with its reason, and the handle still works', async () => {
   const { client, commit } = await useApiThatWaits()
   const one = client()
   const confirmed = await one.expect('campaigns/7', 'started')
@@ -129,7 +126,7 @@ it('a signal ends the wait with its reason, and the handle is as it was', async 
   expect(await confirmed.within(30_000)).toMatchObject({ outcome: 'confirmed' })
 })
 
-it('a cursor that became too old is told, and what comes later still counts', async () => {
+it('a cursor that is too old is reported as a reset, and a later notification still counts', async () => {
   const { url } = await useAnswers((request, response, count) => {
     const answer = { outcome: 'pending', reason: null, notification: null, state: 'stopped', seen: [], unsure: false }
     response.setHeader('content-type', 'application/json')

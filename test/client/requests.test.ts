@@ -6,7 +6,7 @@ import { TOKEN } from '../api/api-world.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { createTestClient, eventually, useAnswers, useServedApi } from './client-world.ts'
 
-/** The problem that a call rejects with. */
+/** Returns the problem with which a call rejects. */
 async function problemOf(call: Promise<unknown>): Promise<ApiProblem> {
   const error: unknown = await call.then(
     () => undefined,
@@ -18,7 +18,7 @@ async function problemOf(call: Promise<unknown>): Promise<ApiProblem> {
 
 const UNAVAILABLE = JSON.stringify({ type: 'urn:enigma-relay:problem:unavailable', status: 503, detail: 'away' })
 
-it('a problem has the code of its URN, its words, its parameter and what is known', async () => {
+it('a problem has the code of its URN, its message, its parameter and the known parameters', async () => {
   const { client } = await useServedApi()
   const { agents, agent, cdrs } = client()
   expect(await problemOf(agent('none'))).toMatchObject({
@@ -42,7 +42,7 @@ it('a problem has the code of its URN, its words, its parameter and what is know
   })
 })
 
-it('a read is tried again while the API is away, and not for longer than it may', async () => {
+it('a read is retried while the API is away, within the limits of retries and waiting time', async () => {
   const { url, count } = await useAnswers((_, response, at) => {
     if (at === 1) response.destroy()
     else if (at === 2) response.writeHead(503, { 'retry-after': '0' }).end(UNAVAILABLE)
@@ -60,13 +60,13 @@ it('a read is tried again while the API is away, and not for longer than it may'
     retryAfterMs: 0,
   })
   expect(away.count()).toBe(3)
-  // Later than a caller should wait without a word.
+  // Longer than a caller should wait without an answer.
   const later = await useAnswers((_, response) => response.writeHead(503, { 'retry-after': '60' }).end(UNAVAILABLE))
   expect(await problemOf(createTestClient({ url: later.url }).dialers())).toMatchObject({ retryAfterMs: 60_000 })
   expect(later.count()).toBe(1)
 })
 
-it('a body that is cut in the middle is read again', async () => {
+it('a read whose body is cut halfway is retried', async () => {
   const { url, count } = await useAnswers((_, response, at) => {
     response.writeHead(200, { 'content-length': '12' })
     if (at > 1) return void response.end('{"items":[]}')
@@ -77,7 +77,7 @@ it('a body that is cut in the middle is read again', async () => {
   expect(count()).toBe(2)
 })
 
-it('a write is never sent twice, nor is a reveal, and what is wrong is not tried again', async () => {
+it('a write, a reveal or an invalid request is never retried', async () => {
   const { url, count } = await useAnswers((_, response, at) =>
     at % 2 === 1 ? void response.destroy() : void response.writeHead(503).end(UNAVAILABLE),
   )
@@ -100,7 +100,7 @@ it('a write is never sent twice, nor is a reveal, and what is wrong is not tried
   expect(bad.count()).toBe(1)
 })
 
-it('no answer, none in time, and an answer of something else are told apart', async () => {
+it('an unreachable API, a timeout and an unexpected answer have different codes', async () => {
   const port = await useReservedPort()
   const refused = createTestClient({ url: `http://127.0.0.1:${port}`, retries: 0 })
   expect(await problemOf(refused.agents())).toMatchObject({
@@ -139,7 +139,7 @@ it('a redirect is not followed: the token is for one address, and a write would 
   expect(target.count()).toBe(0)
 })
 
-it('a signal ends a call at once with its reason: before it, while it waits, and before it is tried again', async () => {
+it('a signal ends a call at once with its reason: before the request, during it, and before a retry', async () => {
   const silent = await useAnswers(() => undefined)
   const { agents, drain, cdrs } = createTestClient({ url: silent.url })
   const reason = new Error('the page was closed')
@@ -162,7 +162,7 @@ it('a signal ends a call at once with its reason: before it, while it waits, and
   await outcome
 })
 
-it('a signal that outlives thousands of calls holds none of them', async () => {
+it('finished calls leave no listener on their signal', async () => {
   const { url } = await useAnswers((_, response) => response.end('{}'))
   const { signal } = new AbortController()
   let listeners = 0
@@ -181,7 +181,7 @@ it('a signal that outlives thousands of calls holds none of them', async () => {
   expect(listeners).toBe(0)
 })
 
-it('the token is in no address and in no error, whatever goes wrong', async () => {
+it('the token is in no URL and in no error, whatever fails', async () => {
   const port = await useReservedPort()
   const broken = await useAnswers((_, response, at) => (at % 2 === 1 ? response.destroy() : response.end('<html>')))
   const redirect = await useAnswers((_, response) => response.writeHead(307, { location: '/elsewhere' }).end())
@@ -209,7 +209,7 @@ it('the token is in no address and in no error, whatever goes wrong', async () =
   }
 })
 
-it('a token that changes is asked for before each request', async () => {
+it('a token function is called before each request', async () => {
   const { client } = await useServedApi()
   const tokens = [TOKEN, 'x'.repeat(40), TOKEN]
   const { agents } = client({ token: () => tokens.shift() ?? '' })

@@ -32,7 +32,7 @@ const tried = (n: number, own: Partial<Cdr> = {}) =>
     ),
   )
 
-/** The page of CDRs for whoever has this token, with the addresses of all requests. */
+/** Opens the page of CDRs with this token, and records the URLs of all requests. */
 async function useCdrs(token: string, effects: Parameters<Awaited<ReturnType<typeof useServedApi>>['commit']>) {
   const world = await useServedApi({ console: files })
   await world.commit(...effects)
@@ -54,7 +54,7 @@ const search = async (page: Page, label: string, text: string) => {
   await page.getByLabel(label, { exact: true }).press('Enter')
 }
 
-test('a search by number and contact finds them, and leaves neither in an address, a title or the history', async () => {
+test('a search by number and contact finds CDRs, and leaves neither in a URL, the title or a cookie', async () => {
   const { page, addresses, errors } = await useCdrs(OPERATOR, [
     tried(1),
     tried(2, { number: '27829999999', contact_ref: 'B-2' }),
@@ -78,7 +78,7 @@ test('a search by number and contact finds them, and leaves neither in an addres
   expect(errors).toEqual([])
 })
 
-test('personal data is masked until it is revealed, and masked again; digits are those that were sent', async () => {
+test('personal data is masked until it is revealed, and can be masked again; references keep every digit', async () => {
   const { page } = await useCdrs(TOKEN, [tried(1, { recording_url: 'https://recordings.example.com/a?b=1' })])
   expect(await rowsOf(page).first().innerText()).toMatch(/27\*+67/)
   await page.keyboard.press('j')
@@ -95,7 +95,7 @@ test('personal data is masked until it is revealed, and masked again; digits are
   await expect.poll(() => dialog.innerText()).not.toContain(NUMBER)
 })
 
-test('a token with the role masked has neither a search by number nor a way to reveal', async () => {
+test('a token with the role masked has no search by number and no Reveal button', async () => {
   const { page } = await useCdrs(MASKED, [tried(1)])
   expect(await page.getByLabel('Number', { exact: true }).count()).toBe(0)
   await rowsOf(page).first().click()
@@ -107,7 +107,7 @@ test('a token with the role masked has neither a search by number nor a way to r
   ).toBe(0)
 })
 
-test('what a dialler writes is text: scripts, images, addresses that run', async () => {
+test('scripts, images and javascript: URLs in CDRs are shown as text', async () => {
   const evil = '"><img src=x onerror="globalThis.ran=1"><script>globalThis.ran=1</script>'
   const { page, errors } = await useCdrs(OPERATOR, [
     tried(1, { contact_ref: evil, end_reason: evil, ref: evil, recording_url: 'javascript:globalThis.ran=1' }),
@@ -123,7 +123,7 @@ test('what a dialler writes is text: scripts, images, addresses that run', async
   expect(errors).toEqual([])
 })
 
-test('revisions are side by side, with a mark where they differ', async () => {
+test('revisions are shown side by side, and differences are marked', async () => {
   const { page } = await useCdrs(TOKEN, [tried(1, { end_reason: 'busy' }), tried(1, { end_reason: 'hungup' })])
   await rowsOf(page).getByText('revised').waitFor()
   await rowsOf(page).first().click()
@@ -133,7 +133,7 @@ test('revisions are side by side, with a mark where they differ', async () => {
   expect(await table.locator('mark').filter({ hasText: 'A-1' }).count()).toBe(0)
 })
 
-test('an export has every CDR that matches, masked unless it is asked for, and no formula', async () => {
+test('an export has every matching CDR, is masked by default, and contains no formula', async () => {
   const { page, commit } = await useCdrs(OPERATOR, [
     ...Array.from({ length: 620 }, (_, n) => tried(n)),
     tried(700, { ref: '8', number: `+${NUMBER}`, contact_ref: '=HYPERLINK("http://evil")' }),
@@ -158,7 +158,7 @@ test('an export has every CDR that matches, masked unless it is asked for, and n
   expect(all).toHaveLength(1 + 621 + 1)
   expect(all.join('')).not.toContain(NUMBER)
   await page.getByText('500 or more CDRs').waitFor()
-  // At the top, it would appear by itself.
+  // At the top of the list, the new CDR would appear by itself.
   await page.locator('.rows').hover()
   await page.mouse.wheel(0, 2_000)
   await expect
@@ -167,7 +167,7 @@ test('an export has every CDR that matches, masked unless it is asked for, and n
   await commit(tried(701, { ref: '9' }))
   await page.getByRole('button', { name: '1 new CDR: show' }).click()
   await expect.poll(() => rowsOf(page).first().innerText(), { timeout: 10_000 }).toMatch(/\s9\s+1002/)
-  // It goes in the frame after the one that shows the rows.
+  // The button disappears one frame after the rows appear.
   await expect.poll(() => page.getByRole('button', { name: /new CDR/ }).count()).toBe(0)
   await search(page, 'Campaign', '8')
   await expect.poll(() => rowsOf(page).count(), { timeout: 10_000 }).toBe(1)
@@ -177,7 +177,7 @@ test('an export has every CDR that matches, masked unless it is asked for, and n
   expect(end).toBe('')
 })
 
-test('CDRs of a time span are replayed after a question, unless it is undone; not by number, and not without a span', async () => {
+test('CDRs of a time span are replayed from a dialog, with Undo; a number or a missing time span is rejected', async () => {
   const { page, store, url } = await useCdrs(OPERATOR, [tried(1), tried(2)])
   const ask = () => page.getByRole('button', { name: 'Replay …' }).click()
   await ask()
@@ -213,7 +213,7 @@ test('without the role operate, nothing can be replayed', async () => {
   expect(await page.getByRole('button', { name: 'Replay …' }).count()).toBe(0)
 })
 
-test('new CDRs appear by themselves, and an empty page says what would fill it', async () => {
+test('new CDRs appear by themselves, and an empty page explains where CDRs come from', async () => {
   const { page, commit } = await useCdrs(TOKEN, [])
   await page.getByText('The dialler writes a CDR for each number').waitFor()
   await commit(tried(1))
@@ -223,7 +223,7 @@ test('new CDRs appear by themselves, and an empty page says what would fill it',
 })
 
 test.each(['light', 'dark'] as const)(
-  'axe finds nothing in the list, in a revised CDR, nor in the questions: %s',
+  'axe reports nothing in the list, a revised CDR and the dialogs: %s',
   async (colorScheme) => {
     const { page } = await useCdrs(OPERATOR, [tried(1, { end_reason: 'busy' }), tried(1), tried(2)])
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })

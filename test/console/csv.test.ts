@@ -31,11 +31,11 @@ describe('a cell', () => {
     '＋1',
     '－1',
     '＠a',
-  ])('of %j is no formula', (text) => {
+  ])('of %j is not a formula', (text) => {
     expect(formatCell(text)).toBe(`"'${text}"`)
   })
 
-  it('is one of a line that ends as RFC 4180 has it', () => {
+  it('is part of a line that ends in CRLF, as in RFC 4180', () => {
     expect(formatLine(['a', null, 1])).toBe('"a",,1\r\n')
   })
 })
@@ -91,7 +91,7 @@ describe('a diagnosis', () => {
     },
   }
 
-  it('tells what is wrong, line by line', () => {
+  it('lists the findings line by line', () => {
     const lines = formatDiagnosis(FINDINGS).split('\n')
     for (const line of [
       'enigma-relay diagnosis, 2026-01-31T08:00:00.000Z',
@@ -108,7 +108,7 @@ describe('a diagnosis', () => {
     expect(lines.join()).not.toContain('enigma-a.fifo')
   })
 
-  it('names nobody, whatever the answers hold', () => {
+  it('contains no number and no reference', () => {
     expect(formatDiagnosis(FINDINGS)).not.toMatch(/2782|123-4567|reference/)
   })
 })

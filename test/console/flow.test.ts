@@ -3,7 +3,7 @@ import { useBrowser } from '../support/browser.ts'
 import { useConsole } from '../support/console.ts'
 import { button, cells, logIn, rows, useParkedConsole, waitForBar } from './parked-world.ts'
 
-/** The one flow in a browser that `npm test` has; `npm run proofs` has the others. */
+/** The only browser flow in `npm test`. The others are in `npm run proofs`. */
 
 const browser = await useBrowser()
 const { files } = await useConsole()
@@ -17,7 +17,7 @@ test('five of 300 are selected and replayed by keyboard: exactly these are handl
   await page.keyboard.press('j')
   await page.keyboard.press('Enter')
   await rows(page, 'Parked messages').first().waitFor()
-  // The second and third row, a range of two more, and one of its own.
+  // The second and third row, a range of two, and a single row.
   for (const key of ['j', 'j', 'x', 'j', 'x', 'j', 'j', 'j', 'x', 'J', 'j', 'j', 'x']) await page.keyboard.press(key)
   const selected = [1, 2, 5, 6, 8].map((at) => before[at])
   await page.getByText('5 selected').waitFor()
@@ -31,7 +31,7 @@ test('five of 300 are selected and replayed by keyboard: exactly these are handl
   await expect.poll(() => handled.length, { timeout: 20_000 }).toBe(5)
   expect(handled.toSorted()).toEqual(selected.toSorted((a = '', b = '') => (a < b ? -1 : 1)))
   await expect.poll(parked, { timeout: 20_000 }).toEqual(before.filter((id) => !selected.includes(id)))
-  // The list follows by itself.
+  // The list updates by itself.
   await button(page, 'Select all 295 that match').waitFor()
   await page.getByRole('link', { name: 'Show it' }).click()
   await page.getByText('done', { exact: true }).waitFor()

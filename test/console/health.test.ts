@@ -18,7 +18,7 @@ const MINUTE_MS = 60_000
 
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString()
 
-/** Everything that the page can show, with a number wherever somebody could have written one. */
+/** Everything that the page can show, with a phone number in every field that could hold one. */
 async function useHealth() {
   const world = await useServedApi({
     console: files,
@@ -88,7 +88,7 @@ test('the page shows relays, queues, gaps, calls without a CDR, notifications wi
   expect(errors).toEqual([])
 })
 
-test('a diagnosis is copied, and holds no number', async () => {
+test('a diagnosis is copied, and contains no phone number', async () => {
   const { page } = await useHealth()
   await rowOf(page, 'Audit log', 'jane').waitFor()
   await rowOf(page, 'Queues', 'agents-call').waitFor()
@@ -107,7 +107,7 @@ test('a diagnosis is copied, and holds no number', async () => {
   expect(await page.getByLabel('Diagnosis', { exact: true }).inputValue()).toBe(text.replaceAll('\r\n', '\n'))
 })
 
-test('where the browser does not let it copy, the text is there to be copied', async () => {
+test('without clipboard access, the text of the diagnosis is selected', async () => {
   const { page } = await useHealth()
   await page.evaluate(`Object.defineProperty(navigator, 'clipboard', { value: undefined })`)
   await page.getByRole('button', { name: 'Copy a diagnosis' }).click()
@@ -116,7 +116,7 @@ test('where the browser does not let it copy, the text is there to be copied', a
 })
 
 test.each(['light', 'dark'] as const)(
-  'axe finds nothing on the page, nor in the diagnosis: %s',
+  'axe reports nothing on the page and in the diagnosis: %s',
   async (colorScheme) => {
     const { page } = await useHealth()
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })

@@ -25,12 +25,12 @@ export type ParkOptions = {
   readonly route?: string
   readonly reason?: string
   readonly status?: number
-  /** Of the first one. */
+  /** The number of the first notification. */
   readonly from?: number
   readonly own?: (n: number) => Partial<Notification> & { payload?: unknown }
 }
 
-/** The console over a real read model and real queues, a function of agents/status whose fault a test decides, and the function of replays. */
+/** The console over a real read model and real queues, a function of agents/status that a test can make fail, and the function of replays. */
 export async function useParkedConsole(
   files: ConsoleFiles,
   { hasQueues = true }: { readonly hasQueues?: boolean } = {},
@@ -107,11 +107,11 @@ export async function useParkedConsole(
       })
       const effects = await toOutcomeEffects({ parked: portion, failed: [], replayed: [] }, Date.now())
       await store.commit({ effects, done: new Map() })
-      // No two portions are of one moment.
+      // No two portions have the same time.
       await new Promise((resolve) => setTimeout(resolve, 2))
     }
   }
-  /** A notification that the relay parked, and keeps. */
+  /** Commits the notice of a notification that the relay parked. */
   const parkOfRelay = async (n: number) => {
     const parkedat = new Date().toISOString()
     const payload = {
@@ -143,7 +143,7 @@ export async function useParkedConsole(
   return { url, store, state, handled, commands, park, parkOfRelay, parked }
 }
 
-/** A page on which somebody has logged in. */
+/** Opens a page and logs in. */
 export async function logIn(browser: Browser, url: string, role: keyof typeof TOKENS, path = '#/parked') {
   const { page, errors } = await usePage(browser, { viewport: { width: 1280, height: 800 } })
   await page.goto(`${url}/console/${path}`)
@@ -153,7 +153,7 @@ export async function logIn(browser: Browser, url: string, role: keyof typeof TO
   return { page, errors, token: TOKENS[role] }
 }
 
-/** Waits for a sentence in the bar at the foot of the page: what can be undone takes five seconds. */
+/** Waits for a sentence in the bar at the bottom of the page. An action with Undo starts after five seconds. */
 export async function waitForBar(page: Page, text: string | RegExp): Promise<void> {
   await expect.poll(() => page.locator('.bar').innerText(), { timeout: 20_000 }).toMatch(text)
 }

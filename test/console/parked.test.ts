@@ -31,7 +31,7 @@ test('3,000 parked messages of three routes are listed by cause, by queue and on
   ])
   await button(page, /^Messages/).click()
   await button(page, 'Select all 3,000 that match').waitFor()
-  // Only what is on the screen is in the document; scrolling reads on.
+  // Only rows on the screen are in the document. Scrolling reads more.
   expect(await rows(page, 'Parked messages').count()).toBeLessThan(100)
   const frame = page.locator('.rows')
   await expect
@@ -51,14 +51,14 @@ test('3,000 parked messages of three routes are listed by cause, by queue and on
   await page.getByText('This takes 3 replays, which share the rate.').waitFor()
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
-  // A cause finds its messages, and nothing else.
+  // A cause leads to exactly its messages.
   await button(page, 'Causes').click()
   await page.getByText('500: no row with id #').click()
   await button(page, 'Select all 1,000 that match').waitFor()
   expect(errors).toEqual([])
 })
 
-test('all that match are replayed, and what is parked after the question stays; Undo sends nothing', LONG, async () => {
+test('all messages that match are replayed, later ones stay parked, and Undo sends nothing', LONG, async () => {
   const { url, park, parked, handled } = await useParkedConsole(files)
   await park(40)
   await park(3, { reason: '409: another cause', from: 500 })
@@ -88,32 +88,36 @@ test('all that match are replayed, and what is parked after the question stays; 
   )
 })
 
-test('one is tried first; what failed again is replayed from the page of its replay', LONG, async () => {
-  const { url, park, parked, handled, state } = await useParkedConsole(files)
-  await park(4)
-  state.isBroken = () => true
-  const { page } = await logIn(browser, url, 'operate', '#/parked?view=messages')
-  await button(page, 'Select all 4 that match').click()
-  await button(page, 'Replay').click()
-  await button(page, 'Try one first').click()
-  // It shows the replay, of the oldest one.
-  await page.waitForURL(/#\/replays\?id=/, { timeout: 20_000 })
-  await page.getByText('422: still broken').waitFor({ timeout: 20_000 })
-  expect(await rows(page, 'Messages of the replay').count()).toBe(1)
-  expect(handled).toEqual([])
-  expect(await parked()).toHaveLength(4)
-  state.isBroken = () => false
-  await button(page, 'Replay messages that failed again').click()
-  const question = page.getByRole('dialog')
-  await question.getByText('1 was replayed before and failed again.').waitFor()
-  await question.getByRole('button', { name: 'Replay' }).click()
-  await expect.poll(() => handled, { timeout: 20_000 }).toEqual(['main/p/7/0'])
-  // What was selected is still selected.
-  await page.goBack()
-  await page.getByText(/All \d that match are selected/).waitFor()
-})
+test(
+  '“Try one first” replays one message, and a message that failed again is replayed from the page of its replay',
+  LONG,
+  async () => {
+    const { url, park, parked, handled, state } = await useParkedConsole(files)
+    await park(4)
+    state.isBroken = () => true
+    const { page } = await logIn(browser, url, 'operate', '#/parked?view=messages')
+    await button(page, 'Select all 4 that match').click()
+    await button(page, 'Replay').click()
+    await button(page, 'Try one first').click()
+    // The page shows the replay of the oldest message.
+    await page.waitForURL(/#\/replays\?id=/, { timeout: 20_000 })
+    await page.getByText('422: still broken').waitFor({ timeout: 20_000 })
+    expect(await rows(page, 'Messages of the replay').count()).toBe(1)
+    expect(handled).toEqual([])
+    expect(await parked()).toHaveLength(4)
+    state.isBroken = () => false
+    await button(page, 'Replay messages that failed again').click()
+    const question = page.getByRole('dialog')
+    await question.getByText('1 was replayed before and failed again.').waitFor()
+    await question.getByRole('button', { name: 'Replay' }).click()
+    await expect.poll(() => handled, { timeout: 20_000 }).toEqual(['main/p/7/0'])
+    // The selection is kept.
+    await page.goBack()
+    await page.getByText(/All \d that match are selected/).waitFor()
+  },
+)
 
-test('without SQS, a replay waits for a relay and says so, and there are no dead letters to fetch', LONG, async () => {
+test('without SQS, a replay is shown as waiting for a relay, and dead letters cannot be fetched', LONG, async () => {
   const { url, park } = await useParkedConsole(files, { hasQueues: false })
   await park(1)
   const { page, token } = await logIn(browser, url, 'operate', '#/parked?view=messages')
@@ -132,7 +136,7 @@ test('without SQS, a replay waits for a relay and says so, and there are no dead
   await sentence.waitFor({ state: 'hidden', timeout: 20_000 })
 })
 
-test('what is deleted is in the bin, and comes back with the same bytes', LONG, async () => {
+test('deleted messages are in the bin, and are restored with the same bytes', LONG, async () => {
   const { url, park, parked, store } = await useParkedConsole(files)
   await park(20, { own: () => ({ payload: { status: 'on 😀 break', big: '12345678901234567890' } }) })
   const before = await parked()
@@ -169,7 +173,7 @@ test('what is deleted is in the bin, and comes back with the same bytes', LONG, 
   expect(errors).toEqual([])
 })
 
-test('entries of the relay are deleted permanently only after a word was typed', LONG, async () => {
+test('entries of the relay are deleted permanently only after the operator types a word', LONG, async () => {
   const { url, park, parkOfRelay, commands } = await useParkedConsole(files)
   await park(2)
   await parkOfRelay(1)
@@ -187,7 +191,7 @@ test('entries of the relay are deleted permanently only after a word was typed',
   expect(commands).toMatchObject([{ action: 'drop', source: 'main', ids: ['main/l/1764000000000/1'] }])
 })
 
-test('a filter that looks like a phone number is in no address, and says why it is not applied', LONG, async () => {
+test('a filter that looks like a phone number is in no URL and not applied, and the page says why', LONG, async () => {
   const { url, park } = await useParkedConsole(files)
   await park(3)
   const { page } = await logIn(browser, url, 'operate', '#/parked?view=messages')
@@ -208,7 +212,7 @@ test('a filter that looks like a phone number is in no address, and says why it 
   expect(page.url()).toContain('notification=main')
 })
 
-test('a token of the role read sees everything, and no control that writes', LONG, async () => {
+test('a token of the role read sees messages but no control that writes, and its writes answer 403', LONG, async () => {
   const { url, park, store } = await useParkedConsole(files)
   await park(3)
   const { page, token, errors } = await logIn(browser, url, 'read', '#/parked?view=messages')
@@ -235,7 +239,7 @@ test('a token of the role read sees everything, and no control that writes', LON
 })
 
 test(
-  'markup in a payload, a reference and a reason is text, also when it is revealed, and no number is in an address',
+  'markup in a payload, a reference and a reason is shown as text, even when revealed, and no number is in the URL',
   LONG,
   async () => {
     const { url, park, store } = await useParkedConsole(files)

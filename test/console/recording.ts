@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import xterm, { type Terminal } from '@xterm/headless'
 
 /**
- * `npm run recording`: docs/images/dev.svg, what `npm run dev` shows in a terminal in its first seconds, as an animation. A terminal emulator interprets the
+ * `npm run recording`: draws docs/images/dev.svg, an animation of the first seconds of `npm run dev`. A terminal emulator interprets the
  * output, once a second its screen becomes a frame, and CSS moves the frames past a window. Needs `script` of util-linux, which gives the
  * program a terminal to write to.
  */
@@ -20,7 +20,7 @@ const FILE = 'docs/images/dev.svg'
 const COLOURS = ['#484f58', '#ff7b72', '#3fb950', '#d29922', '#58a6ff', '#bc8cff', '#39c5cf', '#e6edf3']
 
 const escape = (text: string) => text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`)
-/** Tokens and codes are worth nothing elsewhere, but a picture of a secret is a bad example. */
+/** The tokens and codes work nowhere else, but a picture of a secret is a bad example. */
 const conceal = (text: string) => text.replace(/\b[A-Za-z0-9_-]{30,}\b/g, (secret) => '•'.repeat(secret.length))
 
 /** The screen as one `<text>` for each line, with a `<tspan>` for each change of style. */
@@ -56,7 +56,7 @@ function toFrame(terminal: Terminal): string {
   return lines.join('')
 }
 
-/** @param frames what is shown for a second each, the last one for three */
+/** @param frames each is shown for one second, the last for three */
 function toSvg(frames: readonly string[]): string {
   const width = Math.ceil(COLUMNS * CHARACTER_PX) + 2 * MARGIN_PX
   const height = ROWS * LINE_PX + 2 * MARGIN_PX
@@ -92,7 +92,7 @@ try {
   process.stdout.write(`${FILE}\n`)
 } finally {
   const ended = new Promise((resolve) => child.once('exit', resolve))
-  // Ctrl-C, as somebody at the terminal would.
+  // Ctrl-C, as a user would press it.
   child.stdin.write('\u0003')
   await ended
   await rm(folder, { recursive: true, force: true })

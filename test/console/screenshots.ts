@@ -5,7 +5,7 @@ import { startStreet } from '../../src/local/street/street.ts'
 import { createLog } from '../../src/runtime/index.ts'
 import { launchBrowser } from '../support/launch-browser.ts'
 
-/** `npm run screenshots`: the pictures of the README and docs/console.md, of a street with a call centre that is played. */
+/** `npm run screenshots`: takes the pictures of the README and docs/console.md, on a street with a simulated call centre. */
 
 const SHOTS = [
   { name: 'wall', hash: '#/wall', ready: '.tiles' },
@@ -15,7 +15,7 @@ const SHOTS = [
 /** Long enough for calls of each state and some hundred CDRs. */
 const PLAY_MS = 90_000
 
-// Functions that fail on purpose say so each time.
+// Functions that fail on purpose log each failure.
 console.error = () => undefined
 const folder = await mkdtemp(join(tmpdir(), 'enigma-screenshots-'))
 process.env['ENIGMA_API'] = '127.0.0.1:0'

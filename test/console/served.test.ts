@@ -9,7 +9,7 @@ const { bundle, files } = await useConsole()
 
 const useServed = () => useServedApi({ console: files })
 
-test('a browser that comes to / is shown the console, without an error and with nothing that the policy forbids', async () => {
+test('a browser that opens / shows the console, without an error or a policy violation', async () => {
   const { url } = await useServed()
   const { page, errors } = await usePage(browser)
   await page.goto(url)
@@ -18,7 +18,7 @@ test('a browser that comes to / is shown the console, without an error and with 
   expect(errors).toEqual([])
 })
 
-test('the policy is in force: a script of the page itself does not run', async () => {
+test('the policy is in force: an inline script does not run', async () => {
   const { url } = await useServed()
   const { page, errors } = await usePage(browser)
   await page.goto(`${url}/console/`)
@@ -30,7 +30,7 @@ test('the policy is in force: a script of the page itself does not run', async (
   expect(await page.evaluate('globalThis.ran')).toBeUndefined()
 })
 
-test('a second visit takes scripts and styles out of the cache, and asks only whether the page has changed', async () => {
+test('a second visit loads scripts and styles from the cache, and requests only the page', async () => {
   const { url } = await useServed()
   const { page } = await usePage(browser)
   await page.goto(`${url}/console/`)
@@ -51,7 +51,7 @@ test('a second visit takes scripts and styles out of the cache, and asks only wh
   expect(others.filter(([, , isCached]) => !isCached)).toEqual([])
 })
 
-test('over HTTP each file comes in each encoding with the bytes of the build, and tells how long to keep it', async () => {
+test('each file is served in each encoding with the bytes of the build and its cache-control', async () => {
   const { url } = await useServed()
   const unpack = { br: brotliDecompressSync, gzip: gunzipSync, identity: (bytes: Uint8Array) => Buffer.from(bytes) }
   for (const [name, { type, encodings }] of Object.entries(bundle.table)) {

@@ -6,14 +6,14 @@ import { notice } from '../api/api-world.ts'
 import { findInaccessible } from '../support/axe.ts'
 import { OPERATOR, useServedApi } from '../client/client-world.ts'
 
-/** The console over a real API and a real read model, in which a test lets things happen. */
+/** The console over a real API and a real read model, to which a test commits changes. */
 
 export const useServedConsole = (files: ConsoleFiles) => useServedApi({ console: files, events: { pollMs: 100 } })
 
 export async function logIn(page: Page, url: string, hash = '', token = OPERATOR): Promise<void> {
   await page.goto(`${url}/console/${hash}`)
   await page.getByLabel('API token').fill(token)
-  // Changes are heard from then on.
+  // The page receives changes from then on.
   const events = page.waitForResponse(/\/events/)
   await page.getByRole('button', { name: 'Log in' }).click()
   await events
@@ -36,7 +36,7 @@ export const hasCall = (ref: string, own: object = {}): Effect =>
 export const runs = (ref: string, status = 'started'): Effect =>
   campaignStatus(notice({ status, ref }, { type: 'campaigns', subType: 'status', reference: ref, timeMs: Date.now() }))
 
-/** Nothing that axe has to say of the page, in either theme. */
+/** Expects axe to find no problem on the page, in either theme. */
 export async function expectAccessible(page: Page): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme })

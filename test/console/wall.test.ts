@@ -33,7 +33,7 @@ test('a tile shows its agent’s state, call and time, and changes when the agen
   expect(errors).toEqual([])
 })
 
-test('of 2,000 agents only those on the screen are in the document, and each can be scrolled to and filtered for', async () => {
+test('of 2,000 agents, only those on the screen are in the document; scrolling and filters show the others', async () => {
   const { commit, open, tile, tiles, page } = await useWall()
   const refs = Array.from({ length: 2_000 }, (_, at) => String(5_000 + at))
   for (let from = 0; from < refs.length; from += 200)
@@ -61,7 +61,7 @@ test('of 2,000 agents only those on the screen are in the document, and each can
   await page.getByText('No agent matches the filters').waitFor()
 })
 
-test('a text that is being typed into a filter stays while the wall changes, and filters once it is entered', async () => {
+test('text in a filter stays while the wall changes, and applies when Enter is pressed', async () => {
   const { commit, open, tile, tiles, page } = await useWall()
   await commit(isIn('1002', 'available'))
   await open()
@@ -77,7 +77,7 @@ test('a text that is being typed into a filter stays while the wall changes, and
   await expect.poll(() => filter.inputValue()).toBe('2001')
 })
 
-test('while the wall is paused nothing changes on it; then it shows what is', async () => {
+test('a paused wall does not change, and shows the present states when it resumes', async () => {
   const { commit, open, tile, page } = await useWall()
   await commit(isIn('1002', 'available'))
   await open()
@@ -94,7 +94,7 @@ test('while the wall is paused nothing changes on it; then it shows what is', as
   await tile('1003').waitFor()
 })
 
-test('a lost connection is shown with its duration, and the stream then has each change once', async () => {
+test('a lost connection is shown with its duration, and afterwards the stream shows each change once', async () => {
   const { commit, open, page, stop, start } = await useWall('#/stream')
   await commit(isIn('before', 'busy'))
   await open()
@@ -114,7 +114,7 @@ test('a lost connection is shown with its duration, and the stream then has each
   expect(await page.locator('.stream-bar').count()).toBe(0)
 })
 
-test('the stream pauses with a count of what is new, filters by the address, draws gaps, and leads to the agent', async () => {
+test('the stream pauses with a count of new changes, keeps its filter in the URL, shows gaps, and links to the agent', async () => {
   const { commit, open, page } = await useWall('#/stream')
   await commit(isIn('before', 'busy'))
   await open()
@@ -143,7 +143,7 @@ test('the stream pauses with a count of what is new, filters by the address, dra
   await page.getByRole('dialog', { name: 'Agent 1002' }).getByText('available').waitFor()
 })
 
-test('markup in references and states is text', async () => {
+test('markup in references and states is shown as text', async () => {
   const { commit, open, tile, page, errors } = await useWall()
   const [script, image] = ['<script>globalThis.ran = 1</script>', '"><img src=x onerror="globalThis.ran=1">']
   await commit(
@@ -166,7 +166,7 @@ test('markup in references and states is text', async () => {
   expect(await tile('none').count()).toBe(0)
 })
 
-test('numbers are masked until somebody reveals them, and a masked token cannot', async () => {
+test('numbers are masked until the user reveals them, and a masked token cannot reveal them', async () => {
   const { commit, open, tile, page } = await useWall()
   await commit(isIn('1002', 'busy'), hasCall('1002'))
   await open()
@@ -202,7 +202,7 @@ test('the focus returns from a dialog to the element that opened it, and stays w
   await thresholds.click()
   await page.getByRole('dialog').waitFor()
   const order = page.getByLabel('Order')
-  // Before the page hears that the dialog has closed.
+  // The focus moves before the page gets the close event of the dialog.
   await order.evaluate((element) => {
     document.querySelector('dialog')?.close()
     element.focus()
@@ -211,7 +211,7 @@ test('the focus returns from a dialog to the element that opened it, and stays w
   expect(await hasFocus(order)).toBe(true)
 })
 
-test('axe finds nothing to say of the wall, an agent, the thresholds and the stream, in light and dark', async () => {
+test('axe reports nothing on the wall, an agent, the thresholds and the stream, in light and dark', async () => {
   const { commit, open, tile, page } = await useWall()
   await open()
   await page.getByText('No data from the call centre yet').waitFor()

@@ -70,7 +70,7 @@ const received = fc.record({
   maxWaitMs: fc.option(fc.double({ min: -1e12, max: 1e300, noNaN: true }), { nil: undefined }),
 })
 
-test('any packet on any channel is an event that the SDK takes, in the queue and behind HTTP', () => {
+test('any packet on any channel becomes an event that the SDK accepts, over SQS and over HTTP', () => {
   fc.assert(
     fc.property(packets, received, (packet, about) => {
       const event = textOf(stamp(packet, about))
@@ -87,7 +87,7 @@ test('any packet on any channel is an event that the SDK takes, in the queue and
   )
 })
 
-test('the notices of the relay are such events too, whatever they are about', () => {
+test('the notices of the relay are valid events too, whatever text they contain', () => {
   fc.assert(
     fc.property(anyText, fc.constantFrom('alive', 'gap', 'parked'), (text, subType) => {
       const payload = { relay: text, id: text, source: text, cause: text }
@@ -115,7 +115,7 @@ test.each([
   expect(() => new CloudEvent(event, true)).not.toThrow()
 })
 
-test('an empty reference of a channel is none: the lane is that of the reference in the payload', () => {
+test('if the reference in the channel is empty, the reference in the payload determines the lane', () => {
   const laneOf = (channel: string, payload: object) =>
     stamp(toBytes(JSON.stringify({ type: 'status', payload })), {
       sourceId: 'main',

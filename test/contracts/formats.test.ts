@@ -13,8 +13,8 @@ import {
 import { stamp } from '../support/routes.ts'
 
 /**
- * The formats as they stand on the wire. Queues hold messages for fourteen days, so what is written here must be read by every later
- * version: an example may be added, and never changed.
+ * The formats on the wire. Queues hold messages for fourteen days, so every later version must be able to read these examples: add
+ * examples, but never change one.
  */
 type Example = {
   name: string
@@ -72,7 +72,7 @@ test('every example is a CloudEvent 1.0', () => {
   }
 })
 
-test('a pack is the batch format; one alone is the event itself', () => {
+test('several events are joined in the batch format; a single event is not wrapped', () => {
   const events = examples.map(({ event }) => event)
   expect(joinEvents(events.slice(0, 1))).toBe(events[0])
   expect(joinEvents(events)).toBe(`[${events.join(',')}]`)

@@ -144,7 +144,7 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
 const TAKEN = ['enigma:notifications:campaigns']
 const handed = (ref: string, at: number) =>
   agentCall(toEvent('agents', 'call', ref, { ref, call_ref: `m${at}`, contact_ref: 'é 😀', number: '2782' }, at))
-/** A call whose CDR has not come, as the read model finds it. */
+/** A call without a CDR, as the read model returns it. */
 const AWAITED = (agent: string, at: number, left: number | null): AwaitedCall => ({
   stamp: `main|pubsub|${String(BASE_MS + at * 1000).padStart(16, '0')}.0000000000|${BASE_MS + at * 1000}|${idOf(at)}`,
   callRef: `m${at}`,

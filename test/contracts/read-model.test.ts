@@ -64,9 +64,9 @@ const DONE = new Map<string, string[]>()
 const ALL = Object.values(CONTRACTS).flatMap(({ effects }) => effects)
 const READS = Object.values(CONTRACTS).flatMap(({ reads }) => reads)
 
-/** Known defects: a commit that fails at these keys stays incomplete, or its point is there twice, however often it is repeated. */
+/** Known defects: a commit that fails at these keys stays incomplete or stores its point twice, even if it is repeated. */
 const NOT_WHOLE: Readonly<Record<string, RegExp>> = {
-  // The point is appended to its series before the document that says so.
+  // The point is appended to its series before the document that records it.
   agentStats: /^(agents|agents_heard|changes)$/,
   campaignStats: /^(campaigns|campaigns_heard|changes)$/,
 }
@@ -316,7 +316,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect((await store.read.preview('12'))?.callees).toEqual(callees)
   })
 
-  test('references and payloads keep digits beyond 2^53, characters that separate, and nothing at all', async () => {
+  test('references and payloads keep digits beyond 2^53, separator characters and empty values', async () => {
     const { store } = use()
     const ref = '9007199254740993:a/b 😀'
     const separators = '\u001e\u001f|'
@@ -434,7 +434,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       { kind: 'campaigns/cdr', ref: 'c1', state: 'hungup', notification_id: idOf(NOW + 2, 'l') },
     ])
     expect(changes).not.toMatch(/27821234567|k1/)
-    // An older status changes nothing that is told: only what the wall is made of, which is named.
+    // An older status is no change: the entry names only the document, which the wall reads.
     await store.commit({ effects: [status('busy', 1)], done: DONE })
     await store.commit({ effects: [status('busy', 1)], done: DONE })
     const more = ((await run('XRANGE', 'changes', '-', '+')) as [string, string[]][]).slice(1)
@@ -657,7 +657,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       total: 2,
       routes: { 'agents-call': 2 },
       relay: 0,
-      // It has no time of its own to be too late at: only the call has.
+      // The unreadable message has no time of its own, so only the call can be stale.
       stale: 1,
       outdated: 0,
       replayed_before: 0,
@@ -748,7 +748,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       ],
       effects: [noteSent('r4', '1')],
     })
-    // Nothing of a CDR changes by it, and nothing that is parked.
+    // The outcomes change no CDR and no parked entry.
     expect((await read.changes({ after: beforeOutcomes })).items).toMatchObject([
       { type: 'replays', ref: 'r4', state: 'handled' },
       { type: 'replays', ref: 'r4', state: 'failed_again' },
@@ -758,7 +758,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       cdrs: { route: 'campaigns-cdr', campaign: 'c1' },
       counts: { ...counts, handled: 1, failed_again: 1 },
     })
-    // Relays drive a replay, one at a time; what came by HTTP has no queue.
+    // Relays run a replay, one relay at a time. A notification received over HTTP has no queue.
     const { eventSourceARN: _none, ...byHttp } = one
     await commit({ parked: [{ ...byHttp, key: 'k2', messageId: 'k2', messageGroupId: '17' }] })
     const third = (await read.parked()).items.find(({ message_id: from }) => from === 'k2')?.id ?? ''

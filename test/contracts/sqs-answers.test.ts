@@ -5,8 +5,8 @@ import { tell, useClients, type Told } from '../support/sqs-clients.ts'
 import { useWireServer, type WireAnswer } from '../support/wire-server.ts'
 
 /*
- * What the sender learns from an answer is the same, whether the SDK read it or our own client. Where the SDK does worse, the test says
- * so.
+ * The sender gets the same result from an answer, whether the SDK or our own client reads it. The titles of the exceptions begin with
+ * "the SDK does worse".
  */
 
 const answer =
@@ -24,7 +24,7 @@ const raw =
 
 const BOTH_ACCEPTED = '{"Successful":[{"Id":"0"},{"Id":"1"}],"Failed":[]}'
 
-/** What both clients tell of a server that answers like this to a request with two packs. */
+/** The results of both clients for a server that answers a request with two packs in this way. */
 async function useJudges() {
   const server = await useWireServer()
   const clients = await useClients(server.endpoint)
@@ -107,7 +107,7 @@ const ERRORS: readonly (readonly [string, number, Rejected, string?])[] = [
   ['UnrecognizedClientException', 400, CREDENTIALS],
   ['ValidationError', 400, REFUSED],
   ['ValidationException', 400, REFUSED],
-  // The names of refusals say nothing when the server has failed.
+  // With a 5xx status the server has failed, so the name of a rejection is ignored.
   ['InvalidMessageContents', 500, RETRY],
   ['InvalidMessageContents', 503, RETRY],
   ['SomethingNew', 400, RETRY],
@@ -138,7 +138,7 @@ const PLACES: Readonly<Record<string, (name: string, status: number, queryName: 
 }
 
 test.each(Object.entries(PLACES))(
-  'every error of AWS has the same consequence when its name comes as %s',
+  'both clients handle every AWS error as expected if its name is sent as %s',
   async (_place, toAnswer) => {
     const { judge } = await useJudges()
     const told: unknown[] = []
@@ -235,12 +235,12 @@ test.each<[string, WireAnswer, Told | readonly Told[]]>([
 ])('%s', async (_name, how, expected) => {
   const { judge, sdk, own, parcels, server } = await useJudges()
   expect(await judge(how)).toEqual(both(expected))
-  // Whatever it was, the next request is none the worse for it.
+  // The answer does not affect the next request.
   server.state.answer = answer(200, BOTH_ACCEPTED)
   for (const client of [sdk, own]) expect(await tell(client, parcels)).toEqual(['accepted', 'accepted'])
 })
 
-test('whatever JSON a server answers, both tell the same, and nothing is accepted whose id the server did not name', async () => {
+test('for any JSON answer both clients return the same result, and accept only ids that the server named', async () => {
   const { judge } = await useJudges()
   const id = fc.constantFrom('0', '1', '2', 0, null, undefined)
   const entry = fc.oneof(
@@ -280,7 +280,7 @@ test.each([
   [{ message: 'a character' }, 'InvalidMessageContents: a character'],
   [{ Message: 'a character' }, 'InvalidMessageContents: a character'],
   [{}, 'InvalidMessageContents: UnknownError'],
-])('of an error with %j both say the same', async (words, detail) => {
+])('both clients return the same reason and detail for an error with %j', async (words, detail) => {
   const { server, sdk, own, parcels } = await useJudges()
   server.state.answer = answer(400, { __type: 'com.amazonaws.sqs#InvalidMessageContents', ...words })
   for (const { target, limits } of [sdk, own]) {
@@ -303,7 +303,7 @@ test.each<[string, WireAnswer, Told]>([
   expect(await judge(how)).toEqual({ sdk: RETRY, own: expected })
 })
 
-test('the SDK does worse: words that are no text make an error that nobody can describe', async () => {
+test('the SDK does worse: it throws a TypeError if the message of an error is not a string', async () => {
   const { server, sdk, own, parcels } = await useJudges()
   server.state.answer = answer(400, { __type: 'InvalidMessageContents', message: { text: 'of the test' } })
   await expect(tell(sdk, parcels)).rejects.toThrow(TypeError)

@@ -13,7 +13,7 @@ import { CREDENTIALS, tell, useClients } from '../support/sqs-clients.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useWireServer, type WireAnswer, type WireMessage } from '../support/wire-server.ts'
 
-/* What the SDK sends as SendMessageBatch, our own client sends as well. What both make of the answers is in `sqs-answers.test.ts`. */
+/* Our own client sends the same SendMessageBatch requests as the SDK. `sqs-answers.test.ts` covers how both read the answers. */
 
 const never = new AbortController().signal
 
@@ -22,7 +22,7 @@ const acceptAll: WireAnswer = (response, { body }) => {
   response.end(JSON.stringify({ Successful: Entries.map(({ Id }) => ({ Id, MessageId: '1', MD5OfMessageBody: '' })) }))
 }
 
-/** Whether a request bears the signature that the reference makes of what was sent. */
+/** Whether the signature of a request is the one that the reference implementation computes for it. */
 async function isSignedRight({ path, headers, body }: WireMessage): Promise<boolean> {
   const authorization = String(headers['authorization'])
   const names = /SignedHeaders=([^,]*)/.exec(authorization)?.[1]?.split(';') ?? []
@@ -56,7 +56,7 @@ const relevant = ({ method, path, headers, body }: WireMessage): unknown => ({
 })
 
 test.each(['', '/', '/queues', "/a b//(it's)/ü*/"])(
-  'behind an endpoint with the path "%s" both send the same requests, whatever is in the packets, signed as the reference signs',
+  'with the endpoint path "%s" both clients send the same requests for any packets, with the signature of the reference',
   async (path) => {
     const server = await useWireServer()
     const { sdk, own } = await useClients(server.endpoint + path, 'eu-west-1')
@@ -110,7 +110,7 @@ test('fauxqs stores the same messages, whichever client sends them', async () =>
   )
 })
 
-test('fauxqs refuses the same, whichever client asks', async () => {
+test('fauxqs rejects a missing queue and an oversized message in the same way for both clients', async () => {
   const server = await useSqs()
   const { sdk, own } = await useClients(server.endpoint)
   const nowhere = { ...sdk.limits, address: sdk.limits.address.replace('agents-status', 'away') }
@@ -153,26 +153,29 @@ const ACCEPTED = '{"Successful":[{"Id":"0"}]}'
 
 test.each<[string, WireAnswer]>([
   ['nothing', () => undefined],
-  ['its head only', (response) => response.flushHeaders()],
+  ['only the head', (response) => response.flushHeaders()],
   [
-    'one byte less than all',
+    'all but the first byte',
     (response) => response.writeHead(200, { 'content-length': ACCEPTED.length }).write(ACCEPTED.slice(1)),
   ],
-])('a server that answers %s is given up at the time limit, and its connection closed', async (_what, how) => {
-  const { server, parcels, both } = await useSilence()
-  server.state.answer = how
-  for (const [name, { target, limits }] of both) {
-    const before = server.connections.size
-    const error: unknown = await target.send(limits, parcels, never, 60).catch((e: unknown) => e)
-    expect([name, error]).toMatchObject([name, { name: 'TimeoutError' }])
-    expect(target.explain(error)).toMatchObject({ verdict: 'retry', isAnswer: false, isMissing: false })
-    await waitFor(() => server.connections.size === before - 1, 'the connection to be closed')
-  }
-  server.state.answer = acceptAll
-  for (const [, client] of both) expect(await tell(client, parcels)).toEqual(['accepted'])
-})
+])(
+  'a request that is answered with %s is aborted at the time limit, and its connection is closed',
+  async (_what, how) => {
+    const { server, parcels, both } = await useSilence()
+    server.state.answer = how
+    for (const [name, { target, limits }] of both) {
+      const before = server.connections.size
+      const error: unknown = await target.send(limits, parcels, never, 60).catch((e: unknown) => e)
+      expect([name, error]).toMatchObject([name, { name: 'TimeoutError' }])
+      expect(target.explain(error)).toMatchObject({ verdict: 'retry', isAnswer: false, isMissing: false })
+      await waitFor(() => server.connections.size === before - 1, 'the connection to be closed')
+    }
+    server.state.answer = acceptAll
+    for (const [, client] of both) expect(await tell(client, parcels)).toEqual(['accepted'])
+  },
+)
 
-test('a request that is cancelled ends at once and closes its connection; cancelled before, it is never sent', async () => {
+test('an aborted request ends at once and closes its connection; a request that was aborted before is never sent', async () => {
   const { server, parcels, both } = await useSilence()
   for (const [, { target, limits }] of both) {
     const [count, before] = [server.seen.length, server.connections.size]

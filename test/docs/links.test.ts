@@ -44,7 +44,7 @@ const anchorsIn = (file: string): ReadonlySet<string> => {
 
 const isThere = (path: string): boolean => files.includes(path) || folders.has(path)
 
-/** Why a link of a document leads nowhere; undefined when it leads somewhere, or to another site. */
+/** Returns why a link is broken; undefined if it is valid or leads to another site. */
 function faultOf(document: string, link: string): string | undefined {
   if (/^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(link)) return undefined
   if (link.startsWith('/')) return 'begins at the root of a site'
@@ -67,7 +67,7 @@ test('every relative link and anchor of the documents leads somewhere', () => {
   expect(broken).toEqual([])
 })
 
-test('every page and anchor that sources, tests and log lines name is there', () => {
+test('every page and anchor that sources and tests name exists', () => {
   const named = sources
     .filter((file) => file !== 'test/docs/links.test.ts')
     .flatMap((file) =>
@@ -91,10 +91,10 @@ const MADE: Readonly<Record<string, string>> = {
   'test/functions/agents-break.test.ts': 'docs/functions.md makes it',
 }
 
-test('every file and folder of the repository that a document names is there', () => {
+test('every file and folder of the repository that a document names exists', () => {
   const path = /^(?:src|functions|examples|infra|bench|test|docs|dialler|\.ci|\.github)\/[\w./-]*$/
   const missing = documents
-    // What was once is named there as it was.
+    // The changelog names former paths.
     .filter((document) => document !== 'CHANGELOG.md')
     .flatMap((document) =>
       codeSpansOf(read(document))

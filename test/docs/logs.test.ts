@@ -14,19 +14,19 @@ const sources = ['src', 'functions', 'infra']
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 
-/** Quoted alone, or in the brackets behind a sentence of the command line. */
+/** A code alone in quotes, or in the brackets after a sentence of the CLI. */
 const CODE = new RegExp(`(?<=['(])(?:${ROOMS})\\.[a-z_]+\\.[a-z_]+(?=[')])`, 'g')
 const FAMILY = new RegExp(`\`((?:${ROOMS})\\.[a-z_]+\\.)\\$\\{`, 'g')
 const ROW = /^\| `([a-z_]+\.[a-z_]+\.[a-z_]+)` \| ([a-z, ]+) \| (.+) \|(.*)\|$/gm
 
-/** Of the log, and of doctor's findings. */
+/** The levels of the log, and the states of doctor's findings. */
 const LEVELS = ['debug', 'info', 'warn', 'error', 'fatal', 'ok', 'fail']
 
 /** In comments a code may stand as an example. */
 const withoutComments = (text: string): string => text.replace(/^\s*(?:\/\/|\/?\*).*$/gm, '')
 
 const used = new Map<string, string>()
-/** What codes begin with whose last part is a variable; the parts themselves are quoted somewhere. */
+/** The beginnings of codes whose last part is a variable. The last parts are quoted elsewhere. */
 const families = new Set<string>()
 const words = new Set<string>()
 for (const file of sources) {
@@ -42,7 +42,7 @@ const isUsed = (code: string): boolean => {
 const rows = [...read('docs/logs.md').matchAll(ROW)]
 const listed = rows.map(([, code]) => code as string)
 
-test('every code in the sources is listed, with its meaning and remedy', () => {
+test('every code in the sources is listed', () => {
   expect([...used].filter(([code]) => !listed.includes(code)).map(([code, file]) => `${code} (${file})`)).toEqual([])
 })
 
@@ -57,7 +57,7 @@ test('every row names a room, and levels of the log', () => {
     expect(code, row).toMatch(rooms)
     for (const level of levels.split(/, | or /)) expect(LEVELS, row).toContain(level)
   }
-  // A row may also name a family, whose events are those of another one: `doctor.redis.<event>`.
+  // A row may also name a family that shares the events of another one: `doctor.redis.<event>`.
   const isRow = (line: string): boolean =>
     new RegExp(ROW.source).test(line) || families.has(/^\| `(.+\.)<event>` \|/.exec(line)?.[1] ?? '')
   const lines = read('docs/logs.md').split('\n')
@@ -65,7 +65,7 @@ test('every row names a room, and levels of the log', () => {
   expect(lines.filter((line) => coded.test(line) && !isRow(line))).toEqual([])
 })
 
-/** Files with an Error that nobody meets: the reason. */
+/** Files with an Error that no user sees, with the reason. */
 const BARE: Readonly<Record<string, string>> = {
   'src/relay/targets/http-handler.ts': 'an Error by the name that the AWS SDK looks at to tell whether to try again',
   'src/runtime/process.ts': 'the reason of an abort signal, which nothing prints',

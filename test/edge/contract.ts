@@ -28,9 +28,9 @@ type Send = {
 export function describeEdge(runtime: string, start: (deployment: Deployment) => Promise<Running>): void {
   describe(`the edge on ${runtime}`, () => {
     const releases: (() => Promise<unknown>)[] = []
-    /** What is done with requests to the read model before they are passed on. */
+    /** Runs for each request to the read model before the request is passed on. */
     let gate: () => Promise<void> | Response | void
-    /** The requests that reached the gate. */
+    /** The number of requests that reached the gate. */
     let arrived = 0
     let url: string
     let index = 0
@@ -103,7 +103,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
     }
 
     const iso = (fromNowMs: number) => new Date(Date.now() + fromNowMs).toISOString()
-    /** A notification that no other test has. */
+    /** A notification that no other test uses. */
     const status = (agent: string, payload: object = { status: 'busy', campaign_ref: '7' }) =>
       notification(agent, ++index, { time: iso(0), payload: { ref: agent, ...payload } })
     const record = (callRef: string, payload: object = {}) =>
@@ -118,8 +118,8 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
         },
       })
 
-    test('a request whose sender hangs up holds up no other', async () => {
-      // The first CDRs of a process all wait for the secret of the database, which the first of them asks for.
+    test('a request whose sender hangs up blocks no other request', async () => {
+      // The first CDRs of a process all wait for the secret of the database, which the first CDR reads.
       const held = Promise.withResolvers<void>()
       gate = () => held.promise
       const hangUp = new AbortController()
@@ -153,7 +153,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect((await ask('/other')).body).toMatchObject({ items: [{ type: 'agents/mood' }] })
     })
 
-    test('notices of the relay are taken too, and an empty batch changes nothing', async () => {
+    test('notices of the relay are accepted, and an empty batch has no outcomes', async () => {
       const gap = notification('main', ++index, {
         type: 'enigma.relay.gap',
         time: iso(0),
@@ -167,7 +167,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect(await deliver([], { body: '[]' })).toEqual([])
     })
 
-    test('what a function will never take is parked alone, and repeating the request parks it once', async () => {
+    test('an event that its function refuses is parked alone, and only once when the request is repeated', async () => {
       const bad = status('1003', { status: '' })
       const all = [status('1003'), bad, status('1003', { status: 'wrapup', campaign_ref: '7' })]
       const before = (await ask<{ functions: { total: number } }>('/parked')).body.functions.total
@@ -181,7 +181,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect((await ask('/agents/1003')).body).toMatchObject({ states: [{ status: 'wrapup' }] })
     })
 
-    test('while the read model is away everything is to be tried again, and then is done', async () => {
+    test('while the read model is away, every outcome is retry; afterwards, every outcome is done', async () => {
       gate = () => new Response('', { status: 503 })
       const all = [status('1004'), status('1005')]
       const outcomes = await deliver(all)
@@ -194,7 +194,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect((await ask('/agents/1005')).body).toMatchObject({ states: [{ status: 'busy' }] })
     })
 
-    test('only who knows one of the secrets may send: nothing of other requests is read', async () => {
+    test('only requests that are signed with one of the secrets are accepted; others record nothing', async () => {
       const one = [status('1007')]
       expect((await send(one, { secret: secret() })).status).toBe(401)
       expect((await send(one, { headers: { 'webhook-signature': '' } })).status).toBe(401)
@@ -205,13 +205,13 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect((await ask('/agents/1007')).status).toBe(200)
     })
 
-    test('a body that is no batch is refused with what is expected', async () => {
+    test('a body that is not a batch is rejected, and the error names the expected format', async () => {
       const response = await send([], { body: '{"no":"batch"}' })
       expect([response.status, response.headers.get('content-type')]).toEqual([400, 'application/problem+json'])
       expect(((await response.json()) as { detail: string }).detail).toContain('CloudEvents')
     })
 
-    test('the API answers with tokens only, and large answers can be read compressed and not', async () => {
+    test('the API requires a token, and /wall can be read with and without gzip', async () => {
       await outcomesOf([status('1008')])
       expect((await fetch(`${url}/wall`)).status).toBe(401)
       for (const encoding of ['gzip', 'identity']) {
@@ -226,7 +226,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect((await ask('/config')).body).toMatchObject({ events: '/events', replays: true, dead_letters: false })
     })
 
-    test('a request to the dialler is confirmed by the notification that somebody else sends', async () => {
+    test('a request to the dialler is confirmed by a notification that arrives in another request', async () => {
       const { cursor } = (await ask<{ cursor: string }>('/changes')).body
       const waiting = [1, 2].map(() =>
         ask(`/confirmations?resource=agents/1011&expect=available&timeout=20&after=${cursor}`),
@@ -258,7 +258,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       end.abort()
     })
 
-    test('a replay is driven by a relay: what is handled leaves the list, what fails again stays', async () => {
+    test('a relay drives a replay: an entry that fails again stays parked, and CDRs are handled', async () => {
       const bad = status('1010', { status: '' })
       expect(await outcomesOf([bad])).toEqual(['parked'])
       const { id } = (await ask<{ items: [{ id: string }] }>('/parked')).body.items[0]

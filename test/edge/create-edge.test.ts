@@ -36,7 +36,7 @@ test.each([
   ['store.address.missing', { UPSTASH_REDIS_REST_URL: '' }],
   ['functions.time_zone.invalid', { ENIGMA_TIME_ZONE: 'Mars' }],
 ])(
-  'variables that cannot be used end the start of a process with %s; where they come with a request, it is logged once',
+  'invalid variables stop the start of a process with %s; if they come with a request, the error is logged once',
   async (code, wrong) => {
     const env = { ...ENV, ...wrong }
     expect(() => edgeOf({ env })).toThrow(expect.objectContaining({ code }) as Error)
@@ -53,14 +53,14 @@ test.each([
   },
 )
 
-test('a handler reads its settings from the variables of the platform, and an API of your own has endpoints of your own', async () => {
+test('an API of your own has its own endpoints, and a handler reads its settings from the variables of the platform', async () => {
   const api: EdgeOptions['api'] = (options) =>
     createApi(options).get('/crm', async (c) => c.text(await setting('CRM_URL')))
   const answer = await edgeOf({ api }).fetch(ask('/crm'), { ...ENV, CRM_URL: ' https://crm.example.com ', ASSETS: {} })
   expect(await answer.text()).toBe('https://crm.example.com')
 })
 
-test('the platform is asked to let a request go on to its end', async () => {
+test('the edge asks the platform to keep a request running until it ends', async () => {
   const held = Promise.withResolvers<Response>()
   const api = () => ({ fetch: () => held.promise })
   const works: Promise<unknown>[] = []
@@ -75,7 +75,7 @@ test('the platform is asked to let a request go on to its end', async () => {
   expect(isOver).toBe(true)
 })
 
-test('after a request that the platform has ended in the middle, all is made anew, once', async () => {
+test('when a request has not ended after 60 seconds, the edge is rebuilt once', async () => {
   let [nowMs, made, hangs] = [0, 0, true]
   const api = () => {
     made++
@@ -92,7 +92,7 @@ test('after a request that the platform has ended in the middle, all is made ane
   expect([await (await edge.fetch(ask('/'), ENV)).text(), made]).toEqual(['answered', 2])
 })
 
-test('the schedule lists a call whose CDR is missing, and logs what fails', async () => {
+test('the schedule lists a call whose CDR is missing, and logs a failure', async () => {
   const { proxy } = await useStore()
   let nowMs = Date.now()
   const lines: object[] = []

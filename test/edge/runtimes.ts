@@ -14,13 +14,13 @@ import { listen } from '../../src/local/servers.ts'
 import { bundleEdge } from '../../infra/build/bundle.ts'
 import type { ConsoleBundle } from '../../infra/build/bundle-console.ts'
 
-/** What a deployment has: its variables, and the console's files. */
+/** A deployment: its variables and the console's files. */
 export type Deployment = { readonly env: Readonly<Record<string, string>>; readonly page: ConsoleBundle }
 
 /** A runtime with a deployment, which listens at `url`. */
 export type Running = { readonly url: string; readonly stop: () => Promise<void> }
 
-/** Node, with its own HTTP server. */
+/** Starts the edge on Node, behind an HTTP server. */
 export async function startOnNode({ env, page }: Deployment): Promise<Running> {
   const { fetch } = createEdge({
     functions,
@@ -30,14 +30,14 @@ export async function startOnNode({ env, page }: Deployment): Promise<Running> {
   return listen(createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server)
 }
 
-/** A folder with the console's files. */
+/** Writes the console's files to a folder. */
 async function writePage({ files }: ConsoleBundle): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-edge-'))
   for (const [name, bytes] of files) await writeFile(join(folder, name), bytes)
   return folder
 }
 
-/** What is configured in examples/cloudflare, as far as it is played here. */
+/** Reads the settings of examples/cloudflare that this test applies. */
 async function readWrangler() {
   const text = await readFile(new URL('../../examples/cloudflare/wrangler.jsonc', import.meta.url), 'utf8')
   const { compatibility_date: compatibilityDate, assets } = JSON.parse(
@@ -46,7 +46,7 @@ async function readWrangler() {
   return { compatibilityDate, assets }
 }
 
-/** The Worker of examples/cloudflare on workerd, by its wrangler.jsonc. */
+/** Starts the Worker of examples/cloudflare on workerd, with the settings of its wrangler.jsonc. */
 export async function startOnWorkerd({ env, page }: Deployment): Promise<Running> {
   const directory = await writePage(page)
   const { compatibilityDate, assets } = await readWrangler()
@@ -73,11 +73,11 @@ export async function startOnWorkerd({ env, page }: Deployment): Promise<Running
   }
 }
 
-/** The program that the package `deno` has. */
+/** Returns the path of the executable in the package `deno`. */
 const findDeno = (): string =>
   (createRequire(import.meta.url)('deno/install_api.cjs') as { runInstall: () => string }).runInstall()
 
-/** The server of examples/deno in a process of its own, out of the sources, with no more permissions than it needs. */
+/** Starts the server of examples/deno from the sources in a separate process, with only the permissions that it needs. */
 export async function startOnDeno({ env, page }: Deployment): Promise<Running> {
   const folder = await writePage(page)
   const store = new URL(env['UPSTASH_REDIS_REST_URL'] ?? '').host

@@ -52,7 +52,7 @@ const cdr = (callRef: string, index: number, more: Record<string, unknown> = {})
   sequence: formatSequence(9, index),
 })
 
-test('a CDR is one row, to the last digit, however often it comes', async () => {
+test('a CDR becomes one row with every digit of its call_ref, however often it is delivered', async () => {
   const { handler, rows } = await useCdrFunction()
   const one = cdr('9007199254740993', 1)
   const event = sqsEvent(sqsRecord([one, cdr('9007199254740993', 2)], { messageId: 'a' }))
@@ -72,7 +72,7 @@ test('a CDR is one row, to the last digit, however often it comes', async () => 
   ])
 })
 
-test('other content under the same key is taken when it was received later, and not when earlier', async () => {
+test('a CDR with the same key and other content replaces the row only if it was received later', async () => {
   const { handler, rows } = await useCdrFunction()
   const run = (notification: Notification, messageId: string) =>
     handler(sqsEvent(sqsRecord([notification], { messageId })))
@@ -83,7 +83,7 @@ test('other content under the same key is taken when it was received later, and 
   expect(await rows()).toMatchObject([{ end_reason: 'voicemail' }])
 })
 
-test('while Postgres is down the read model has the CDR, and the row comes when it is back', async () => {
+test('while Postgres is down the read model has the CDRs, and their rows are written once it is back', async () => {
   const { store, handler, rows } = await useCdrFunction()
   postgres.stop()
   const record = (receiveCount: number) =>

@@ -11,7 +11,7 @@ import { useEnv } from '../support/env.ts'
 import { commitTo } from '../support/commit.ts'
 import { useStore } from '../support/store.ts'
 
-/** A CRM that pops each idempotency key once; `answer` says how it feels. */
+/** A CRM that pops each idempotency key once; `answer` sets how it answers. */
 async function useCrm() {
   const crm = { pops: new Map<string, Record<string, unknown>>(), requests: 0, answer: 200 as number | 'hang', url: '' }
   const server = createServer((request, response) => {
@@ -79,7 +79,7 @@ test('a call pops in the CRM once, also when its message comes twice', async () 
   expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
 })
 
-test('while the CRM is down the read model has the call, neighbours are done, and the pop comes later, once', async () => {
+test('while the CRM is down the read model has both calls, and each call pops once after the CRM is back', async () => {
   const { crm, store, handler } = await useCallFunction()
   crm.answer = 503
   const pack = [call('1002', 1), call('1003', 2)]
@@ -92,7 +92,7 @@ test('while the CRM is down the read model has the call, neighbours are done, an
   expect([...crm.pops.keys()].toSorted()).toEqual(['main/p/5/1', 'main/p/5/2'])
 })
 
-test('a CRM that hangs costs no more than the time limit, and the pop is tried again', async () => {
+test('a pop that the CRM does not answer within the time limit is tried again', async () => {
   const { crm, handler } = await useCallFunction()
   crm.answer = 'hang'
   const { batchItemFailures } = await handler(sqsEvent(sqsRecord([call('1002', 1)], { messageId: 'a' })))
@@ -109,7 +109,7 @@ test.each([408, 425, 429, 503])('a CRM that answers %i is asked again', async (a
   expect(parked).toEqual([])
 })
 
-test('a pop that a replay sends again pops again: a CRM that knows the id does not ignore it', async () => {
+test('a replay sends a pop with a new idempotency key, so that the CRM does not ignore it', async () => {
   const { crm, handler } = await useCallFunction()
   const record = sqsRecord([call('1002', 1)], { messageId: 'a' })
   await handler(sqsEvent(record))
@@ -125,7 +125,7 @@ test('a stale call is recorded and pops nothing', async () => {
   expect(await store.read.agent('1002')).toMatchObject({ call: null, calls: [{ stale: true }] })
 })
 
-test('a pop that the CRM refuses is parked with its reason, and the next call of the agent goes on', async () => {
+test('a pop that the CRM rejects is parked with the reason and does not block the next call of the agent', async () => {
   const { crm, parked, handler } = await useCallFunction()
   crm.answer = 400
   expect((await handler(sqsEvent(sqsRecord([call('1002', 1), call('1002', 2)])))).batchItemFailures).toEqual([])

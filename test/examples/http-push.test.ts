@@ -8,7 +8,7 @@ import { useStore } from '../support/store.ts'
 
 const SECRET = `whsec_${Buffer.from('a secret of thirty-two bytes ....').toString('base64')}`
 
-// Hono's server puts its own classes in the place of Node's Request and Response, or leaves them alone: its requests are no Request of Node's then.
+// Hono's server can replace Node's Request and Response. If it does not, its requests are not instances of Node's Request.
 test.each([false, true])(
   'a signed CloudEvent over HTTP reaches the read model; an unsigned one and a changed one do not (classes of the server: %s)',
   async (overrideGlobalObjects) => {

@@ -10,7 +10,7 @@ import { sqsEvent, sqsRecord } from '../adapter/factories.ts'
 import { useChangingApi } from '../client/client-world.ts'
 import { commitTo } from '../support/commit.ts'
 
-/** What the dialler does with a request; it answers before anything is done. */
+/** How the dialler handles a request: it answers before it acts. */
 type Dialler = { answer: number | 'cut'; states: readonly string[] }
 
 /** A dialler's HTTP API, and all that its notifications go through: function, read model, API. */
@@ -74,7 +74,7 @@ const statusOf = (ref: string, status: string, index: number): Notification => (
   sequence: formatSequence(5, index),
 })
 
-test('a campaign has started when the dialler says so, and not before', async () => {
+test('a campaign counts as started only when the dialler confirms it after the request', async () => {
   const { startIt, publish, requests } = await useCallCentre()
   await publish('7', 'started')
   await publish('7', 'stopped')
@@ -82,7 +82,7 @@ test('a campaign has started when the dialler says so, and not before', async ()
   expect(requests).toEqual(['POST /start/7'])
 })
 
-test('a campaign that cannot start fails with what the dialler says, and a request that it refuses is not waited for', async () => {
+test('a campaign that cannot start fails with a reason, and a request that the dialler rejects fails at once', async () => {
   const { startIt, dialler } = await useCallCentre()
   dialler.states = ['completed']
   expect(await startIt()).toEqual({ result: 'failed', reason: expect.stringMatching(/nothing left to dial/) as string })
@@ -90,14 +90,14 @@ test('a campaign that cannot start fails with what the dialler says, and a reque
   expect(await startIt()).toEqual({ result: 'failed', reason: 'the dialler answered 409' })
 })
 
-test('a request whose answer is lost is sent once, and its confirmation tells that it was taken', async () => {
+test('a request whose answer is lost is sent once, and a confirmation proves that it took effect', async () => {
   const { startIt, dialler, requests } = await useCallCentre()
   dialler.answer = 'cut'
   expect(await startIt()).toMatchObject({ result: 'started' })
   expect(requests).toHaveLength(1)
 })
 
-test('without a confirmation the present state is what is known', async () => {
+test('without a confirmation the result is unknown, with the present state', async () => {
   const { startIt, dialler, publish } = await useCallCentre()
   await publish('7', 'stopped')
   dialler.states = []
@@ -108,7 +108,7 @@ test('without a confirmation the present state is what is known', async () => {
   })
 })
 
-test('while the API is away nothing is sent; one that goes away meanwhile leaves it open', async () => {
+test('no request is sent while the API is down; if the API stops during the wait, the result is unknown', async () => {
   const { startIt, dialler, requests, stop } = await useCallCentre()
   dialler.states = []
   const waiting = startIt(500)

@@ -9,7 +9,7 @@ import { startRelayProcess } from '../support/relay-process.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
 test(
-  'G1, G3: three relays share a list; when two are killed, the third takes up what they had, once, with the same ids',
+  'G1, G3: when two of three relays that share a list are killed, the third adopts their claims with the same ids',
   { timeout: 90_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
@@ -31,7 +31,7 @@ test(
       Promise.all(relays.map((relay) => relay.metric('received_total', { transport: 'list' })))
     await waitFor(async () => (await received()).every((count) => count > 1_000), 'each of them to take its share')
     const [a, b, c] = relays
-    // The registry also names the lists that it waits at.
+    // The registry also has a field for each list on which the relay waits. Claims have numbers.
     const claimsOf = async (id: string) =>
       (await client.hKeys(`enigma:relay:claims:${id}`)).filter((field) => /^\d+$/.test(field)).length
     for (const [relay, id] of [
@@ -45,7 +45,7 @@ test(
     const left = (await claimsOf('a')) + (await claimsOf('b'))
     expect(left).toBeGreaterThan(0)
     const pushed = await cdrs.stop()
-    // Their leases last ten seconds; nothing of theirs is touched before.
+    // Their leases last ten seconds. Their claims are not adopted before that.
     await waitFor(
       async () => (await client.keys('enigma:relay:claim:*')).length === 0 && (await client.lLen(CAMPAIGNS)) === 0,
       'all to be sent',
@@ -56,7 +56,7 @@ test(
     const idsOf = new Map<number, Set<string>>()
     for (const { n, id } of events.map(toNumbered)) idsOf.set(n, (idsOf.get(n) ?? new Set()).add(id))
     expect([...idsOf.values()].filter((ids) => ids.size > 1)).toEqual([])
-    // An item that was just handed over, and in no claim yet, is taken up as one.
+    // An item that a killed relay had moved but not claimed yet is adopted as a further claim.
     expect(
       c?.coded('relay.claims.adopted').reduce((sum, line) => sum + Number(line['claims']), 0),
     ).toBeGreaterThanOrEqual(left)
@@ -67,7 +67,7 @@ test(
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at)
 
-test('G1: a relay that stood still while another took its id takes up what that one leaves, when it has the id again', async () => {
+test('G1: a relay that lost its id while it was frozen adopts the claims of its successor once it has the id again', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const start = async () =>
@@ -77,14 +77,14 @@ test('G1: a relay that stood still while another took its id takes up what that 
   const pid = stopped.pid ?? 0
   process.kill(pid, 'SIGSTOP')
   try {
-    // As when it has run out.
+    // As if the lease had expired.
     await client.del('enigma:relay:lease:test')
     const second = await start()
     await second.ready()
     sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
     await client.lPush(CAMPAIGNS, numbers(0, 1_000).map(cdrOf))
     await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 0, 'the second to take it')
-    // Long enough for all that the first does regularly to be due at once.
+    // Long enough for all periodic work of the first relay to be due at once when it wakes up.
     await sleep(4_000)
     process.kill(pid, 'SIGCONT')
     await waitFor(() => stopped.coded('relay.lease.lost').length > 0, 'the first to notice')
@@ -101,16 +101,16 @@ test('G1: a relay that stood still while another took its id takes up what that 
 }, 60_000)
 
 test.each([
-  ['restarted in good order with another id and folder', 'SIGTERM', false],
-  ['killed, and made anew with another id and the same folder', 'SIGKILL', true],
+  ['stopped and replaced by one with another id and folder', 'SIGTERM', false],
+  ['killed and replaced by one with another id in the same folder', 'SIGKILL', true],
 ] as const)(
-  'G3: of a relay that is %s, what it left goes before anything newer',
+  'G3: when a relay is %s, its claims are sent before newer items',
   async (_how, signal, isSame) => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
     const client = await useRedisClient(redis.url)
     sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
     const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], channels: ['none'] }
-    // Many relays that there were lately: looking at them takes longer than taking.
+    // 500 recent relays: checking them takes longer than taking items.
     await client.zAdd(
       'enigma:relay:relays',
       numbers(0, 500).map((n) => ({ value: `before-${n}`, score: Date.now() - 60_000 })),

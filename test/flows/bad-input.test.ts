@@ -11,7 +11,7 @@ const MIB = 1024 * 1024
 const AGENT = 'enigma:notifications:agents:1002'
 const LIST = 'enigma:notifications:campaigns'
 
-/** Each ends on the other route, with this reason and these bytes. */
+/** Packets that the relay sends on the route `other`, with this reason and these bytes. */
 const BAD: readonly { readonly bytes: Buffer; readonly reason: string; readonly channel?: string }[] = [
   { bytes: Buffer.from('this is not JSON {'), reason: 'not_json' },
   { bytes: Buffer.from(''), reason: 'empty' },
@@ -47,7 +47,7 @@ async function useStreet() {
 }
 
 test.each(['pubsub', 'list'] as const)(
-  'G5: whatever is wrong with a packet by %s, it arrives with its bytes and a reason, and its neighbours arrive',
+  'G5: every malformed packet by %s arrives with its bytes and a reason, and its neighbours arrive too',
   async (transport) => {
     const { client, sqs, relay } = await useStreet()
     const send = (key: string, bytes: string | Buffer) =>
@@ -77,7 +77,7 @@ test.each(['pubsub', 'list'] as const)(
 )
 
 test.each(['pubsub', 'list'] as const)(
-  '10 MiB by %s: what gzip makes small arrives, what it cannot is parked with its bytes; neighbours arrive',
+  'a 10 MiB packet by %s arrives if gzip makes it small enough, else it is parked with its bytes; its neighbours arrive',
   async (transport) => {
     const { client, sqs, relay } = await useStreet()
     const [home, route] =

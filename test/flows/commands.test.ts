@@ -19,7 +19,7 @@ import { useTrigger } from '../support/triggers.ts'
 
 const TOKEN = 'o'.repeat(40)
 
-/** Queues, the function that hears what the relay says of parked notifications, and the API as it is deployed. */
+/** Queues, the function that receives the notices of parked notifications, and the API as deployed. */
 async function useOperators() {
   const [sqs, model] = [await useSqs(), await useStore()]
   const commands = await useCommandQueue(sqs)
@@ -51,7 +51,7 @@ async function useOperators() {
 
 type Servers = Pick<Awaited<ReturnType<typeof useOperators>>, 'sqs'>
 
-/** A dialler's Redis, and relays of it. */
+/** A dialler's Redis, and relays that read it. */
 async function useDialler({ sqs }: Servers, source = 'main') {
   const { url } = await useRedisServer()
   const client = await useRedisClient(url)
@@ -70,7 +70,7 @@ async function useDialler({ sqs }: Servers, source = 'main') {
   return { client, start, left: () => client.lLen(PARKED_LIST) }
 }
 
-/** A CDR that no gzip makes small. */
+/** A CDR that stays large when it is gzipped. */
 const largeCdr = (n: number) =>
   formatPacket({
     type: 'cdr',
@@ -86,7 +86,7 @@ const limitQueue = ({ sqs }: Servers, bytes: number) =>
   )
 
 test(
-  'what the relay parked is sent again and deleted from the API, and leaves the list by what the relay says',
+  'the API replays and deletes entries that the relay parked, and the relay’s notices remove them from the list',
   { timeout: 90_000 },
   async () => {
     const world = await useOperators()
@@ -95,7 +95,7 @@ test(
     await limitQueue(world, 20_000)
     const relay = await start()
     const packets = [1, 2, 3, 4].map(largeCdr)
-    // One after the other: packets of different lanes are parked in any order.
+    // One at a time, since packets of different lanes are parked in any order.
     for (const [at, packet] of packets.entries()) {
       await client.lPush(CAMPAIGNS, packet)
       await waitFor(async () => (await parked()).length === at + 1, 'it to be parked', 30_000)
@@ -135,7 +135,7 @@ test(
 )
 
 test(
-  'G1: a relay that is killed in the middle of a command: the next one goes on, and each entry arrives',
+  'G1: when a relay is killed in the middle of a command, the next one completes it, and each entry arrives',
   { timeout: 90_000 },
   async () => {
     const sqs = await useSqs()
@@ -154,7 +154,7 @@ test(
     expect(rest).toBeGreaterThan(0)
     const second = await start({ ENIGMA_RELAY_ID: 'second' })
     await waitFor(async () => (await left()) === 0 && (await commands.size()) === 0, 'the command to be done', 60_000)
-    // A copy has the same deduplication id, and so SQS has each once.
+    // Copies have the same deduplication id, so SQS has each entry once.
     const arrived = await receiveAll(sqs, 'campaigns-cdr', 400)
     expect(arrived.map(({ id }) => id).toSorted()).toEqual(entries.map(({ id }) => id).toSorted())
     await waitFor(() => second.coded('relay.commands.done').length === 1, 'the log')
@@ -190,20 +190,24 @@ test(
   },
 )
 
-test('without the queue a relay works as before, and the API says what is missing', { timeout: 60_000 }, async () => {
-  const world = await useOperators()
-  const { sqs, commands, ask, parked } = world
-  const { client, start } = await useDialler(world)
-  await limitQueue(world, 20_000)
-  await sqs.sqs.send(new DeleteQueueCommand({ QueueUrl: commands.url }))
-  const relay = await start()
-  await waitFor(() => relay.coded('relay.commands.off').length === 1, 'the line')
-  await client.lPush(CAMPAIGNS, [largeCdr(1), formatPacket({ type: 'cdr', payload: { call_ref: 2 } })])
-  expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toHaveLength(1)
-  expect((await relay.readiness()).status).toBe(200)
-  await waitFor(async () => (await parked()).length === 1, 'it to be parked')
-  const { status, answer } = await ask('/replays', { filter: { from: 'relay' } })
-  expect([status, answer.detail]).toEqual([503, expect.stringContaining('queue') as string])
-  expect(await parked()).toHaveLength(1)
-  expect(relay.coded('relay.commands.off')).toHaveLength(1)
-})
+test(
+  'without the command queue, the relay works as before, and the API reports the missing queue',
+  { timeout: 60_000 },
+  async () => {
+    const world = await useOperators()
+    const { sqs, commands, ask, parked } = world
+    const { client, start } = await useDialler(world)
+    await limitQueue(world, 20_000)
+    await sqs.sqs.send(new DeleteQueueCommand({ QueueUrl: commands.url }))
+    const relay = await start()
+    await waitFor(() => relay.coded('relay.commands.off').length === 1, 'the line')
+    await client.lPush(CAMPAIGNS, [largeCdr(1), formatPacket({ type: 'cdr', payload: { call_ref: 2 } })])
+    expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toHaveLength(1)
+    expect((await relay.readiness()).status).toBe(200)
+    await waitFor(async () => (await parked()).length === 1, 'it to be parked')
+    const { status, answer } = await ask('/replays', { filter: { from: 'relay' } })
+    expect([status, answer.detail]).toEqual([503, expect.stringContaining('queue') as string])
+    expect(await parked()).toHaveLength(1)
+    expect(relay.coded('relay.commands.off')).toHaveLength(1)
+  },
+)

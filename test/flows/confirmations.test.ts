@@ -8,9 +8,9 @@ import { startStreet } from '../../src/local/street/street.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { createLog } from '../../src/runtime/index.ts'
 
-/** The whole street: what the dialler publishes after a request, to what the client of the API says of the request. */
+/** The whole street: from the dialler's notifications after a request to the outcome that the API's client returns. */
 test(
-  'a request to the dialler is confirmed, refused and left open by what it publishes',
+  'the dialler’s notifications decide whether a request is confirmed, failed or pending',
   { timeout: 120_000 },
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'enigma-confirmations-'))
@@ -27,7 +27,7 @@ test(
       dialler.publish(`enigma:notifications:${key}`, formatPacket({ type: 'status', payload }))
     const client = createClient({ url: street.api.url, token: street.api.token })
 
-    // From before the cursor, through the whole street.
+    // This notification passes through the whole street before the cursor is read.
     await publish('campaigns:7', { ref: '7', status: 'started' })
     await expect
       .poll(async () => (await client.campaign('7').catch(() => undefined))?.status, { timeout: 30_000 })

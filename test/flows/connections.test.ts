@@ -12,7 +12,7 @@ import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 import { makeCertificates, tlsOpenArgs } from '../support/tls.ts'
 
-/** What docs/relay.md says that the relay's user needs. */
+/** The rights that docs/relay.md lists for the relay's Redis user. */
 const RELAY_RIGHTS = [
   '~enigma:notifications*',
   '~enigma:relay:*',
@@ -86,7 +86,7 @@ async function expectThrough(client: Client, sqs: Awaited<ReturnType<typeof useS
 }
 
 test(
-  'TLS with an own CA, a user with just the rights that it needs, his name and password from files: the whole relay works',
+  'the relay works over TLS with a private CA, with minimal Redis rights, and with user name and password from files',
   { timeout: 60_000 },
   async () => {
     const folder = await useFolder()
@@ -103,7 +103,7 @@ test(
     const address = `rediss://127.0.0.1:${tlsPort}?caFile=${certified.caFile}&userFile=${userFile}&passwordFile=${passwordFile}`
     const relay = await useRelay({ redisUrl: address, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
     await expectThrough(admin, sqs, 0, 200)
-    // A dead connection, and a password that was changed meanwhile.
+    // The connections die, and the password has changed in the meantime.
     await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'resetpass', '>another'])
     await writeFile(passwordFile, 'another')
     await admin.sendCommand(['CLIENT', 'KILL', 'USER', 'relay'])
@@ -132,7 +132,7 @@ test(
 )
 
 test(
-  'a server whose certificate another authority has signed is not talked to: said once with the reason, no password and nothing in the clear',
+  'the relay rejects the certificate of an unknown CA, and logs the reason once without the password',
   { timeout: 60_000 },
   async () => {
     const folder = await useFolder()
@@ -162,7 +162,7 @@ test(
 )
 
 test(
-  'a server on which HELLO, BLMOVE and CLIENT are renamed away, with a password alone, as on an old dialler',
+  'the relay works with an old dialler’s Redis: without HELLO, BLMOVE and CLIENT, and with a password but no user name',
   { timeout: 60_000 },
   async () => {
     const renamed = ['HELLO', 'BLMOVE', 'LMOVE', 'CLIENT', 'CONFIG', 'ACL'].flatMap((command) => [
@@ -182,7 +182,7 @@ test(
 )
 
 test(
-  'a wrong password is said with what it is, and not what it is made of; the right one in its file lets the relay in',
+  'the relay logs WRONGPASS without the password, and connects once the password file is correct',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, folder] = [
@@ -210,7 +210,7 @@ test(
 )
 
 test(
-  'a password file that is empty for a moment, as while it is written, keeps no connection that is refused everything: what it holds then lets the relay in',
+  'the relay logs an empty password file, and connects once the file holds the password',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, folder] = [
@@ -233,20 +233,16 @@ test(
   },
 )
 
-test(
-  'a server that does not know AUTH quotes the password in its answer; the log does not',
-  { timeout: 60_000 },
-  async () => {
-    const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'AUTH', ''] }), await useSqsFaults()]
-    const redisUrl = redis.url.replace('redis://', `redis://relay:${encodeURIComponent(PASSWORD)}@`)
-    const relay = startRelayProcess({
-      redisUrl,
-      endpoint: sqs.endpoint,
-      lists: [CAMPAIGNS],
-      dataDir: await useFolder(),
-      env: { ENIGMA_LOG_LEVEL: 'trace' },
-    })
-    await waitFor(() => JSON.stringify(relay.lines).includes("unknown command 'AUTH'"), 'it to be said')
-    expect(JSON.stringify(relay.lines)).not.toContain('hidden')
-  },
-)
+test('the log omits the password that a server without AUTH quotes in its error', { timeout: 60_000 }, async () => {
+  const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'AUTH', ''] }), await useSqsFaults()]
+  const redisUrl = redis.url.replace('redis://', `redis://relay:${encodeURIComponent(PASSWORD)}@`)
+  const relay = startRelayProcess({
+    redisUrl,
+    endpoint: sqs.endpoint,
+    lists: [CAMPAIGNS],
+    dataDir: await useFolder(),
+    env: { ENIGMA_LOG_LEVEL: 'trace' },
+  })
+  await waitFor(() => JSON.stringify(relay.lines).includes("unknown command 'AUTH'"), 'it to be said')
+  expect(JSON.stringify(relay.lines)).not.toContain('hidden')
+})

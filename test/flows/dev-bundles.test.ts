@@ -5,7 +5,7 @@ import { addressOf, FIGURES, get, processesOf, startDev } from '../support/dev.t
 import { useFolder, waitFor } from '../support/relay.ts'
 import { ROUTES, SECRETS } from '../support/routes.ts'
 
-test('with --bundles the functions run in processes of their own; a SIGKILL leaves none for the next one', async () => {
+test('with --bundles, functions run in separate processes, and the next dev ends those that a SIGKILL left', async () => {
   const folder = await useFolder()
   const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'], { ...SECRETS, API_TOKEN: '' })
   await first.says(new RegExp(`^functions +dist/functions/ +${ROUTES.all.length}, each behind its queue$`, 'm'))
@@ -13,7 +13,7 @@ test('with --bundles the functions run in processes of their own; a SIGKILL leav
   const login = () =>
     fetch(`${origin}/console/login`, { method: 'POST', body: JSON.stringify({ code: hash.slice('#code='.length) }) })
   const { token } = (await (await login()).json()) as { token: string }
-  // Also where each request may meet another process of the function.
+  // The code works only once, even if another process of the function answers.
   expect((await login()).status).toBe(401)
   await waitFor(
     async () => ((await get(first, '/agents', token)).body['items'] as unknown[]).length > 0,
@@ -32,7 +32,7 @@ test('with --bundles the functions run in processes of their own; a SIGKILL leav
   expect(children.length).toBeGreaterThan(4)
   process.kill(pid, 'SIGKILL')
   await first.ended
-  // The next run ends the processes of a former one, with bundles or without. Packaging takes long, so it runs without.
+  // The next run ends the processes of the previous one, with or without bundles. Packaging takes long, so it runs without.
   const second = startDev(folder, ['--no-simulator'])
   await second.says(FIGURES)
   expect((await processesOf(folder)).filter((one) => children.some((child) => child.pid === one))).toEqual([])

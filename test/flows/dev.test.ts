@@ -10,13 +10,13 @@ const LIST = 'enigma:notifications:campaigns'
 
 const NPM = ['npm', 'run', 'dev', '--']
 
-test('npm run dev shows what runs where and what goes through, answers at the API, and SIGINT leaves no process', async () => {
+test('npm run dev prints addresses and throughput and serves the API, and SIGINT leaves no process', async () => {
   const folder = await useFolder()
   const dev = startDev(folder, ['--agents', '20', '--speed', '5'], {}, NPM)
   for (const part of ["dialler's Redis", 'SQS', 'read model', 'read API', 'relay'])
     expect(await addressOf(dev, part)).toMatch(/^(http|redis):\/\/127\.0\.0\.1:\d+$/)
   await dev.says(/^call centre +simulated +20 agents, 5 times real time, seed 1$/m)
-  // First of all parts. The token is the user's, and nobody else's business.
+  // The console is the first part. The user's token is never printed.
   expect(dev.output().stdout).toMatch(
     /^console +http:\/\/127\.0\.0\.1:\d+\/console\/ +asks for the token in API_TOKEN\ndialler's Redis /m,
   )
@@ -26,11 +26,11 @@ test('npm run dev shows what runs where and what goes through, answers at the AP
   dev.child.kill('SIGINT')
   expect((await dev.ended).code).toBe(0)
   expect(await processesOf(folder)).toEqual([])
-  // Numbers, contacts and the token of the user are nobody's business.
+  // Neither numbers nor the user's token may be printed.
   expect(dev.output().stdout + dev.output().stderr).not.toMatch(/\b2782\d{7}\b|the-token-of-this-test/)
 }, 30_000)
 
-test('without a simulator it waits for a dialler; what that has written is there again after a restart', async () => {
+test('without the simulator, dev waits for a dialler, and its data survives a restart', async () => {
   const folder = await useFolder()
   const first = startDev(folder, ['--no-simulator', '--verbose'])
   const dialler = await useRedisClient(await addressOf(first, "dialler's Redis"))
@@ -60,7 +60,7 @@ test('without a simulator it waits for a dialler; what that has written is there
   expect((await second.ended).code).toBe(0)
 }, 30_000)
 
-test('--fail makes handlers fail, what fails can be sent again, and --demo says how; a route that is not there is named', async () => {
+test('--fail makes handlers fail and rejects an unknown route, and --demo prints the steps of a replay', async () => {
   const wrong = startDev(await useFolder(), ['--no-simulator', '--fail', 'agents-statu=422'])
   expect((await wrong.ended).code).not.toBe(0)
   expect(wrong.output().stderr).toMatch(
@@ -87,7 +87,7 @@ test('--fail makes handlers fail, what fails can be sent again, and --demo says 
   expect((await dev.ended).code).toBe(0)
 }, 30_000)
 
-test('without a token of the user, the console is opened by a code that is exchanged once, for a token that may operate', async () => {
+test('without API_TOKEN, the console opens with a one-time code, exchanged for a token with the role operate', async () => {
   const dev = startDev(await useFolder(), ['--no-simulator', '--verbose'], { API_TOKEN: '', ENIGMA_LOG_LEVEL: 'trace' })
   await dev.says(/^console +\S+ +the code works once, for ten minutes\ndialler's Redis /m)
   const { origin, pathname, hash } = new URL(await addressOf(dev, 'console'))
@@ -112,11 +112,11 @@ test('without a token of the user, the console is opened by a code that is excha
   dev.child.kill('SIGINT')
   const { code: exitCode, stdout, stderr } = await dev.ended
   expect(exitCode).toBe(0)
-  // The address of the console, and nowhere else.
+  // The code is printed once, in the address of the console.
   expect((stdout + stderr).split(code)).toHaveLength(2)
 }, 30_000)
 
-test('on a dialler that is there it hears PubSub, and takes from no list that is not named', async () => {
+test('with a real dialler, dev subscribes to Pub/Sub and takes from no list that is not configured', async () => {
   const folder = await useFolder()
   const redis = await useRedisServer()
   const dialler = await useRedisClient(redis.url)
@@ -129,7 +129,7 @@ test('on a dialler that is there it hears PubSub, and takes from no list that is
   )
   await waitFor(async () => (await get(dev, '/agents/1002')).status === 200, 'the agent')
   expect(await dialler.lLen(LIST)).toBe(1)
-  // The read model's, and none for a dialler.
+  // The redis-server of the read model, and none for a dialler.
   const named = await Promise.all(
     (await processesOf(folder)).map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')),
   )
@@ -138,9 +138,9 @@ test('on a dialler that is there it hears PubSub, and takes from no list that is
   expect((await dev.ended).code).toBe(0)
 }, 30_000)
 
-test('when port 8001 is taken it says so, and takes another', async () => {
+test('when port 8001 is in use, dev reports it and uses another port', async () => {
   const server = createServer()
-  // By this, or by whatever had it before.
+  // This server uses the port, or another process already does.
   await new Promise<void>((resolve) => server.once('error', () => resolve()).listen(8001, '127.0.0.1', resolve))
   onTestFinished(() => new Promise((resolve) => void server.close(() => resolve())))
   const dev = startDev(await useFolder(), ['--no-simulator'])
@@ -151,7 +151,7 @@ test('when port 8001 is taken it says so, and takes another', async () => {
   expect((await dev.ended).code).toBe(0)
 }, 30_000)
 
-test('a second dev on the same state is refused; after a SIGKILL the next one ends what was left and goes on', async () => {
+test('a second dev on the same folder is refused; after a SIGKILL, the next one ends leftover processes and keeps the data', async () => {
   const folder = await useFolder()
   const first = startDev(folder, ['--no-simulator'])
   await first.says(FIGURES)

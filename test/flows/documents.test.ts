@@ -16,7 +16,7 @@ import { waitFor } from '../support/relay.ts'
 const run = promisify(execFile)
 const TOKEN = 'the-token-of-this-test-of-32-characters'
 
-/** A copy of what git has, or would have. Inside of this one, whose packages it has: linked from elsewhere, they are none to tsc. */
+/** Copies the tracked and new files into a folder of this clone: tsc does not find packages that are linked from elsewhere. */
 async function useClone(): Promise<string> {
   await mkdir(join(ROOT, '.enigma'), { recursive: true })
   const folder = await mkdtemp(join(ROOT, '.enigma', 'clone-'))
@@ -24,14 +24,14 @@ async function useClone(): Promise<string> {
   const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: ROOT })
   for (const file of files.toString().split('\n').filter(Boolean)) {
     await mkdir(dirname(join(folder, file)), { recursive: true })
-    // One that was deleted and not committed yet.
+    // The copy fails for a file that is deleted but still in the index.
     await cp(join(ROOT, file), join(folder, file)).catch(() => undefined)
   }
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   return folder
 }
 
-/** The commands in the n-th block of shell commands behind a heading, or behind the beginning. */
+/** Returns the commands of the n-th shell block after a heading, or after the beginning. */
 async function readCommands(document: string, heading: string, n: number): Promise<string[]> {
   const text = await readFile(join(ROOT, document), 'utf8')
   const blocks = [...text.slice(text.indexOf(heading)).matchAll(/^```sh\n(.*?)^```/gms)]
@@ -40,7 +40,7 @@ async function readCommands(document: string, heading: string, n: number): Promi
   return commands
 }
 
-/** Another system that takes requests by HTTP, and notes their bodies. */
+/** Starts an HTTP server that stands for a CRM and records the bodies of its requests. */
 async function useCrm() {
   const pops: unknown[] = []
   const server = createServer((request, response) => {
@@ -56,7 +56,7 @@ async function useCrm() {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/pops`, pops }
 }
 
-/** Does as the comment in the example says for a database in a VPC, once the example is there. */
+/** Puts the database in a VPC, as the comment in the example describes. */
 async function declareVpc(file: string): Promise<void> {
   const source = await readFile(file, 'utf8')
   const declared = source.replace(
@@ -66,7 +66,7 @@ async function declareVpc(file: string): Promise<void> {
   await writeFile(file, declared)
 }
 
-test('a sub_type of one’s own, a CRM and a Postgres by the documents alone: from PUBLISH to the API, the pop and the row', async () => {
+test('the commands of the documents alone add a sub_type, a CRM and a Postgres: PUBLISH reaches the API, the pop and the row', async () => {
   const clone = await useClone()
   const [crm, postgres] = [await useCrm(), await startPostgres()]
   onTestFinished(() => postgres.close())

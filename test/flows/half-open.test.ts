@@ -9,7 +9,7 @@ import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
 test(
-  'G2: packets that vanish without a reset are noticed by the heartbeat; the relay connects again and announces the gap',
+  'G2: the heartbeat detects a half-open connection; the relay reconnects and announces the gap',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
@@ -25,7 +25,7 @@ test(
     await waitFor(() => statuses.written > 50, 'some to be published')
     proxy.state.halfOpen = true
     await sleep(500)
-    // What was lost stays lost: new connections alone get through.
+    // The old connections stay dead. Only new ones get through.
     proxy.state.halfOpen = false
     await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced', 15_000)
     const [pushed] = await Promise.all([cdrs.stop(), statuses.stop()])
@@ -41,17 +41,17 @@ test(
 )
 
 test(
-  'a connection for commands that hangs leaves the subscription alone: nothing is missed, and no gap is announced',
+  'a hanging connection for commands does not affect the subscription: nothing is missed and no gap is announced',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
     const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
     const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint })
-    // The next heartbeat takes the connection that publishes it with it.
+    // The next heartbeat makes the connection that publishes it hang.
     proxy.state.failAt = { words: 'enigma:relay:heartbeat', how: 'vanish' }
     await waitFor(() => proxy.state.failures > 0, 'the connection for commands to hang')
     const statuses = publishStatuses(client, 100)
-    // So does each that takes its place: longer than silence of the subscription itself may last.
+    // Each new connection hangs too, for longer than the subscription itself may be silent.
     await sleep(6_500)
     proxy.state.failAt = undefined
     await waitFor(async () => (await relayed()) !== undefined, 'heartbeats to be published again', 20_000)
@@ -75,7 +75,7 @@ test(
 )
 
 test(
-  'G1: when it is the connection that waits for an item from which packets vanish, what is pushed meanwhile is taken all the same',
+  'G1: when the connection of the blocking move is half-open, items that are pushed in the meantime are still taken',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]

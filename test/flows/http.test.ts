@@ -61,7 +61,7 @@ async function useHttpStreet() {
 }
 
 test(
-  'without AWS: statuses, calls, CDRs and unknown packets reach the API over signed HTTP; what failed is parked, and sent again by the relay',
+  'without AWS, packets reach the API over signed HTTP; CDRs that fail are parked, and the relay replays them',
   { timeout: 90_000 },
   async () => {
     const { client, relay, state, api } = await useHttpStreet()

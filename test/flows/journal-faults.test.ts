@@ -36,7 +36,7 @@ async function useStreet() {
 }
 
 test(
-  'G3: with the disk full it is not ready and says why, lists and Pub/Sub go on without the disk, and all arrives in order once there is room and SQS accepts',
+  'G3: with a full disk the relay is not ready but keeps sending, and everything arrives in order once disk and SQS recover',
   { timeout: 60_000 },
   async () => {
     const { sqs, client, refuse, accept, publish, start } = await useStreet()
@@ -50,7 +50,7 @@ test(
       'all to be heard',
     )
     expect((await relay.readiness()).status).toBe(503)
-    // A write that fits into what is settled may have succeeded since.
+    // A write may have succeeded in the meantime, if it fits into the space of settled rows.
     await waitFor(() => relay.coded('relay.journal.write_failed').length > 0, 'it to be logged')
     const [line] = relay.coded('relay.journal.write_failed')
     expect(line).toMatchObject({ level: 50 })
@@ -58,10 +58,10 @@ test(
 
     await client.lPush(CAMPAIGNS, numbers(2_000).map(cdrOf))
     await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 2_000, 'the lists to go on')
-    // What SQS takes of PubSub does not wait for the disk.
+    // Pub/Sub notifications that SQS accepts do not wait for the disk.
     await client.publish('enigma:notifications:campaigns:7', statusOf(0))
     await waitFor(async () => (await arrivedAt(sqs, 'campaigns-status')).length === 1, 'PubSub to go on')
-    // The journal may have been written meanwhile: what it has settled makes room in a file that cannot grow.
+    // The journal may have been written in the meantime: settled rows make room in a file that cannot grow.
     await relay.liftFileLimit()
     await waitFor(
       async () => (await relay.readiness()).parts['journal']?.ok === true,
@@ -82,7 +82,7 @@ test(
 )
 
 test(
-  'G2: what was heard while the disk was full and waits in memory when the relay is stopped is announced as lost, with its number',
+  'G2: notifications that a full disk kept out of the journal are announced as lost after a stop, with their number',
   { timeout: 60_000 },
   async () => {
     const { sqs, refuse, accept, publish, start } = await useStreet()
@@ -111,13 +111,13 @@ test(
     const [full] = gaps.filter(({ cause }) => cause === 'journal_full')
     expect(full?.lost).toBe(3_500 - arrived.size)
     expect(full?.lost).toBeGreaterThan(0)
-    // What has a row survives.
+    // Notifications with a row in the journal survive.
     expect(numbers(500).filter((n) => !arrived.has(3_000 + n))).toEqual([])
   },
 )
 
 test(
-  'G2: of a journal that was damaged while SQS was down, the file is put aside and what can be read of it arrives, in order, before what is newer',
+  'G2: a damaged journal is moved aside, and its readable rows arrive in order, before newer notifications',
   { timeout: 60_000 },
   async () => {
     const { sqs, dataDir, refuse, accept, publish, start } = await useStreet()
@@ -147,7 +147,7 @@ test(
     const events = await arrivedAt(sqs, 'agents-status')
     expectOrderAndIds(events)
     const arrived = new Set(events.map((event) => toNumbered(event).n))
-    // Five pages of some seven rows each, and no more.
+    // Five damaged pages lose about seven rows each.
     expect(arrived.size).toBeGreaterThan(4_400)
     expect(arrived.size).toBeLessThan(4_500)
     expect(numbers(500).filter((n) => !arrived.has(4_000 + n))).toEqual([])

@@ -15,7 +15,7 @@ const cdrOf = (n: number) =>
   formatPacket({ type: 'cdr', payload: { call_ref: n % 100, dialed_at: 1_764_000_000, n, filler: 'x'.repeat(300) } })
 const statusOf = (n: number) => formatPacket({ type: 'status', payload: { status: 'busy', n } })
 
-/** Redis, SQS behind a proxy, and relays that are one and the same to both. */
+/** Redis, SQS behind a proxy, and relays that share one id and one data folder. */
 async function useStreet() {
   const [redis, sqs] = [await useRedisServer(), await useSqs()]
   const client = await useRedisClient(redis.url)
@@ -31,7 +31,7 @@ async function useStreet() {
 }
 
 test(
-  'G1: killed three times in mid-drain and started again, it loses nothing, copies keep their ids, each reference its order',
+  'G1: a relay killed three times in mid-drain loses nothing, and keeps the ids of copies and the order per reference',
   { timeout: 60_000 },
   async () => {
     const { sqs, client, proxy, start } = await useStreet()
@@ -40,10 +40,10 @@ test(
       proxy.state.holdAnswers = false
       const relay = start()
       await relay.ready()
-      // It has found its queue, which it asks SQS for as well.
+      // The relay has looked up its queue by now: the lookup also needs an answer from SQS.
       await client.lPush(LIST, numbers(1_000, from).map(cdrOf))
       await waitFor(async () => (await relay.metric('sent_total', { route: 'campaigns-cdr' })) > 0, 'some to be sent')
-      // However fast it is, what SQS has accepted is not settled when it is killed.
+      // Without the answers of SQS, the relay cannot settle accepted messages before it is killed.
       proxy.state.holdAnswers = true
       for (const at of [1_000, 2_000, 3_000]) await client.lPush(LIST, numbers(1_000, from + at).map(cdrOf))
       await waitFor(
@@ -68,7 +68,7 @@ test(
 )
 
 test(
-  'G2: what was heard while SQS was down survives a SIGKILL, and arrives in order before what is newer',
+  'G2: notifications received by Pub/Sub while SQS is down survive a SIGKILL and arrive in order, before newer ones',
   { timeout: 60_000 },
   async () => {
     const { sqs, proxy, publish, start } = await useStreet()
@@ -81,7 +81,7 @@ test(
     const second = start()
     await second.ready()
     await Promise.all(numbers(500, 2_000).map(publish))
-    // And the gap between the two processes.
+    // 2,500 notifications, and the notice of the gap between the two processes.
     await waitFor(
       async () => (await second.metric('journal_rows')) === 2_501,
       'the newer ones to be in the journal too',
@@ -101,7 +101,7 @@ test(
 )
 
 test(
-  'SIGTERM under load ends it with 0; nothing is lost, and what SQS has is not sent again',
+  'on SIGTERM under load, the relay exits with 0, loses nothing and delivers nothing twice',
   { timeout: 60_000 },
   async () => {
     const { sqs, client, publish, start } = await useStreet()

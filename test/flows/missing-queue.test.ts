@@ -15,10 +15,10 @@ const LIST = 'enigma:notifications:campaigns'
 const PREFIX = { ENIGMA_QUEUE_PREFIX: 'later-' }
 const cdrOf = (n: number) => formatPacket({ type: 'cdr', payload: { call_ref: n, dialed_at: 1_764_000_000 } })
 const status = formatPacket({ type: 'status', payload: { status: 'busy' } })
-/** The first of all is looked for at the start, the others when something is for them. */
+/** The relay looks up the first queue at its start, and each of the others before its first message. */
 const MISSING = new Set([`later-${ROUTES.all[0]?.name}.fifo`, 'later-agents-status.fifo', 'later-campaigns-cdr.fifo'])
 
-test('a missing queue is said once with what to do; all is kept, and goes on by itself when the queue is made', async () => {
+test('the relay logs a missing queue once, keeps its notifications, and sends them when the queue is created', async () => {
   const [redis, sqs, dataDir] = [await useRedisServer(), await useSqs(), await useFolder()]
   const client = await useRedisClient(redis.url)
   const relay = startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], dataDir, env: PREFIX })
@@ -43,7 +43,7 @@ test('a missing queue is said once with what to do; all is kept, and goes on by 
   ).toEqual([...MISSING].toSorted())
 })
 
-test('without credentials it says so once and keeps everything; started again with them, all arrives', async () => {
+test('without AWS credentials, the relay logs it once and keeps its items; a restart with credentials sends them', async () => {
   const [redis, sqs, dataDir] = [await useRedisServer(), await useSqs(), await useFolder()]
   const client = await useRedisClient(redis.url)
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], dataDir }
@@ -57,7 +57,7 @@ test('without credentials it says so once and keeps everything; started again wi
   expect(await receiveAll(sqs, 'campaigns-cdr', 2)).toHaveLength(2)
 })
 
-test('a wrong Redis port is said once with the variable; when Redis answers there it goes on by itself', async () => {
+test('the relay logs a wrong Redis port once, with ENIGMA_SOURCES, and connects as soon as Redis answers there', async () => {
   const [redis, sqs, dataDir] = [await useRedisServer(), await useSqs(), await useFolder()]
   const client = await useRedisClient(redis.url)
   const proxy = await useProxy(redis.port)
@@ -79,7 +79,7 @@ test('a wrong Redis port is said once with the variable; when Redis answers ther
   expect(relay.coded('relay.redis.recovered')).toHaveLength(1)
 })
 
-test('a relay that has never reached its Redis ends on SIGTERM with 0', async () => {
+test('a relay that has never reached its Redis exits with code 0 on SIGTERM', async () => {
   const relay = startRelayProcess({
     redisUrl: 'redis://127.0.0.1:1',
     endpoint: 'http://127.0.0.1:1',
@@ -91,7 +91,7 @@ test('a relay that has never reached its Redis ends on SIGTERM with 0', async ()
 })
 
 test(
-  'a Redis that goes away and comes back is said once, however many connections there are, and nothing of its lists is lost',
+  'the relay logs a Redis outage once for all connections, and loses no list item',
   { timeout: 30_000 },
   async () => {
     const [sqs, dataDir, redisDir] = [await useSqs(), await useFolder(), await useFolder()]
@@ -114,7 +114,7 @@ test(
     expect(await receiveDistinct(sqs, 'campaigns-cdr', 4)).toHaveLength(4)
     await waitFor(async () => (await relay.metric('gaps_total')) === 1, 'the gap')
     await relay.ready()
-    // The last connection may come back after all is well.
+    // The last connection may recover after the relay reports ready.
     for (const code of [
       'relay.redis.unreachable',
       'relay.redis.recovered',
@@ -128,7 +128,7 @@ test(
   },
 )
 
-test('wrong variables are said all at once, each with the fix, and end it with 2', async () => {
+test('invalid variables are reported together, without the password, and the relay exits with code 2', async () => {
   const env = {
     ENIGMA_SOURCES: 'redis://user:hunter2@127.0.0.1',
     ENIGMA_LIST_END: 'top',

@@ -10,7 +10,7 @@ import { createLog } from '../../src/runtime/index.ts'
 import { createStore } from '../../src/store/index.ts'
 import { waitFor } from '../support/relay.ts'
 
-/* What is missing, on a whole street: from the dialler's Redis to what the API answers. */
+/* Gaps, resyncs and missing CDRs on a whole street: from the dialler's Redis to the API's answers. */
 
 const folder = await mkdtemp(join(tmpdir(), 'enigma-street-'))
 const env = Object.assign(process.env, { ENIGMA_API: '127.0.0.1:0', ENIGMA_HTTP: '127.0.0.1:0' })
@@ -28,7 +28,7 @@ const get = async (path: string): Promise<unknown> => (await fetch(street.api.ur
 const publish = (key: string, subType: string, payload: object) =>
   dialler.publish(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
 
-/** Waits until the API answers with at least this; fails with what it answered last. */
+/** Waits until the answer of the API matches. Fails with the last answer. */
 async function see(path: string, expected: object): Promise<void> {
   let last: unknown
   const fits = async () => {
@@ -48,7 +48,7 @@ const { campaigns, agentsOf } = stateKeys()
 const status = (word: string, unsure: boolean) => ({ states: [{ campaign_ref: '12', status: word, unsure }] })
 
 test(
-  'a gap makes states unsure, a resync makes them sure again, and what is heard meanwhile wins',
+  'a gap makes states unsure, a resync makes them sure again, and a newer notification wins over the resync',
   { timeout: 90_000 },
   async () => {
     const cut = () => dialler.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
@@ -57,7 +57,7 @@ test(
     await publish('campaigns:12', 'status', { ref: '12', status: 'started' })
     await see('/agents/1003', status('available', false))
     await see('/campaigns/12', { status: 'started', unsure: false })
-    // Without the dialler's hashes they stay unsure.
+    // Without the dialler's hashes, the states stay unsure.
     await cut()
     await see('/agents/1002', status('available', true))
     await see('/campaigns/12', { status: 'started', unsure: true })
@@ -66,7 +66,7 @@ test(
     await dialler.hSet(campaigns, '12', 'stopping')
     await dialler.hSet(agentsOf('12'), { 1002: 'wrapup', 1003: 'available' })
     await cut()
-    // Published when the relay hears again, before or while it reads the hashes, which do not say so.
+    // Published once the relay is subscribed again, before or while it reads the hashes, which lack this state.
     await see('/gaps', { items: [{}, {}] })
     await publish('agents:1003', 'status', { ref: '1003', status: 'busy', campaign_ref: '12' })
     await see('/agents/1002', status('wrapup', false))
@@ -76,7 +76,7 @@ test(
   },
 )
 
-test('a call without a CDR is listed, and leaves the list when the CDR comes', { timeout: 60_000 }, async () => {
+test('a call without a CDR is listed, and leaves the list when its CDR arrives', { timeout: 60_000 }, async () => {
   await see('/relays', { items: [{ lists: expect.arrayContaining(['enigma:notifications:campaigns']) as string[] }] })
   const call = { ref: '1004', agent: '1004', call_ref: 77, contact_ref: 'k7', number: '27821234567' }
   await publish('agents:1004', 'call', call)
@@ -84,7 +84,7 @@ test('a call without a CDR is listed, and leaves the list when the CDR comes', {
   await publish('agents:1004', 'status', { ref: '1004', status: 'wrapup', campaign_ref: '12' })
   await see('/agents/1004', { call: null })
   expect(await get('/missing')).toEqual({ items: [], next: null })
-  // The schedule waits for minutes.
+  // The schedule waits for minutes before it lists a call, so the test lists it directly.
   const store = createStore(street.readModel)
   expect(await listMissing(store, { waitMs: 0 })).toEqual({ found: 1, listed: 1 })
   await see('/missing?agent=1004', {

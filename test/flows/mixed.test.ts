@@ -13,7 +13,7 @@ const AGENTS = 200
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 
 test(
-  '10,000 CDRs and 10,000 PubSub notifications of 200 agents, mixed: all are there once, each reference in order',
+  '10,000 CDRs and 10,000 Pub/Sub notifications of 200 agents, mixed, all arrive once and in order per reference',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqs()]

@@ -9,7 +9,7 @@ const HOUR_MS = 3_600_000
 const EACH = 20
 
 test(
-  'G1, G3: a Redis that was emptied and a clock that was set back, both while the relay was down, repeat no id, and what is newer sorts behind',
+  'G1, G3: with Redis emptied and the clock set back while the relay is down, no id repeats and newer notifications sort last',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]

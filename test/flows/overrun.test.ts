@@ -8,7 +8,7 @@ import { startRelayProcess } from '../support/relay-process.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
 test(
-  'G2: when the server cuts off a relay that stood still, since too much waited for it, the gap says so',
+  'G2: when Redis disconnects a frozen relay over its output buffer limit, the gap has the cause output_buffer_overrun',
   { timeout: 60_000 },
   async () => {
     const redis = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub', '4mb', '0', '0'] })
@@ -21,10 +21,10 @@ test(
     )
     const statuses = publishStatuses(client, 100)
     await waitFor(() => statuses.written > 50, 'some to be published')
-    // It gets no time at all, and what it does not read fills the server's buffer.
+    // The frozen relay reads nothing, so its messages fill the server's buffer.
     process.kill(relay.pid as number, 'SIGSTOP')
     const filler = 'x'.repeat(10_000)
-    // Slowly enough that the server, which looks ten times a second, sees it grow.
+    // Slowly enough for the server, which checks ten times a second, to see the buffer grow.
     for (let n = 0; n < 300; n++) {
       await Promise.all(
         Array.from({ length: 5 }, () =>
@@ -35,7 +35,7 @@ test(
     }
     process.kill(relay.pid as number, 'SIGCONT')
     await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced', 20_000)
-    // First the others end: its number is the highest of all.
+    // The other publisher stops first, since this number is the highest.
     await statuses.stop()
     await client.publish(agentChannel(0), statusOf(1_000_000))
     await waitFor(async () => (await relay.metric('journal_rows')) === 0, 'all to be sent')

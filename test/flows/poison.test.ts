@@ -13,19 +13,19 @@ import { useTrigger } from '../support/triggers.ts'
 import { useEnv } from '../support/env.ts'
 import { routeOf } from '../support/routes.ts'
 
-/** Agents of two lanes only: each pack holds many of several. */
+/** Agents of only two lanes, so that each pack holds notifications of several agents. */
 const LANES = routeOf('agents', 'status').lanes ?? 1
 const AGENTS = Array.from({ length: 9_000 }, (_, at) => String(1_000 + at))
   .filter((agent) => laneOf(agent, LANES) < 2)
   .slice(0, 30)
 const EACH = 12
 const ATTEMPTS = 3
-/** The handler refuses one of this agent's, throws at one of the next one's, and hangs at one of the third's, the first time. */
+/** The handler refuses one notification of the first agent, throws for one of the second, and hangs once for one of the third. */
 const [REFUSED = '', THROWN = '', HANGING = ''] = AGENTS.slice(3)
 const BAD = 5
 
 test(
-  'G4, G7: of full packs one that is refused, one at which the handler throws and one at which it hangs hurt no neighbour: those are done once, in order, and the bad ones parked alone',
+  'G4, G7: a refused, a throwing and a hanging notification in full packs affect no neighbour; those that keep failing are parked alone',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, { store, proxy }] = [await useRedisServer(), await useSqs(), await useStore()]
@@ -43,7 +43,7 @@ test(
     const front = await useProxy(Number(new URL(sqs.endpoint).port))
     await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${front.port}` })
     const packs: number[] = []
-    // What gathers in an outage makes full packs.
+    // Notifications that gather during an outage fill the packs.
     front.state.refuse = true
     front.cut()
     await Promise.all(
@@ -81,7 +81,7 @@ test(
       log: () => undefined,
     })
     await useTrigger(sqs, 'agents-status', handler, {
-      // A quarter of it is for what follows a handler that hangs; where that is too short, the message waits for its visibility timeout.
+      // A quarter of it is left after a hanging handler. If that is too short, the message waits for its visibility timeout.
       timeoutMs: 6_000,
       onInvocation: ({ records }) =>
         void packs.push(...records.map(({ body }) => body.split('"specversion"').length - 1)),
@@ -100,7 +100,7 @@ test(
     expect([tries(REFUSED), tries(THROWN), tries(HANGING)]).toEqual([1, ATTEMPTS, 2])
     for (const agent of AGENTS.filter((one) => ![REFUSED, THROWN, HANGING].includes(one)))
       expect(runs.filter((run) => run.reference === agent)).toHaveLength(EACH)
-    // What is behind the bad one waited for what becomes of it.
+    // Later notifications of the agent waited for the outcome of the bad one.
     const at = (reference: string, n: number) => runs.findIndex((run) => run.reference === reference && run.n === n)
     const lastTry = runs.findLastIndex((run) => run.reference === THROWN && run.n === BAD)
     expect(at(THROWN, BAD + 1)).toBeGreaterThan(lastTry)

@@ -27,7 +27,7 @@ const PERSON = {
 }
 const PASSWORD = 'secret-of-the-test-of-32-characters'
 
-/** Personal data in every place that a packet and its key have. */
+/** Packets with personal data in every part of the packet and its key. */
 const PACKETS: readonly (readonly [key: string, packet: string | Buffer])[] = [
   [
     'enigma:notifications:agents:1002',
@@ -46,7 +46,7 @@ const PACKETS: readonly (readonly [key: string, packet: string | Buffer])[] = [
       Buffer.from('"}}'),
     ]),
   ],
-  // No payload of the type: the schema says what is wrong with it.
+  // Payloads that do not match the schema, whose error describes the fault.
   [
     'enigma:notifications:agents:1002',
     formatPacket({ type: 'status', payload: { status: { number: NUMBER }, contact_ref: ['C-PRIVATE-77'] } }),
@@ -57,7 +57,7 @@ const PACKETS: readonly (readonly [key: string, packet: string | Buffer])[] = [
 ]
 
 test(
-  'no number, contact, recording, callee or secret is in a log, an error, a metric, a health page or a list of the relay, whatever SQS says of the packets',
+  'no personal data or secret is in the relay’s log, notices, HTTP pages or CLI output, even when SQS quotes packets',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [
@@ -66,7 +66,7 @@ test(
     ]
     const redisUrl = redis.url.replace('redis://', `redis://:${PASSWORD}@`)
     const client = await useRedisClient(redisUrl)
-    // SQS quotes what it refuses, and what it fails at.
+    // SQS quotes messages that it rejects and requests that fail.
     let calls = 0
     sqs.state.answer = () => {
       calls++
@@ -96,7 +96,7 @@ test(
       async () => (await readAccepted(sqs, 'enigma-other.fifo')).length > 5 && (await client.lLen(CAMPAIGNS)) === 0,
       'the rest to be sent',
     )
-    // Nor in what the cloud is told of them, though SQS quoted one of them.
+    // The notices of parked notifications have no personal data either, although SQS quoted one packet.
     const told = async () => (await readAccepted(sqs, 'enigma-relay-parked.fifo')).map(({ data }) => String(data))
     await waitFor(async () => (await told()).length === 2, 'the cloud to be told')
     expect((await told()).join('\n')).toContain('cannot take')
@@ -129,12 +129,12 @@ test(
 )
 
 test(
-  'nor in what functions, the read model and the API log, when handlers and Upstash put it in their errors',
+  'no personal data or secret is in the logs of functions and API or in its answers, even when Upstash quotes requests',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqs()]
     const client = await useRedisClient(redis.url)
-    // An Upstash that answers each request with what it was sent.
+    // An Upstash that quotes each request in its answer.
     const upstash = createServer((request, response) => {
       let body = ''
       request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk))
@@ -157,7 +157,7 @@ test(
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: PASSWORD,
     })
-    // A test before it may have loaded the functions, which take their environment once.
+    // An earlier test may have loaded the functions, which read their environment once.
     vi.resetModules()
     const lines: string[] = []
     const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((level) =>

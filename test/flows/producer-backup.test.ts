@@ -12,7 +12,7 @@ import { useFolder, waitFor } from '../support/relay.ts'
 const CDRS = 5_000
 const SCRIPT = new URL('../support/produce.ts', import.meta.url).pathname
 
-/** A dialler's process, and the numbers that it said to be safe. */
+/** Starts a dialler's process and collects the numbers that it reports as safe. */
 function startDialler(url: string, folder: string, from: number) {
   const child = spawn(
     process.execPath,
@@ -34,7 +34,7 @@ function startDialler(url: string, folder: string, from: number) {
         .map(Number)
     },
     isDrained: () => text.includes('drained'),
-    /** Fails when it has ended by itself. */
+    /** Throws if the process has ended by itself. */
     check: () => {
       if (child.exitCode !== null) throw new Error(`the dialler ended with ${child.exitCode}: ${errors}`)
     },
@@ -48,7 +48,7 @@ function startDialler(url: string, folder: string, from: number) {
 }
 
 test(
-  'G1 at the dialler: 5,000 CDRs through two outages of Redis and a SIGKILL of the dialler in each: all that it called safe is there, in order',
+  'G1 at the dialler: 5,000 CDRs reported as safe reach Redis in order, despite two Redis outages and three SIGKILLs of the dialler',
   { timeout: 60_000 },
   async () => {
     const [dataDir, folder] = [await useFolder(), await useFolder()]
@@ -60,7 +60,7 @@ test(
     const safe = new Set<number>()
     let from = 0
     const filesOf = async () => (await readdir(folder)).filter((name) => name.endsWith('.jsonl'))
-    /** The dialler is killed and comes back; what it had not called safe it writes again. */
+    /** Kills the dialler and starts it again; it rewrites the CDRs that it had not reported as safe. */
     const killAndStart = async () => {
       await dialler.kill()
       for (const n of dialler.safe) safe.add(n)
@@ -79,7 +79,7 @@ test(
 
     let dialler = startDialler(url, folder, from)
     await reached(800)
-    // First the server dies, in the middle of what it does.
+    // First the server is killed under load.
     const exited = once(redis.process, 'exit')
     redis.process.kill('SIGKILL')
     await exited
@@ -90,11 +90,11 @@ test(
     redis = await startRedisServer(options)
     proxy.retarget(redis.port)
     const client = await useRedisClient(redis.url)
-    // Killed once more while it pushes what had gathered.
+    // The dialler is killed again while it pushes its backup.
     await waitFor(async () => (await client.lLen(CAMPAIGNS)) > 1_000, 'the backup to be pushed', 20_000)
     await killAndStart()
     await reached(3_200)
-    // Then the network, with answers under way.
+    // Then the network fails while answers are on their way.
     proxy.state.holdAnswers = true
     await sleep(150)
     proxy.cut()
@@ -114,7 +114,7 @@ test(
     const first = [...new Set(there)]
     expect([...safe].filter((n) => !new Set(there).has(n))).toEqual([])
     expect(first).toEqual(Array.from({ length: CDRS }, (_, n) => n))
-    // Only what a dead process had under way, and nobody called safe, may be there twice.
+    // Only CDRs that a killed process had in flight, and had not reported as safe, may be there twice.
     expect(there.length - first.length).toBeLessThanOrEqual(3 * 20)
     expect(await filesOf()).toEqual([])
   },

@@ -11,7 +11,7 @@ import { useSqsFaults } from '../support/sqs-faults.ts'
 
 const KILLS = 10
 
-/** The ids of the PubSub notifications that a dead relay has in its journal. */
+/** Returns the ids of the Pub/Sub notifications in the journal of a dead relay. */
 function readJournal(dataDir: string): string[] {
   const journal = openTestJournal(dataDir)
   const rows = journal.read('agents-status', 0, 1e9)
@@ -20,7 +20,7 @@ function readJournal(dataDir: string): string[] {
 }
 
 test(
-  'G1, G2, G3: killed at ten random instants under 4,000 CDRs a second and PubSub, the relay loses nothing that it took or journalled',
+  'G1, G2, G3: a relay killed at ten random instants under 4,000 CDRs a second and Pub/Sub loses nothing it took or journalled',
   { timeout: 120_000 },
   async () => {
     const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
@@ -28,7 +28,7 @@ test(
     sqs.state.answer = () => sleep(Math.random() * 10, 'accept' as const)
     const start = () => startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir })
     const journalled = new Set<string>()
-    // The very first start of all knows no time before it: no gap either.
+    // The very first start knows no earlier time, so it announces no gap.
     let relay = start()
     await relay.ready()
     const cdrs = pushCdrs(client, 4_000)

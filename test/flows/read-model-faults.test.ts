@@ -18,24 +18,24 @@ const ROUTES = ['agents-status', 'agents-call', 'campaigns-cdr'] as const
 const MODES: readonly UpstashMode[] = ['down', 'slow', '429', '500', 'lose', 'hang']
 const FAULT_MS = 1_500
 const AGENTS = 20
-/** On a slow machine half a minute passes before a call is handled for the second time. */
+/** On a slow machine, half a minute may pass before a redelivered call is handled. */
 const NEVER_STALE_MS = 3_600_000
 
-/** Keys for the read model's own use: finished parts of a message, CDRs that came before their call, and the times of hourly work. */
+/** Internal keys of the read model: finished parts of a message, CDRs that arrived before their call, and the times of hourly work. */
 const OWN_KEYS = /^enigma:(?:(?:done|call):|(?:\w+_heard|upkeep|quarters|changes)$)/
 const OWN_FIELDS = /^(?:registered|looked|x:.*|call_cdrs|about)$/
 
-/** The parts of a text of the read model, in an order that does not depend on when they came. */
+/** Splits a text of the read model into parts, in an order that does not depend on their arrival. */
 function toParts(key: string, text: string): unknown {
   if (key.startsWith('enigma:cdr:')) {
-    // The second part says how late it was written.
+    // The second part is the delay of the write.
     return text.split('\u001e').map((entry) => entry.split('\u001f').toSpliced(1, 1))
   }
   if (!text.includes('\u001d')) return text.split('\u001e').toSorted()
   return [...parseDocument(text)].filter(([field]) => !OWN_FIELDS.test(field)).toSorted(([a], [b]) => (a < b ? -1 : 1))
 }
 
-/** Reads all keys of a read model, in the order of their text, except what it notes for itself. */
+/** Reads all keys of a read model in alphabetical order, without its internal keys. */
 async function dump(url: string): Promise<Record<string, unknown>> {
   const client = createClient({ url, RESP: 2 })
   await client.connect()
@@ -51,7 +51,7 @@ async function dump(url: string): Promise<Record<string, unknown>> {
               key,
               Object.entries(await client.hGetAll(key))
                 .filter(([field]) => !OWN_FIELDS.test(field))
-                // Where an entry of an index stands depends on which came before it: its kind and its campaign do not.
+                // The place of an index entry depends on the order of arrival. Its kind and its campaign do not.
                 .flatMap(([field, value]) =>
                   (value.match(field.startsWith('h') ? /.{1,16}/g : /.{1,14}/g) ?? []).map(
                     (entry) => `${field.replace(/^(.)[^|]*/, '$1')} ${entry}`,
@@ -70,7 +70,7 @@ async function dump(url: string): Promise<Record<string, unknown>> {
 }
 
 test(
-  'G4: through an Upstash that is down, slow, full, broken, silent, or loses its answers, each effect is there once and nothing older lies over what is newer',
+  'G4: with an Upstash that is down, slow, throttling, failing, hanging or losing answers, each effect is there once, never old over new',
   { timeout: 90_000 },
   async () => {
     const [redis, sqs, model] = [
@@ -149,7 +149,7 @@ test(
     for (const mode of MODES) {
       model.state.mode = mode
       const endMs = performance.now() + FAULT_MS
-      // A slow machine writes less in a time, and that must be enough to tell something.
+      // A slow machine writes less in the same time, so at least two rounds are written.
       for (let round = 0; performance.now() < endMs || round < 2; round++) {
         await write(10)
         await sleep(50)
@@ -165,9 +165,9 @@ test(
     await waitFor(async () => (await idsOf()).size === expected, 'all to be done', 40_000)
     expect([failures > 10, parked]).toEqual([true, []])
 
-    // The same notifications, with nothing in the way, and in another order: message by message of the last first.
+    // The same notifications without faults and in reverse order: last message first.
     const calm = await useStore()
-    // The ids of CDRs are made with a secret of each database.
+    // Each database derives the ids of CDRs from its own secret.
     const [former, own] = [await useRedisClient(model.redisUrl), await useRedisClient(calm.redis.url)]
     await own.set('enigma:cdr_secret', (await former.get('enigma:cdr_secret')) ?? '')
     const calmHandlers = await loadHandlers({
@@ -194,7 +194,7 @@ test(
   },
 )
 
-/** Since when a state holds, and which changes could not be, depends on the order in which they came; what holds does not. */
+/** Removes fields that depend on the order of arrival: the start of a state, and the impossible changes. */
 function withoutJudgement(value: unknown): unknown {
   if (!Array.isArray(value)) return value
   return (value as [string, string][])
@@ -207,7 +207,7 @@ function withoutJudgement(value: unknown): unknown {
 }
 
 test(
-  'G6: a call that waited in an outage of SQS, or on a list while no relay ran, is recorded and pops up on no screen; the next one does',
+  'G6: a call delayed by an SQS outage, or on a list without a relay, is recorded as stale and not shown; the next call is shown',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, { store }, dataDir] = [
@@ -222,7 +222,7 @@ test(
     const call = (ref: string, call_ref: string) =>
       formatPacket({ type: 'call', payload: { ref, call_ref, number: '27820000001', contact_ref: 'k' } })
     const options = { redisUrl: redis.url, endpoint: `http://127.0.0.1:${front.port}`, lists: [INBOUND], dataDir }
-    // Its list is seen empty, and then it ends.
+    // This relay sees its list empty, and then stops.
     await (await useRelay(options)).stop()
     await client.lPush(INBOUND, call('2001', 'waited'))
     front.state.refuse = true
@@ -232,7 +232,7 @@ test(
     await client.publish('enigma:notifications:agents:2002', call('2002', 'journalled'))
     await sleep(1_200)
     front.state.refuse = false
-    // A call is stale after a second here, in place of thirty.
+    // Here, a call is stale after one second instead of thirty.
     const handlers = await loadHandlers({
       store,
       park: () => Promise.reject(new Error('parked')),
@@ -250,7 +250,7 @@ test(
     )
     expect([await calls('2001'), await calls('2002')]).toEqual([[['waited', true]], [['journalled', true]]])
     expect([(await store.read.agent('2001'))?.call, (await store.read.agent('2002'))?.call]).toEqual([null, null])
-    // How long an item may have waited is known to the length of a blocking move, three seconds: so the list is seen empty just before.
+    // The waiting time of an item is known to within a blocking move (3 s), so the relay must see the list empty just before.
     await client.lPush(INBOUND, call('2003', 'first'))
     await waitFor(async () => (await calls('2003'))?.length === 1, 'the first one to be recorded')
     let published = 0
@@ -269,7 +269,7 @@ test(
 )
 
 test(
-  'G3: with the clock set back by an hour between two runs, ids do not repeat and what is newer stays newer, as far as the read model',
+  'G3: with the clock set back by an hour between two runs, no id repeats and newer states win in the read model',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, { store }, dataDir] = [

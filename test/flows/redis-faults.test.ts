@@ -16,7 +16,7 @@ import { useSqsFaults } from '../support/sqs-faults.ts'
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 
-/** A Redis that can be ended and started again on its port, with a client that comes back by itself. */
+/** A Redis that can be stopped and restarted on its port, with a client that reconnects by itself. */
 async function useRestartable(options: RedisServerOptions = {}) {
   const port = await useReservedPort()
   const start = () => startRedisServer({ ...options, port })
@@ -42,7 +42,7 @@ async function useRestartable(options: RedisServerOptions = {}) {
 }
 
 test(
-  'G1, G2: Redis restarted under load, once in order and once killed, costs no CDR, and the unheard time is announced',
+  'G1, G2: restarting Redis under load, by SIGTERM and by SIGKILL, loses no CDR, and each gap is announced',
   { timeout: 60_000 },
   async () => {
     const redis = await useRestartable({ dataDir: await useFolder(), args: ['--appendfsync', 'always'] })
@@ -80,7 +80,7 @@ test(
 )
 
 test(
-  'G1: Redis killed and back empty: what was taken arrives all the same, and no id comes twice, though the clock was set back meanwhile',
+  'G1: when Redis is killed and comes back empty and the clock is set back, taken items still arrive and no id repeats',
   { timeout: 60_000 },
   async () => {
     const redis = await useRestartable()
@@ -112,7 +112,7 @@ test(
     expectAll(events, 2_000)
     expectOrderAndIds(events)
     expect(new Set(events.map(({ id }) => id)).size).toBe(2_000)
-    // What is newer sorts behind, whatever the clock says.
+    // Newer items sort last, whatever the clock says.
     const sequences = events
       .toSorted((a, b) => (a.sequence < b.sequence ? -1 : 1))
       .map((event) => (JSON.parse(String(event.data)) as { payload: { n: number } }).payload.n)
@@ -121,7 +121,7 @@ test(
 )
 
 test(
-  'G1: Redis back empty while SQS takes nothing, and the relay killed after it: its claims were written back, and all arrives with the ids it had',
+  'G1: claims that an emptied Redis lost are written back, and arrive with their ids after the relay is killed',
   { timeout: 60_000 },
   async () => {
     const redis = await useRestartable()
@@ -138,7 +138,7 @@ test(
     await redis.start()
     await waitFor(() => first.coded('relay.claims.restored').length > 0, 'claims to be written back')
     const lost = Object.fromEntries(Object.entries(before).filter(([field]) => /^\d+$/.test(field)))
-    // In several writes: what a list that is announced anew meanwhile has turned away goes with the next.
+    // Several writes: a list that is being announced again rejects claims, which go with the next write.
     await waitFor(async () => {
       const now = await claimed()
       return Object.keys(lost).every((number) => number in now)
@@ -159,7 +159,7 @@ test(
 )
 
 test(
-  'G1, G3: answers that are cut half-way, again and again, cost nothing and change no id',
+  'G1, G3: Redis answers that are cut halfway, again and again, lose nothing and change no id',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
@@ -180,7 +180,7 @@ test(
           .slice(from)
           .map(cdrOf),
       )
-    // A claim of 500 is some 70 KB: each connection is cut somewhere in it, until the list is empty.
+    // A claim of 500 items has about 70 kB. Each connection is cut somewhere within it, until the list is empty.
     const bytes = [40_000, 3_000, 65_000, 20_000, 100, 150_000, 50_000, 500]
     while ((await client.lLen(CAMPAIGNS)) > 0 && cuts < 200) {
       proxy.state.cutAfterBytes = bytes[cuts++ % bytes.length]
@@ -204,7 +204,7 @@ test(
 )
 
 test(
-  'a Redis that becomes a read-only replica is said once with what to do; as a primary again it is drained',
+  'the relay logs once that Redis has become a read-only replica, and drains it when it is a primary again',
   { timeout: 60_000 },
   async () => {
     const [redis, other, sqs] = [await useRedisServer(), await useRedisServer(), await useSqsFaults()]
@@ -226,7 +226,7 @@ test(
 )
 
 test(
-  'a relay that finds a read-only replica at its start says what to do, and begins when it is a primary',
+  'a relay that starts on a read-only replica logs it once, and begins when Redis is a primary',
   { timeout: 60_000 },
   async () => {
     const [redis, other, sqs, dataDir] = [
@@ -249,19 +249,19 @@ test(
 )
 
 test(
-  'G1: a Redis that its CDR list has filled to the last byte is relieved by draining it, by a relay that starts only then',
+  'G1: a relay that starts on a Redis filled to the last byte by its CDR list drains the list',
   { timeout: 60_000 },
   async () => {
     const redis = await useRedisServer({ args: ['--maxmemory', '6mb', '--maxmemory-policy', 'noeviction'] })
     const [sqs, client] = [await useSqsFaults({ maxBytes: 4_096 }), await useRedisClient(redis.url)]
     let pushed = 0
-    // As long as a CDR is, so that not too many fill it.
+    // As long as a real CDR, so that it does not take too many to fill Redis.
     const longCdr = (n: number) =>
       formatPacket({ type: 'cdr', payload: { call_ref: n % 100, n, filler: 'x'.repeat(360) } })
     const pushMore = async (count: number) => {
       for (const end = pushed + count; pushed < end; pushed++) await client.lPush(CAMPAIGNS, longCdr(pushed))
     }
-    // One that SQS will not take is among them: it is parked in the full server.
+    // One CDR is too large for SQS: the relay parks it in the full Redis.
     await client.lPush(
       CAMPAIGNS,
       JSON.stringify({
@@ -294,7 +294,7 @@ test(
     expectAll(events, pushed)
     expectOrderAndIds(events)
     expect(await client.lLen('enigma:relay:parked')).toBe(1)
-    // The dialler can push again, and is heard.
+    // The dialler can push again, and the relay takes its items.
     await pushMore(100)
     await waitFor(
       async () => (await readMetric(relay.address, 'sent_total', { route: 'campaigns-cdr' })) === pushed,
@@ -304,12 +304,12 @@ test(
 )
 
 test(
-  'G5: what is parked while Redis is a read-only replica, many in one instant, is announced each under an id of its own',
+  'G5: notifications parked at once while Redis is a read-only replica are each announced under a separate id',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
     const client = await useRedisClient(redis.url)
-    // SQS takes none of the statuses, and never will.
+    // SQS rejects every status permanently.
     sqs.state.answer = ({ queue }) =>
       queue === 'enigma-agents-status.fifo'
         ? { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) }

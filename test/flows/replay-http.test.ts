@@ -12,7 +12,7 @@ const untilDone = async (detail: (id: string) => Promise<{ state: string }>, id:
   waitFor(async () => (await detail(id)).state === 'done', 'the replay to end', 30_000)
 
 test(
-  'without SQS, what was parked behind HTTP is sent again by a relay: in order, handled or failed again, and says so while none asks',
+  'without SQS, a replay waits for a relay, which sends the parked entries in order; each is handled or fails again',
   { timeout: 60_000 },
   async () => {
     const { state, runs, deliver, parked, ask, detail, startRelay } = await useReplaysByHttp()
@@ -61,7 +61,7 @@ test(
 )
 
 test(
-  'a message that its server wants later holds up its own lane alone, and its attempts are counted; an outage counts none',
+  'a message that the server asks to retry blocks only its own lane and counts its attempts; an outage counts none',
   { timeout: 60_000 },
   async () => {
     const { state, runs, deliver, ask, detail, startRelay } = await useReplaysByHttp()
@@ -88,30 +88,34 @@ test(
   },
 )
 
-test('what its server will never take has failed, with the reason, and stays parked', { timeout: 60_000 }, async () => {
-  const { state, deliver, ask, detail, parked, startRelay } = await useReplaysByHttp()
-  state.answer = () => 409
-  await deliver([status('a', 1)])
-  state.status = 413
-  startRelay()
-  const { body: job } = await ask('POST', '/replays', { filter: {} })
-  await untilDone(detail, job.id)
-  expect(await detail(job.id)).toMatchObject({
-    counts: { failed_again: 1 },
-    messages: { items: [{ outcome: 'failed_again', reason: 'the target answered HTTP 413' }] },
-  })
-  expect(await parked()).toMatchObject([{ replays: 1, replay: null }])
-})
+test(
+  'an entry that the server rejects for good fails with the reason and stays parked',
+  { timeout: 60_000 },
+  async () => {
+    const { state, deliver, ask, detail, parked, startRelay } = await useReplaysByHttp()
+    state.answer = () => 409
+    await deliver([status('a', 1)])
+    state.status = 413
+    startRelay()
+    const { body: job } = await ask('POST', '/replays', { filter: {} })
+    await untilDone(detail, job.id)
+    expect(await detail(job.id)).toMatchObject({
+      counts: { failed_again: 1 },
+      messages: { items: [{ outcome: 'failed_again', reason: 'the target answered HTTP 413' }] },
+    })
+    expect(await parked()).toMatchObject([{ replays: 1, replay: null }])
+  },
+)
 
 test(
-  'a relay that is killed in the middle is followed by another, and each message is handled, those that ended not again',
+  'after a relay is killed in mid-replay, its next start handles the rest and repeats no handled message',
   { timeout: 90_000 },
   async () => {
     const { store, state, runs, url, apiUrl, deliver, ask, detail, startRelay, parked } = await useReplaysByHttp()
     state.answer = () => 422
     await deliver(Array.from({ length: 12 }, (_, n) => status(`a${n}`, n)))
     runs.length = 0
-    // The first five are handled; the answers of the others never come.
+    // The first five are handled. The others get no answer.
     let handled = 0
     state.answer = async () => (++handled <= 5 ? 204 : new Promise<number>(() => {}))
     const { body: job } = await ask('POST', '/replays', { filter: {} })
@@ -125,7 +129,7 @@ test(
     state.answer = () => 204
     const ended = new Set(runs.slice(0, 5).map(({ id }) => id))
     runs.length = 0
-    // Another relay gets nothing while the first may still be at work; the same one goes on at once.
+    // Another relay gets nothing while the first may still be at work. The same relay continues at once.
     const { round }: NextRound = (await ask<NextRound>('POST', '/replays/next', { relay: 'pbx-2' })).body
     expect(round).toBeNull()
     const redelivered: boolean[] = []
@@ -168,20 +172,24 @@ test('CDRs go to their function again through a relay, with the same ids', { tim
   expect(new Set(runs.map(({ replay }) => replay))).toEqual(new Set([job.id]))
 })
 
-test('a relay goes on when a replay is stopped, and what was not sent stays parked', { timeout: 60_000 }, async () => {
-  const { state, runs, deliver, ask, detail, parked, startRelay } = await useReplaysByHttp()
-  state.answer = () => 422
-  await deliver([status('a', 1), status('a', 2)])
-  runs.length = 0
-  state.answer = async () => new Promise<number>(() => {})
-  const { coded } = startRelay('pbx-1', undefined, { reportMs: 50 })
-  const { body: job } = await ask('POST', '/replays', { filter: {} })
-  await waitFor(() => runs.length === 1, 'the first to be sent', 30_000)
-  expect((await ask('POST', `/replays/${job.id}/stop`)).body.state).toBe('stopped')
-  await waitFor(() => coded('relay.replays.taken_over').length === 1, 'the relay to let go of it', 30_000)
-  expect((await parked()).length).toBe(2)
-  state.answer = () => 204
-  const { body: second } = await ask('POST', '/replays', { filter: {} })
-  await untilDone(detail, second.id)
-  expect([(await detail(second.id)).counts.handled, await parked()]).toEqual([2, []])
-})
+test(
+  'a relay continues after its replay is stopped, and unfinished messages stay parked',
+  { timeout: 60_000 },
+  async () => {
+    const { state, runs, deliver, ask, detail, parked, startRelay } = await useReplaysByHttp()
+    state.answer = () => 422
+    await deliver([status('a', 1), status('a', 2)])
+    runs.length = 0
+    state.answer = async () => new Promise<number>(() => {})
+    const { coded } = startRelay('pbx-1', undefined, { reportMs: 50 })
+    const { body: job } = await ask('POST', '/replays', { filter: {} })
+    await waitFor(() => runs.length === 1, 'the first to be sent', 30_000)
+    expect((await ask('POST', `/replays/${job.id}/stop`)).body.state).toBe('stopped')
+    await waitFor(() => coded('relay.replays.taken_over').length === 1, 'the relay to let go of it', 30_000)
+    expect((await parked()).length).toBe(2)
+    state.answer = () => 204
+    const { body: second } = await ask('POST', '/replays', { filter: {} })
+    await untilDone(detail, second.id)
+    expect([(await detail(second.id)).counts.handled, await parked()]).toEqual([2, []])
+  },
+)

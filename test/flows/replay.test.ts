@@ -38,7 +38,7 @@ const ROUTE = 'agents-status'
 
 type Run = { readonly id: string; readonly n: number; readonly reference: string; readonly replay: string | undefined }
 
-/** Queues, a function of agents/status whose fault a test decides, the function of replays, and the API. */
+/** Queues, a function of agents/status that a test can make fail, the function of replays, and the API. */
 async function useReplays() {
   const [sqs, model] = [await useSqs(), await useStore()]
   useEnv({
@@ -130,7 +130,7 @@ async function useReplays() {
     sendAll,
     parked,
     replay,
-    /** Runs the steps of replays, and dead letters when it is called. */
+    /** Starts the function that runs the steps of replays and drains dead letters. */
     start: () => useTrigger(sqs, 'relay-replay', replay),
     drain: () => (replay as ScheduledHandler)({ source: 'aws.events' }),
     /** Starts a replay and waits for its end. */
@@ -155,7 +155,7 @@ const status = (agent: string, n: number, own: Partial<Notification> = {}) =>
   notification(agent, n, { payload: { ref: agent, status: 'busy', number: '27821234567' }, ...own })
 
 test(
-  'a replay sends exactly the chosen ones, oldest first; the others stay in their order',
+  'a replay sends exactly the selected entries, in order per reference; the others keep their order',
   { timeout: 60_000 },
   async () => {
     const { state, runs, sendAll, parked, replayAll, start, store, ask } = await useReplays()
@@ -178,7 +178,7 @@ test(
     expect((await parked()).map(({ id }) => id)).toEqual(
       before.map(({ id }) => id).filter((id) => !chosen.includes(id)),
     )
-    // All that match; of one reference in the order in which they were parked. One that arrives meanwhile is not among them.
+    // A filter selects every entry that matches, in the order of parking per reference, and none that is parked later.
     runs.length = 0
     state.answer = ({ n }) => (n === 99 ? 422 : 204)
     const { body: all } = await ask('POST', '/replays', {
@@ -203,7 +203,7 @@ test(
 )
 
 test(
-  'an entry that fails again stays with its new reason; after the fix it is gone, also within the five minutes of SQS',
+  'an entry that fails again has its new reason; after the fix a replay clears it, even within SQS’ five-minute deduplication',
   { timeout: 60_000 },
   async () => {
     const { state, runs, sendAll, parked, replayAll, start, store } = await useReplays()
@@ -226,7 +226,7 @@ test(
   },
 )
 
-test('G5: a replay sends the very bytes again, also of what cannot be read', { timeout: 60_000 }, async () => {
+test('G5: a replay sends the same bytes again, even if they are not UTF-8', { timeout: 60_000 }, async () => {
   const { state, bodies, sqs, sendAll, parked, replayAll, start } = await useReplays()
   const given = [
     status('A', 1, {
@@ -261,7 +261,7 @@ test('G5: a replay sends the very bytes again, also of what cannot be read', { t
 })
 
 test(
-  'two replays that want the same: one sends it, the other skips it; one that is stopped leaves the rest parked',
+  'two replays of the same entries send each entry once; a stopped replay leaves the rest parked',
   { timeout: 60_000 },
   async () => {
     const { state, runs, sendAll, parked, ask, start } = await useReplays()
@@ -282,7 +282,7 @@ test(
       return results.every((one) => one.state === 'done')
     }, 'both to end')
     const sum = (name: 'handled' | 'skipped') => results.reduce((total, { counts }) => total + counts[name], 0)
-    // One that the first had finished before the second looked for entries was found by the first alone.
+    // The second replay does not find entries that the first has already finished.
     expect([sum('handled'), sum('skipped') <= 30, runs.length]).toEqual([30, true, 30])
     expect((await ask('GET', '/replays')).body).toMatchObject({
       items: [{ id: jobs[1]?.body.id }, { id: jobs[0]?.body.id }],
@@ -308,7 +308,7 @@ test(
 )
 
 test(
-  'G1, G4: a step that ends anywhere is repeated: everything is sent, and each effect is there once',
+  'G1, G4: a replay whose steps die at any point sends every entry, and each is handled once',
   { timeout: 60_000 },
   async () => {
     const { state, store, runs, sendAll, parked, ask } = await useReplays()
@@ -320,7 +320,7 @@ test(
     state.answer = () => 204
     runs.length = 0
     const { body: job } = await ask('POST', '/replays', { filter: {}, rate: 10 })
-    // Dies at the nth thing it does, wherever that is.
+    // Each step dies before or after its nth operation.
     for (let dies = 1; (await ask('GET', `/replays/${job.id}`)).body.state === 'running' && dies < 80; dies++) {
       let left = dies % 7
       const mortal = <A extends unknown[], R>(run: (...given: A) => Promise<R>) => {
@@ -349,46 +349,50 @@ test(
       skipped: 0,
     })
     expect(await parked()).toEqual([])
-    // Sent again within five minutes, SQS takes it for a copy.
+    // SQS discards a message that is sent again within five minutes as a copy.
     expect(runs.map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n))
   },
 )
 
-test('one that can never be sent fails with its reason, and holds up no other', { timeout: 60_000 }, async () => {
-  const { state, sqs, store, sendAll, parked, replayAll, ask, start } = await useReplays()
-  state.answer = () => 422
-  await sendAll([status('A', 1), status('B', 2)])
-  await waitFor(async () => (await parked()).length === 2, 'both to be parked')
-  // Of a route that was removed since, and larger than any queue takes.
-  const gone = { key: 'gone', notification: status('C', 3), eventSourceARN: 'arn:x:enigma-agents-former.fifo' }
-  const random = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString('base64')
-  const large = {
-    key: 'large',
-    notification: status('D', 4, {
-      data: formatPacket({ type: 'status', payload: Array.from({ length: 16 }, (_, n) => random.slice(n)) }),
-    }),
-    eventSourceARN: sqs.url(ROUTE).replace(/^.*\//, 'arn:x:'),
-  }
-  await store.commit({
-    effects: [],
-    done: new Map(),
-    parked: [gone, large].map((one, n) => ({ ...one, route: ROUTE, reason: '422', attempts: 1, messageId: `m${n}` })),
-  })
-  state.answer = () => 204
-  await start()
-  const job = await replayAll({ filter: {} })
-  expect(job.counts).toMatchObject({ handled: 2, failed_again: 2, skipped: 0 })
-  const left = await Promise.all((await parked()).map(({ id }) => store.read.parkedEntry(id)))
-  expect(left.map((entry) => [entry?.subject, entry?.replay, entry?.failed_attempts.at(-1)?.reason])).toEqual([
-    ['C', null, 'the queue enigma-agents-former.fifo no longer exists'],
-    ['D', null, expect.stringMatching(/^SQS rejected it/)],
-  ])
-  // Neither is locked.
-  expect((await ask('POST', '/replays', { filter: { route: ROUTE } })).status).toBe(202)
-})
+test(
+  'an entry that can never be sent fails with its reason, and blocks no other entry',
+  { timeout: 60_000 },
+  async () => {
+    const { state, sqs, store, sendAll, parked, replayAll, ask, start } = await useReplays()
+    state.answer = () => 422
+    await sendAll([status('A', 1), status('B', 2)])
+    await waitFor(async () => (await parked()).length === 2, 'both to be parked')
+    // One entry whose route was removed, and one that is too large for any queue.
+    const gone = { key: 'gone', notification: status('C', 3), eventSourceARN: 'arn:x:enigma-agents-former.fifo' }
+    const random = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString('base64')
+    const large = {
+      key: 'large',
+      notification: status('D', 4, {
+        data: formatPacket({ type: 'status', payload: Array.from({ length: 16 }, (_, n) => random.slice(n)) }),
+      }),
+      eventSourceARN: sqs.url(ROUTE).replace(/^.*\//, 'arn:x:'),
+    }
+    await store.commit({
+      effects: [],
+      done: new Map(),
+      parked: [gone, large].map((one, n) => ({ ...one, route: ROUTE, reason: '422', attempts: 1, messageId: `m${n}` })),
+    })
+    state.answer = () => 204
+    await start()
+    const job = await replayAll({ filter: {} })
+    expect(job.counts).toMatchObject({ handled: 2, failed_again: 2, skipped: 0 })
+    const left = await Promise.all((await parked()).map(({ id }) => store.read.parkedEntry(id)))
+    expect(left.map((entry) => [entry?.subject, entry?.replay, entry?.failed_attempts.at(-1)?.reason])).toEqual([
+      ['C', null, 'the queue enigma-agents-former.fifo no longer exists'],
+      ['D', null, expect.stringMatching(/^SQS rejected it/)],
+    ])
+    // Neither is locked.
+    expect((await ask('POST', '/replays', { filter: { route: ROUTE } })).status).toBe(202)
+  },
+)
 
 test(
-  'a replay whose step was lost goes on with the next schedule; one that was stopped keeps nothing from others',
+  'the schedule continues a replay whose step was lost; a stopped replay locks no entry',
   { timeout: 60_000 },
   async () => {
     const { state, store, proxy, sendAll, parked, ask, start, drain } = await useReplays()
@@ -398,7 +402,7 @@ test(
     state.answer = () => 204
     const ids = (await parked()).map(({ id }) => id)
     const asked = { operator: 'jane', created_at: new Date().toISOString(), rate: 50, filter: null }
-    // It has taken two, and will never say what became of them.
+    // This replay claimed two entries, was stopped, and never reports their outcome.
     await store.commit({
       effects: [
         startReplay('lost', asked, ids.slice(0, 2)),
@@ -411,7 +415,7 @@ test(
     await store.commit({ effects: [startReplay('recent', asked, ids.slice(4))], done: new Map() })
     const former = createStore({ url: proxy.url, token: 'test-token', now: () => Date.now() - 301_000 })
     await former.commit({
-      // Another one is a relay's to drive.
+      // The second replay is driven by a relay.
       effects: [startReplay('forgotten', asked, ids), startReplay('of-relays', { ...asked, by: 'relay' }, ids)],
       done: new Map(),
     })
@@ -419,13 +423,13 @@ test(
     await drain()
     await waitFor(async () => (await ask('GET', '/replays/forgotten')).body.state === 'done', 'it to go on')
     expect((await ask('GET', '/replays/forgotten')).body.counts).toMatchObject({ handled: 5, skipped: 0 })
-    // It may still have its step.
+    // A recent replay may still have its step.
     expect((await ask('GET', '/replays/recent')).body.counts).toMatchObject({ waiting: 1 })
     expect((await ask('GET', '/replays/of-relays')).body).toMatchObject({ waits_for: 'relay', counts: { waiting: 5 } })
   },
 )
 
-test('writing needs the role operate; a body that is wrong is named; without SQS nothing is started', async () => {
+test('a replay needs the role operate and a valid body, and is stopped when SQS is away', async () => {
   const { state, ask, sendAll, parked } = await useReplays()
   state.answer = () => 422
   await sendAll([status('A', 1)])
@@ -459,7 +463,7 @@ test('writing needs the role operate; a body that is wrong is named; without SQS
 })
 
 test(
-  'G5: dead letters stay while the read model is away, and then appear once each, in order, but for what was finished',
+  'G5: dead letters wait while the read model is away; then each unfinished notification is parked once, in order',
   { timeout: 60_000 },
   async () => {
     const { sqs, store, proxy, redis, sendAll, parked, drain, replayAll, start, runs } = await useReplays()
@@ -482,7 +486,7 @@ test(
     const { MessageId = '' } = await send(joinEvents(pack.map(formatEvent)))
     await send('not json')
     const text = (StringValue: string) => ({ DataType: 'String', StringValue })
-    // As the functions of a former version parked.
+    // Parked as by functions of an earlier version.
     await send(formatEvent(status('C', 40)), {
       MessageAttributes: {
         reason: text('409: no'),
@@ -536,7 +540,7 @@ test(
 )
 
 test(
-  'CDRs that the read model keeps go to their function again, oldest first, with the same bytes and ids',
+  'a replay sends stored CDRs to their function again, with the same bytes and ids',
   { timeout: 60_000 },
   async () => {
     const { sqs, store, state, bodies, ask, replayAll, start, sendAll, parked } = await useReplays()
@@ -579,13 +583,13 @@ test(
     expect(job.counts).toEqual({ waiting: 0, sent: 0, handled: 12, failed_again: 0, skipped: 0 })
     expect(new Set(seen.map(({ replay }) => replay))).toEqual(new Set([job.id]))
     const bytesOf = (runs: typeof seen) => runs.map(({ id, body }) => `${id} ${body}`)
-    // Oldest first in each message group; a CDR without a call of its own is in the group of its campaign.
+    // The order is fixed only within a message group, so both sides are sorted.
     expect(bytesOf(seen).toSorted()).toEqual(bytesOf(before).slice(0, 12).toSorted())
     expect(bodies).toEqual([])
-    // Nothing was counted twice, on whichever day that was.
+    // No CDR was counted twice, whatever its day.
     const { counts } = (await store.read.campaign('7')) ?? { counts: [] }
     expect(counts.reduce((sum, { count }) => sum + count, 0)).toBe(13)
-    // One that fails now is parked, and the job says why.
+    // A CDR that fails now is parked, and the replay shows the reason.
     state.answer = () => 422
     const failed = await replayAll({ cdrs: { end_reason: 'busy' }, route: 'campaigns-cdr' })
     expect(failed.counts).toMatchObject({ handled: 0, failed_again: 1 })

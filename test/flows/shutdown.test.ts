@@ -11,7 +11,7 @@ import { useSqsFaults, type AcceptedEntry } from '../support/sqs-faults.ts'
 const CDRS = 20_000
 
 test(
-  'G1, G3: SIGTERM while SQS is slow and the lists are full ends it with 0; nothing is lost, and what SQS accepted is not sent again',
+  'G1, G3: on SIGTERM with a slow SQS and a backlog, the relay exits with 0, loses nothing and resends nothing that SQS accepted',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
@@ -64,14 +64,14 @@ test(
       expectOrderAndIds(events)
       expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
     }
-    // Nor did SQS have to turn a copy away.
+    // The second relay sent no message that SQS had accepted before.
     const later = sqs.requests.slice(requestsBefore).flatMap(({ entries }) => entries as AcceptedEntry[])
     expect(later.filter(({ MessageDeduplicationId }) => before.has(MessageDeduplicationId))).toEqual([])
   },
 )
 
 test(
-  'G1: SIGTERM while SQS answers nothing at all ends it with 0 at its deadline; what was under way is sent by the next start',
+  'G1: on SIGTERM while SQS hangs, the relay exits with 0 at its deadline, and the next start sends the rest',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
@@ -89,7 +89,7 @@ test(
     const published = await statuses.stop()
     const from = performance.now()
     expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
-    // Ten seconds for what is in flight, and the rest for a slow machine.
+    // Ten seconds for requests in flight, and the rest for a slow machine.
     expect(performance.now() - from).toBeLessThan(20_000)
     sqs.state.answer = () => 'accept'
     const next = start()
@@ -105,7 +105,7 @@ test(
 )
 
 test(
-  'G1: SIGTERM while neither Redis nor SQS answers ends it with 0 at its deadline, and nothing is lost',
+  'G1: on SIGTERM while neither Redis nor SQS answers, the relay exits with 0 at its deadline and loses nothing',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]

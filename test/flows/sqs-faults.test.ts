@@ -12,7 +12,7 @@ import { useSqsFaults, type Answer, type WireEntry } from '../support/sqs-faults
 const FAULT_MS = 3_000
 const ROUTES = ['campaigns-cdr', 'agents-status']
 
-/** What SQS does in each fault; every third group fails where only some entries do. */
+/** How SQS answers in each fault. In a partial failure, every third message group fails. */
 const ANSWERS: Readonly<Record<string, () => Answer>> = {
   'answers 500': () => ({ status: 500, code: 'InternalFailure' }),
   throttles: () => ({ status: 400, code: 'ThrottlingException' }),
@@ -26,7 +26,7 @@ const ANSWERS: Readonly<Record<string, () => Answer>> = {
 }
 
 test(
-  'G1, G3, G7: whatever SQS does for three seconds each, at 500 a second all arrives, in order, soon after, and nothing is sent again that SQS has',
+  'G1, G3, G7: at 500 a second, the relay soon recovers from each 3-second SQS fault, loses and reorders nothing, and resends nothing accepted',
   { timeout: 120_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
@@ -44,7 +44,7 @@ test(
     const cdrs = pushCdrs(client, 250)
     const statuses = publishStatuses(client, 250)
 
-    /** What SQS has, and was told of in an answer that it gave. */
+    /** The entries that SQS accepted in an answer that reached the relay. */
     const known = new Set<string>()
     const again: string[] = []
     const idOf = (queue: string, entry: WireEntry) => `${queue} ${entry.MessageDeduplicationId}`
@@ -96,11 +96,11 @@ test(
     expectAll(statusEvents, published)
     for (const events of [cdrEvents, statusEvents]) {
       expectOrderAndIds(events)
-      // A copy that SQS knows is no message: each is there once.
+      // SQS discards copies, so each event is there once.
       expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
     }
     expect(again).toEqual([])
-    // What SQS did was felt.
+    // The faults had an effect: notifications gathered in the relay.
     expect(most).toBeGreaterThan(500)
     expect(Object.entries(recoveredMs).filter(([, ms]) => ms > 2_000)).toEqual([])
     expect(await relay.metric('process_resident_memory_bytes')).toBeLessThan(200 * 1024 * 1024)

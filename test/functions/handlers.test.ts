@@ -108,7 +108,7 @@ async function useFunctions(from: 'sources' | 'bundles') {
 
 const NONE = { batchItemFailures: [] }
 
-/** By the name of a route: a notification for it, and what an application reads after it was handled. */
+/** For each route, a notification, and a check of the data that an application reads after it was handled. */
 const CASES: Readonly<
   Record<string, { readonly make: () => Notification; readonly check: (store: Store) => Promise<unknown> }>
 > = {
@@ -252,7 +252,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     }
   })
 
-  test('a call of an hour ago is recorded as stale and shown to nobody', async () => {
+  test('a call from an hour ago is recorded as stale and is not current', async () => {
     const { store, load } = await useFunctions(from)
     const handler = await load('agents/call')
     const old = toNotification(
@@ -268,7 +268,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
       expect(await store.read.agent(ref)).toMatchObject({ call: null, calls: [{ stale: true }] })
   })
 
-  test('a payload that does not fit is parked with the reason, and its neighbours are done', async () => {
+  test('a payload that does not match its schema is parked with the reason, and the rest of its batch is handled', async () => {
     const { store, load } = await useFunctions(from)
     const handler = await load('agents/status')
     const bad = toNotification('agents', 'status', '1005', { campaign_ref: '12', number: '27821234567' })
@@ -283,7 +283,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     expect(await readParked(store, entry?.id)).toEqual([bad])
   })
 
-  test('G7: what no request to the read model can carry is parked alone, and holds up nobody of its batch', async () => {
+  test('G7: a notification that is too large for a request to the read model is parked alone and does not block its batch', async () => {
     const { store, load } = await useFunctions(from)
     const toCdr = (ref: number, more: object) =>
       toNotification(
@@ -310,7 +310,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     expect(await Promise.all(items.map(({ id }) => readParked(store, id)))).toEqual([[many], [huge]])
   })
 
-  test('while the read model is down the batch is handed out again soon, and then done once', async () => {
+  test('a batch that fails while the read model is down is redelivered soon, and handled once the read model is back', async () => {
     const { sqs, store, redis, proxy, port, load } = await useFunctions(from)
     const handler = await load('agents/status')
     const QueueUrl = sqs.url('agents-status')

@@ -9,7 +9,7 @@ import { stamp } from '../support/routes.ts'
 const CAMPAIGNS = 'enigma:notifications:campaigns'
 const nowSeconds = Math.floor(Date.now() / 1_000) - 60
 
-/** The relay's stamp, the functions, the read model and the API: what a packet on the list of CDRs becomes. */
+/** The path of a packet on the CDR list: the stamp of the relay, the functions, the read model and the API. */
 async function useCdrs() {
   const api = await useApi()
   const parked: string[] = []
@@ -44,7 +44,7 @@ async function useCdrs() {
   return { ...api, parked, push, list }
 }
 
-test('references are told apart by the digits that were written, in every form of number', async () => {
+test('references differ if their digits differ as written, in every form of number', async () => {
   const { push, list, parked } = await useCdrs()
   const refs = ['1764000000.10', '1764000000.1', '1764000000.100', '1e3', '1000', '1000.0', '12345678901234567890']
   // As text they are the very same CDRs.
@@ -55,7 +55,7 @@ test('references are told apart by the digits that were written, in every form o
   expect(parked).toEqual([])
 })
 
-test('no odd field keeps a CDR from the list; the time received stands in for a time that is not known', async () => {
+test('a CDR with odd fields is listed, and the time of receipt replaces an unknown dialed_at', async () => {
   const { push, list, parked, json } = await useCdrs()
   const nothing = ['false', 'null', '""', '"   "', '"<unknown>"', '"NULL"', '[]', '{}']
   const odd = [

@@ -5,12 +5,12 @@ import { formatSample, samples, type Sample } from './samples.ts'
 import type { FuzzStreet } from './street.ts'
 
 export type FuzzOptions = {
-  /** How many samples at least. */
+  /** The minimum number of samples. */
   readonly count: number
   readonly seed: number
-  /** Most samples in one batch. Default 500. */
+  /** The maximum number of samples in one batch. Default 500. */
   readonly batch?: number
-  /** Ends it between two rounds. */
+  /** Stops the run between two rounds. */
   readonly signal?: AbortSignal
 }
 
@@ -22,12 +22,12 @@ export type FuzzResult = {
   readonly refused: number
 }
 
-/** How long (ms) a failing batch is made smaller. */
+/** The time limit (ms) for shrinking a failing batch. */
 const SHRINK_MS = 60_000
 
 /**
- * Sends random and mutated packets through the relay into the functions: none may be missing, each comes with its very bytes, and
- * nothing ends.
+ * Sends random and mutated packets through the relay into the functions. Each packet must arrive with its exact bytes, and no process may
+ * end.
  *
  * @throws Error with the seed, the path and the smallest batch that fails
  */
@@ -48,7 +48,7 @@ export async function fuzz(
     result.parked += carried.parked.length
     result.refused += handled.parked.size
   }
-  // All of one length while nothing fails; shorter ones only come of shrinking.
+  // Without bias, generation does not favour short batches. Short ones result only from shrinking.
   const batches = fc.noBias(fc.array(samples, { minLength: 1, maxLength: batch, size: 'max' }))
   for (let round = 0; result.samples < count && !signal.aborted; round++) {
     const report = await fc.check(fc.asyncProperty(batches, tryBatch), {
@@ -68,7 +68,7 @@ export async function fuzz(
   return result
 }
 
-/** What the read model shows of all that was read without an error. */
+/** Reads everything that the fuzz run has written. Any error of the read model fails the run. */
 async function readAll({ store: { read } }: FuzzStreet): Promise<void> {
   await Promise.all([read.agents(), read.campaigns(), read.cdrs(), read.other(), read.dialers()])
   for (const { ref } of (await read.agents({ limit: 100 })).items) await read.agent(ref)

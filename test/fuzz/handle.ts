@@ -3,21 +3,21 @@ import type { Store } from '../../src/store/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
 import type { AcceptedEntry } from '../support/sqs-faults.ts'
 
-/** What came of the notifications of a batch in the functions. */
+/** The results of the functions for the notifications of a batch. */
 export type Handled = {
-  /** Id → the bytes that its function's app was asked with. */
+  /** Notification id → the body of the request to its function's app. */
   readonly bodies: ReadonlyMap<string, Buffer>
-  /** Ids that were answered with 2xx, and those that the function put in its dead-letter queue. */
+  /** The ids that a function answered with 2xx, and the ids that it parked. */
   readonly done: ReadonlySet<string>
   readonly parked: ReadonlySet<string>
-  /** What must not happen: a function that throws, a 5xx, a batch that is to be tried again. */
+  /** Results that must not occur: a function that throws, a 5xx answer, a batch to retry. */
   readonly problems: readonly string[]
 }
 
-/** SQS hands out so many at most. */
+/** The maximum number of messages that SQS delivers at once. */
 const BATCH = 10
 
-/** Gives what SQS accepted to the functions of `functions/`, with the read model behind them. */
+/** Invokes the functions of `functions/`, which write to the read model, with the messages that SQS accepted. */
 export async function createHandling(store: Store) {
   let [bodies, done, parked, problems] = [
     new Map<string, Buffer>(),

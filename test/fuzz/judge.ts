@@ -13,24 +13,24 @@ export const readMessages = async (messages: readonly AcceptedEntry[]): Promise<
     )
   ).flat()
 
-/** The event of an entry of the parked list, as its text: parsed and written again it would not be the same. */
+/** Reads the event of a parked entry from its original text. Parsing it and formatting it again could change its bytes. */
 export const readParked = async (entry: string): Promise<{ notification: Notification; reason: string }> => {
   const [notification] = await readBody(entry.slice(entry.indexOf(',"event":') + ',"event":'.length, -1))
   return { notification: notification as Notification, reason: (JSON.parse(entry) as { reason: string }).reason }
 }
 
-// A channel that is not UTF-8 is told by its bytes, one character each.
+// A channel that is not valid UTF-8 is represented by its bytes, one character each.
 const toChannel = (key: Buffer): string => toText(key) ?? key.toString('latin1')
 const keyOf = (transport: string, channel: string, data: string | Uint8Array): string =>
   `${transport} ${channel} ${Buffer.from(toBytes(data)).toString('latin1')}`
 
-/** What the strictest SQS takes. Source: SendMessage in the SQS API reference; several servers leave out what is beyond U+FFFF. */
+/** Characters that the strictest SQS server rejects. Source: SendMessage in the SQS API reference. Some servers also reject those above U+FFFF. */
 const REFUSED = /[^\x09\x0A\x0D\x20-\uD7FF\uE000-\uFFFD]/
 
-/** More than this is more than `MAX_BYTES` in base64, whatever gzip makes of noise. */
+/** A packet that is parked as too large has at least this size: after gzip and base64, only larger packets can exceed `MAX_BYTES`. */
 const MAY_BE_TOO_LARGE = MAX_BYTES / 2
 
-/** What is wrong with what became of a batch; empty when each sample arrived once, or is parked, with its very bytes. */
+/** Returns the problems of a batch. There are none if each sample arrived once or is parked, with its exact bytes. */
 export async function judge(
   samples: readonly Sample[],
   { messages, parked }: Carried,
@@ -54,7 +54,7 @@ export async function judge(
     const { id, transport, data } = notification
     count(notification)
     const body = handled.bodies.get(id)
-    // What the relay says itself may have no function yet.
+    // A notice of the relay may have no function yet.
     if (transport === 'relay' && body === undefined) continue
     if (body === undefined || !body.equals(toBytes(data)))
       problems.push(`${id}: the function was asked with ${body === undefined ? 'nothing' : 'other bytes'}`)

@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { BASE_KEY, formatPacket, OTHER, RELAY_TYPE } from '../../src/protocol/index.ts'
 import { ROUTES } from '../support/routes.ts'
 
-/** A packet as a dialler might write it on a bad day, and where. */
+/** A packet that a faulty dialler might write, and its key. */
 export type Sample = { readonly transport: 'list' | 'pubsub'; readonly key: Buffer; readonly packet: Buffer }
 
-/** The lists that the relay takes from. The environment names them, so they are text without commas. */
+/** The lists that the relay consumes. An environment variable names them, so they are text without commas. */
 export const LISTS = [
   `${BASE_KEY}:campaigns`,
   `${BASE_KEY}:cdr`,
@@ -17,7 +17,7 @@ export const LISTS = [
   'fuzz:outside',
 ] as const
 
-/** The patterns that it listens to: channels in the scheme, and outside. */
+/** The patterns to which the relay subscribes. They match channels inside and outside the key scheme. */
 export const CHANNELS = [`${BASE_KEY}*`, 'fuzz*'] as const
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array))
@@ -186,7 +186,7 @@ const inserts = fc.constantFrom(
   ].map((one) => Buffer.from(one)),
 )
 
-/** What may befall a packet on its way: each takes the bytes and a place in it. */
+/** Ways to damage a packet. Each returns changed bytes. */
 const mutations: fc.Arbitrary<(b: Buffer) => Buffer> = fc.oneof(
   fc.tuple(fc.nat(), fc.nat(255)).map(
     ([at, byte]) =>
@@ -215,7 +215,7 @@ const mutated = (packetTypes: fc.Arbitrary<string>) =>
     .tuple(valid(packetTypes), fc.array(mutations, { minLength: 1, maxLength: 3 }))
     .map(([packet, each]) => each.reduce<Buffer>((b, mutate) => mutate(b), Buffer.from(packet)))
 
-/** Longer than SQS takes; the one of noise also when it is gzipped. */
+/** Large packets. They may exceed the message limit unless gzipped. `noise` exceeds it even when gzipped. */
 const long = fc
   .tuple(fc.constantFrom('a', '💃', '"', '\\u0000', '\xff'), fc.integer({ min: 60_000, max: 400_000 }))
   .map(([unit, length]) => {
@@ -249,7 +249,7 @@ const sampleOf = (
   packetTypes: fc.Arbitrary<string>,
 ): fc.Arbitrary<Sample> => fc.record({ transport: fc.constant(transport), key, packet: packetsOf(packetTypes) })
 
-/** Most of these find their route: the packet's type is one that the key's type has. */
+/** Packets that mostly find their route: the packet's type is a sub_type of the key's type. */
 const routed = ROUTES.all
   .filter(({ type }) => type !== OTHER.type && type !== RELAY_TYPE)
   .map(({ type, subType }) =>
@@ -263,7 +263,7 @@ const cdrs = [`${BASE_KEY}:campaigns`, `${BASE_KEY}:cdr`].map((list) =>
   sampleOf('list', fc.constant(Buffer.from(list)), fc.constant('cdr')),
 )
 
-/** Random and mutated packets, on keys in the scheme and outside. */
+/** Random and mutated packets, on keys inside and outside the key scheme. */
 export const samples: fc.Arbitrary<Sample> = fc.oneof(
   ...[...routed, ...cdrs, ...cdrs].map((arbitrary) => ({ weight: 2, arbitrary })),
   { weight: 6, arbitrary: sampleOf('pubsub', channels, subTypes) },
@@ -277,7 +277,7 @@ export const samples: fc.Arbitrary<Sample> = fc.oneof(
   },
 )
 
-/** A sample in one line, short enough to read and exact enough to try again. */
+/** Formats a sample in one line, short enough to read. Up to 2,000 bytes are exact, so that the sample can be sent again. */
 export function formatSample({ transport, key, packet }: Sample): string {
   const show = (b: Buffer) =>
     b.length > 2_000

@@ -11,17 +11,17 @@ import { spawnRelay } from '../support/relay-process.ts'
 import { startSqsFaults, type AcceptedEntry } from '../support/sqs-faults.ts'
 import { CHANNELS, LISTS, type Sample } from './samples.ts'
 
-/** The largest message that the street's queues take. */
+/** The maximum message size of the street's queues. */
 export const MAX_BYTES = 256 * 1024
 
-/** What became of a batch: what SQS accepted, and the entries of the relay's parked list. */
+/** The result of a batch: the messages that SQS accepted, and the entries of the relay's parked list. */
 export type Carried = { readonly messages: readonly AcceptedEntry[]; readonly parked: readonly string[] }
 
-/** Published behind a batch: when it has come, all before it was heard. */
+/** A packet is published on this channel after each batch. Once it arrives, the relay has heard everything before it. */
 const END = 'enigma:notifications:fuzz-end:1'
 const LIMIT_MS = 20_000
 
-/** How much is on its way in Redis: on a list, moved or claimed. */
+/** Counts the work left in Redis: items on lists, claims, and `waiting` lists. */
 const COUNT_LEFT = `
 local left = #redis.call('KEYS', 'enigma:relay:claim:*') + #redis.call('KEYS', 'enigma:relay:waiting:*')
 for i = 1, #KEYS do left = left + redis.call('LLEN', KEYS[i]) end
@@ -36,7 +36,7 @@ async function startReadModel(release: Release): Promise<Store> {
   return createStore({ url: proxy.url, token: 'fuzz' })
 }
 
-/** A real Redis, the relay as a process, the tests' SQS, and a read model on a Redis of its own: what a batch of samples goes through. */
+/** Starts the system that batches pass through: Redis, a relay process, the test SQS, and a read model with a separate Redis. */
 export async function startFuzzStreet(release: Release) {
   const store = await startReadModel(release)
   const redis = await startRedisServer()
@@ -50,7 +50,7 @@ export async function startFuzzStreet(release: Release) {
   release(() => sqs.stop())
 
   const start = async () => {
-    // What the former one choked on is not given to the next.
+    // The new relay must not receive the packets that ended the previous one.
     await client.flushAll()
     const dataDir = await mkdtemp(join(tmpdir(), 'enigma-fuzz-'))
     release(() => rm(dataDir, { recursive: true, force: true }))
@@ -64,7 +64,7 @@ export async function startFuzzStreet(release: Release) {
 
   return {
     store,
-    /** Sends a batch, and resolves when the relay has none of it left. @throws when it ended instead, or did not come to an end */
+    /** Sends a batch. Resolves when the relay has settled all of it. @throws if the relay ends or does not finish within `LIMIT_MS` */
     async carry(samples: readonly Sample[]): Promise<Carried> {
       if (!relay.isRunning()) relay = await start()
       const { isRunning, exited, metric } = relay

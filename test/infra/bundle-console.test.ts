@@ -16,7 +16,7 @@ async function useSource(files: Readonly<Record<string, string>>): Promise<strin
   return folder
 }
 
-test('the console is the same bytes each time, each file beside its compressed ones, and the first load is within its limit', async () => {
+test('the console build is reproducible, has compressed copies of its files, and its first load is within the limit', async () => {
   const [first, second] = [await bundleConsole(), await bundleConsole()]
   expect([...second.files]).toEqual([...first.files])
   for (const [name, { encodings }] of Object.entries(first.table)) {
@@ -36,14 +36,14 @@ test('the console is the same bytes each time, each file beside its compressed o
   expect(JSON.parse(await readFile(join(folder, 'files.json'), 'utf8'))).toEqual(first.table)
 })
 
-test('the page has no script and no style in itself, which the policy would not let run', async () => {
+test('the page has no inline script or style, which the content security policy would block', async () => {
   const { files, table } = await bundleConsole({ isForDelivery: false })
   const page = new TextDecoder().decode(files.get('index.html'))
   expect(page).not.toMatch(/<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)/)
   for (const [, name = ''] of page.matchAll(/(?:src|href)="([^":,]+)"/g)) expect(Object.keys(table)).toContain(name)
 })
 
-test('what is imported late is loaded late; what it shares with the page is asked for at once', async () => {
+test('a dynamic import is loaded late, and a chunk that it shares with the page is preloaded', async () => {
   const source = await useSource({
     'main.tsx': "import './console.css'\nimport { shared } from './shared.ts'\nshared()\nvoid import('./chart.ts')",
     'shared.ts': 'export const shared = () => console.log("shared")',
@@ -63,7 +63,7 @@ test('what is imported late is loaded late; what it shares with the page is aske
   )
 })
 
-test('a first load that is too large, styles that no browser would load, and a page that does not fit fail the build', async () => {
+test('the build fails for an oversized first load, styles that are never loaded, and a page without its script', async () => {
   const main = "import './console.css'\nconsole.log('a page')"
   const large = await useSource({ 'main.tsx': main })
   await expect(bundleConsole({ source: large, maxFirstBytes: 100 })).rejects.toMatchObject({

@@ -44,7 +44,7 @@ const digest = async (): Promise<Record<string, string>> => {
   )
 }
 
-test('each function is one small module, the same bytes each time; what the runtime has, and what only makes documents, is not in it', async () => {
+test('each function is one small, reproducible module without the AWS SDK and without the packages that make documents', async () => {
   const metafile = await bundleFunctions(ROUTES.all)
   const first = await digest()
   expect(Object.keys(first)).toEqual(names.flatMap((name) => [`${name}/index.mjs`, `${name}/index.mjs.map`]))
@@ -64,7 +64,7 @@ test('each function is one small module, the same bytes each time; what the runt
       imports.filter(({ path }) => path.startsWith('@aws-sdk/')).every(({ kind }) => kind === 'dynamic-import'),
       file,
     ).toBe(true)
-    // A package of the user's own may look for another one that need not be there.
+    // A user's own package may import an optional package that is not installed.
     if (!NEEDY.has(basename(dirname(file))))
       expect(
         imports.filter(({ path, external }) => external === true && !path.startsWith('@aws-sdk/') && !isBuiltin(path)),
@@ -91,7 +91,7 @@ test('each function is one small module, the same bytes each time; what the runt
     )
 })
 
-test('the API alone has the files of the console beside it; those of a former build are removed', async () => {
+test('only the API bundle has the files of the console; files of a previous build are removed', async () => {
   const console = await bundleConsole()
   await bundleFunctions(ROUTES.all, console)
   const stale = join(FUNCTIONS_FOLDER, 'api/console/main-STALE123.js')
@@ -107,7 +107,7 @@ test('the API alone has the files of the console beside it; those of a former bu
   expect(JSON.parse(table)).toEqual(console.table)
 })
 
-test('each function loads what Node has for the fetch standard while it starts, and not in its first invocation', async () => {
+test('a function loads Node’s implementation of fetch while it starts, not in its first invocation', async () => {
   await bundleFunctions(ROUTES.all)
   const { proxy } = await useStore()
   const parameters = await startParameterStore({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN })
@@ -122,7 +122,7 @@ test('each function loads what Node has for the fetch standard while it starts, 
     API_TOKEN_PARAMETER: '/s/api',
     API_TOKENS_PARAMETER: '/s/apis',
   }
-  /** Whether it is there before the handler runs; the answer is the handler's. */
+  /** Returns whether that module is loaded before the handler runs, and the answer of the handler. */
   const start = async (name: string, event: unknown) => {
     const code = `
       const { handler } = await import(${JSON.stringify(pathToFileURL(join(FUNCTIONS_FOLDER, name, 'index.mjs')).href)})
@@ -163,7 +163,7 @@ test('the report names each bundle, its size and its three largest inputs', asyn
     expect(line).toMatch(/ \d+\.\d {2}[@\w/-]+ \d+\.\d, [@\w/-]+ \d+\.\d, [@\w/-]+ \d+\.\d$/)
 })
 
-test('the bundled API answers with the very document that its sources make', async () => {
+test('the bundled API serves the same OpenAPI document as its sources', async () => {
   await bundleFunctions(ROUTES.all)
   for (const [name, value] of Object.entries({
     API_TOKEN: TOKEN,

@@ -83,7 +83,7 @@ async function useLambda({
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-/** An account with all that a deployment needs, and what `npm run deploy -- --check` says in it. */
+/** An account with everything that a deployment needs; `check` runs `npm run deploy -- --check` in it. */
 async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGroups: readonly string[] = []) {
   const [redis, sqs, cloudFormation, logs, lambda] = [
     await useRedisServer(),
@@ -142,7 +142,7 @@ async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGrou
   return { sqs, parameters, check }
 }
 
-test('an account that has all is told so, and nothing is done', async () => {
+test('every check is ok in an account with everything that a deployment needs', async () => {
   const { check } = await useAccount()
   const { code, said } = await check()
   expect(said.split('\n').filter((line) => line !== '')).toEqual([
@@ -159,7 +159,7 @@ test('an account that has all is told so, and nothing is done', async () => {
   expect(code).toBe(0)
 })
 
-test('a stack that is there is updated', async () => {
+test('an existing stack that can be updated passes the check', async () => {
   const { check } = await useAccount({ 'acme-eu': 'UPDATE_COMPLETE' })
   expect(await check()).toMatchObject({
     code: 0,
@@ -172,7 +172,7 @@ test.each([
   ['REVIEW_IN_PROGRESS', 'delete-stack'],
   ['UPDATE_IN_PROGRESS', 'wait stack-update-complete'],
   ['UPDATE_ROLLBACK_FAILED', 'continue-update-rollback'],
-])('a stack that cannot be updated now (%s) is said', async (status, fix) => {
+])('a stack that cannot be updated now (%s) fails the check with the fix', async (status, fix) => {
   const { check } = await useAccount({ 'acme-eu': status })
   expect(await check()).toMatchObject({
     code: 1,
@@ -180,7 +180,7 @@ test.each([
   })
 })
 
-test('what is wrong with the arguments is said before anything is asked', async () => {
+test('invalid arguments are reported before Parameter Store is read', async () => {
   const { check, parameters } = await useAccount()
   expect(await check(['--region', 'us-east-1', '--param=prefix=Acme'])).toMatchObject({
     code: 2,
@@ -201,7 +201,7 @@ test('what is wrong with the arguments is said before anything is asked', async 
   expect(parameters.seen.requests).toBe(0)
 })
 
-test('the concurrency of the API is proposed where the account permits it, and refused where it does not', async () => {
+test('apiConcurrency is proposed if the account has room for it; too much for the API and streams fails the check', async () => {
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDTEST')
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'hidden-secret')
   vi.stubEnv('AWS_MAX_ATTEMPTS', '1')
@@ -243,7 +243,7 @@ test('the concurrency of the API is proposed where the account permits it, and r
   })
   expect(await check(5, 'away')).toMatchObject({ ok: false })
 
-  // Streams take of the same.
+  // Streams share the concurrency of the account.
   expect(await check(20, {}, 5)).toMatchObject({
     ok: true,
     text: expect.stringMatching(/1000, of which 20 are reserved for the API and 5 are reserved for streams/) as string,
@@ -269,7 +269,7 @@ test('the concurrency of the API is proposed where the account permits it, and r
   expect(await check(undefined, 'away', 5)).toMatchObject({ ok: false })
 })
 
-test('missing credentials, a missing parameter, and rights that are missing are named with what mends them', async () => {
+test('missing credentials, a missing parameter and missing permissions are reported with the fix', async () => {
   const { check, parameters } = await useAccount()
   expect(await check(undefined, { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined })).toMatchObject({
     code: 1,
@@ -285,13 +285,13 @@ test('missing credentials, a missing parameter, and rights that are missing are 
   expect((await check()).said).toMatch(
     /FAIL {2}Parameter Store in us-east-1 cannot be read[^]*allow your user to read it/,
   )
-  // Another region, or a slip in its name: nobody is there.
+  // The name of the region is misspelt: its host does not exist.
   expect((await check(undefined, { AWS_ENDPOINT_URL_SSM: 'http://ssm.eu-wset-1.amazonaws.invalid' })).said).toMatch(
     /cannot be read: getaddrinfo \w+ ssm\.eu-wset-1[^]*describe-regions/,
   )
 })
 
-test('a wrong token of Upstash, one of the API that nobody can send, and queues that a former stack left are found', async () => {
+test('the check finds a wrong Upstash token, an API token with invalid characters, and queues of a removed stack', async () => {
   const { check, parameters, sqs } = await useAccount()
   parameters.values.set('/acme-eu/upstash-redis-rest-token', 'another')
   parameters.values.set('/acme-eu/api-token', 'with spaces in it')
@@ -307,7 +307,7 @@ test('a wrong token of Upstash, one of the API that nobody can send, and queues 
   )
 })
 
-test('what a removed stack left behind is found also where only a dead-letter queue or a log is left; what others have is not', async () => {
+test('the check finds a dead-letter queue or log group of a removed stack, and ignores those of other stacks', async () => {
   const { check, sqs } = await useAccount({}, ['/aws/lambda/acme-eu-api', '/aws/lambda/acme-eu-north-api'])
   await sqs.sqs.send(new CreateQueueCommand({ QueueName: 'acme-eu-other-dlq.fifo', Attributes: { FifoQueue: 'true' } }))
   await sqs.sqs.send(
@@ -322,7 +322,7 @@ test('what a removed stack left behind is found also where only a dead-letter qu
   expect(said).not.toContain('is new')
 })
 
-test('a service of AWS that does not answer as it should is said in one line, and nothing is taken for new', async () => {
+test('an unexpected answer of an AWS service fails the check with a fix, and the stack is not reported as new', async () => {
   const { check } = await useAccount()
   const web = createServer(
     (_, response) => void response.writeHead(500, { 'content-type': 'text/html' }).end('<html><title>busy</html>'),

@@ -5,11 +5,11 @@ import { createStack } from '../../infra/stack/stack.ts'
 import { AgentCall, CALL_LIMITS, defineRoute, type Needs } from '../../src/protocol/index.ts'
 import { DECLARED, ROUTES } from '../support/routes.ts'
 
-/** Names what is wrong: the words are the user's own. */
+/** The error for an invalid option, which quotes the value that the user wrote. */
 const refusal = (words: RegExp) =>
   expect.objectContaining({ code: 'deploy.options.invalid', message: expect.stringMatching(words) as string }) as Error
 
-test('what is not said has a default; the prefix comes from the stage', () => {
+test('unset options have defaults, and the prefix comes from the stage', () => {
   expect(
     readArguments(
       ['--stage', 'prod', '--param=alarmEmail=ops@example.com', '--param', 'corsOrigin=https://a.example'],
@@ -54,7 +54,7 @@ test.each([
   [{ AWS_REGION: '', AWS_DEFAULT_REGION: 'eu-west-1' }, 'eu-west-1'],
   [{ AWS_REGION: ' ', AWS_DEFAULT_REGION: ' eu-west-1 ' }, 'eu-west-1'],
   [{ AWS_REGION: '', AWS_DEFAULT_REGION: '' }, ''],
-])('a variable that is there and blank is not set: %j', (env, region) => {
+])('a blank variable counts as unset: %j', (env, region) => {
   expect(readArguments([], env, ROUTES.all)).toMatchObject({ region })
 })
 
@@ -89,7 +89,7 @@ test.each([
   expect(() => readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all)).toThrow(refusal(words))
 })
 
-/** The declarations, of which agents/call alone needs something besides: this. */
+/** The declarations, with these needs for agents/call only. */
 const withNeeds = (needs: Needs) =>
   DECLARED.map(({ variables: _, secrets: _secrets, statements: _statements, vpc: _vpc, ...route }) =>
     route.name === 'agents-call' ? { ...route, ...needs } : route,
@@ -114,7 +114,7 @@ test.each<[Needs, RegExp]>([
   )
 })
 
-test('apiConcurrency bounds the API alone, events the streams alone, and both are off by default', () => {
+test('apiConcurrency limits only the API, events only the streams, and neither is set by default', () => {
   const reservedBy = (values: Readonly<Record<string, string>> = {}) => {
     const { functions } = createStack(readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all))
     return Object.entries(functions as Record<string, { reservedConcurrency?: number }>).flatMap(
@@ -126,7 +126,7 @@ test('apiConcurrency bounds the API alone, events the streams alone, and both ar
   expect(reservedBy({ events: '5' })).toEqual([['events', 5]])
 })
 
-test('events streams by a function of its own, out of the bundle of the API, which tells clients where', () => {
+test('events adds a function for streams from the bundle of the API, and the API gets its URL', () => {
   const made = (values: Readonly<Record<string, string>>) =>
     createStack(readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all))
   const [without, { functions, resources }] = [made({}), made({ events: '5', corsOrigin: 'https://a.example' })]
@@ -144,7 +144,7 @@ test('events streams by a function of its own, out of the bundle of the API, whi
     API_CORS_ORIGIN: 'https://a.example',
     ENIGMA_EVENTS_URL: { 'Fn::Sub': '${EventsLambdaFunctionUrl.FunctionUrl}events' },
   })
-  // Neither names the other in return: CloudFormation could make neither first.
+  // The streams do not refer to the API in return: with a cycle CloudFormation could create neither.
   expect(JSON.stringify([events, resources.Resources['EventsRole']])).not.toMatch(/Api(Lambda|Role)/)
   expect(JSON.stringify(resources.Resources['EventsRole'])).not.toContain('sqs:')
   // So that it can be turned on again.
@@ -157,7 +157,7 @@ test('events streams by a function of its own, out of the bundle of the API, whi
   expect(JSON.stringify(without)).not.toMatch(/acme-events|EVENTS_/)
 })
 
-test('what a route needs reaches its function alone: variables, secrets as where they are, rights, its network', () => {
+test('only the function of a route gets its variables, the parameter names of its secrets, its permissions and its network', () => {
   const needs = {
     variables: { CRM_URL: 'https://crm.example.com' },
     secrets: ['CRM_TOKEN'],
@@ -203,7 +203,7 @@ test('a new declaration has a queue, a dead-letter queue, a function, a role and
   )
 })
 
-test('all faults are said at once', () => {
+test('all invalid options are reported in one error', () => {
   expect(() => readStackOptions({ prefix: 'x', keep: 'x', alarmEmail: 'x' }, ROUTES.all)).toThrow(
     refusal(/prefix[^]*alarmEmail[^]*keep/),
   )

@@ -38,7 +38,7 @@ test('in a bundle a handler may use every command of @upstash/redis, replace fet
   await promisify(execFile)(process.execPath, [load], { env })
   const { handler } = (await import(pathToFileURL(outfile).href)) as typeof import('./own-steps.ts')
 
-  // As a library does that watches what a function asks for.
+  // Replaces fetch, as a library does that traces requests.
   const plain = globalThis.fetch
   const fetched = new Set<string>()
   vi.stubGlobal('fetch', (input: string | URL | Request, init?: RequestInit) => {

@@ -56,7 +56,7 @@ beforeAll(async () => {
   const [packed] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as [{ filename: string }]
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, 'package.json'), '{ "name": "own", "private": true, "type": "module" }')
-  // With all that this machine says of registries, proxies and authorities.
+  // With the settings of this machine for registries, proxies and certificate authorities.
   await run('npm', ['install', '--no-audit', '--no-fund', '--omit=optional', join(folder, packed.filename)], {
     cwd: folder,
     env: { ...process.env, PATH },
@@ -64,7 +64,7 @@ beforeAll(async () => {
   })
 }, 180_000)
 
-test('the package has no sources and nothing of the clone, and its program says what it is', async () => {
+test('the package has no TypeScript sources and no bundles, and its program prints its usage and version', async () => {
   const { stdout } = await inFolder('npx', ['--no-install', 'enigma-relay', '--help'])
   expect(stdout).toContain('Usage: enigma-relay')
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string }

@@ -16,7 +16,7 @@ import { ROUTES } from '../support/routes.ts'
 
 const run = promisify(execFile)
 
-/** What the image is made of: its instructions, the words of each as a shell or JSON would have them. */
+/** Reads the instructions of the Dockerfile, each with its arguments. */
 async function readDockerfile(): Promise<Map<string, string>> {
   const text = (await readFile(join(ROOT, 'infra/relay/Dockerfile'), 'utf8'))
     .replaceAll(/^#.*\n/gm, '')
@@ -26,10 +26,10 @@ async function readDockerfile(): Promise<Map<string, string>> {
 
 const folder = await mkdtemp(join(tmpdir(), 'enigma-one-'))
 const [app, data, file] = [join(folder, 'app'), join(folder, 'data'), join(folder, 'app/enigma-relay.mjs')]
-/** nobody, where the tests may become somebody else. */
+/** The user `nobody`, if the tests may change the user. */
 const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 const docker = await readDockerfile()
-/** A copy of this Node: the folder of the clone may be closed to everybody else. */
+/** A copy of this Node, because other users may have no access to the folder of the clone. */
 const node = join(folder, 'node')
 
 beforeAll(async () => {
@@ -51,18 +51,18 @@ afterAll(async () => {
 })
 
 const CLEAN = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' }
-/** The words of an instruction, with the places of the image turned into those here. */
+/** The arguments of an instruction, with the paths of the image replaced by paths on this machine. */
 const wordsOf = (instruction: string) =>
   (JSON.parse((docker.get(instruction) ?? '').replace(/^.*?CMD /, '')) as string[]).map((word) =>
     word === 'node' ? node : word.replace('/app/', `${app}/`),
   )
 
-// V8 keeps a source with one other character at two bytes for each.
+// If a source contains one other character, V8 keeps it at two bytes per character.
 test('the file is ASCII', async () => {
   expect((await readFile(file)).findIndex((byte) => byte > 0x7f)).toBe(-1)
 })
 
-test('the file alone says what it is, and has every command', async () => {
+test('the single file prints its version and has every command', async () => {
   const one = (...args: string[]) => run(node, [file, ...args], { cwd: data, env: CLEAN, ...user })
   expect((await one('--version')).stdout).toMatch(/^enigma-relay \d+\.\d+\.\d+ \(single file\)\n$/)
   const { stdout } = await one('--help')
@@ -75,7 +75,7 @@ test('the file alone says what it is, and has every command', async () => {
   await expect(one('relay')).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('AWS_REGION') as string })
 })
 
-test('an old Node is told what is needed', async () => {
+test('under an old Node, the error names the required version', async () => {
   const old = (await run('sh', ['-c', 'ls /usr/bin/node /usr/local/bin/node 2>/dev/null; true'])).stdout
     .split('\n')
     .filter((path) => path !== '')
@@ -89,7 +89,7 @@ test('an old Node is told what is needed', async () => {
   }
 })
 
-test('as the image runs it, as another user, on a read-only file system but for its volume, it forwards, is found healthy, and ends on SIGTERM with 0', async () => {
+test('run as in the image, with only its volume writable, the relay becomes healthy, forwards, and exits with 0 on SIGTERM', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   expect(docker.get('USER')).toBe('node')
@@ -137,19 +137,19 @@ test('as the image runs it, as another user, on a read-only file system but for 
 
 test.each([
   [
-    'a file of credentials, as the service has it',
+    'a credentials file, as in the systemd service',
     (path: string) => ({ AWS_SHARED_CREDENTIALS_FILE: path }),
     '[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = x\n',
     'AKIDFILE',
   ],
   [
-    'a program that gives them, as IAM Roles Anywhere has one',
+    'a credential process, as with IAM Roles Anywhere',
     (path: string) => ({ AWS_CONFIG_FILE: path }),
     `[default]\ncredential_process = /bin/echo '{"Version":1,"AccessKeyId":"AKIDPROCESS","SecretAccessKey":"x","SessionToken":"t","Expiration":"2099-01-01T00:00:00Z"}'\n`,
     'AKIDPROCESS',
   ],
 ])(
-  'it takes its credentials from %s',
+  'the relay takes its credentials from %s',
   async (_, variables, text, accessKey) => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
     const own = await useFolder()

@@ -12,7 +12,7 @@ const PREFIX = 'acme-eu-'
 const STACK = { prefix: PREFIX, routes: ROUTES.all, apiConcurrency: undefined, events: undefined }
 const STREAMING = { ...STACK, apiConcurrency: 20, events: 5 }
 const CANARY = 'c4nary0a8f3e2d1b5c6f7a8e9d0b1c2d3e4f5a6b'
-// Whatever the machine's variables hold, it is not for the template.
+// The values of the machine's variables must not be in the template.
 const { folder, template } = await withEnv({ UPSTASH_REDIS_REST_TOKEN: CANARY, API_TOKEN: CANARY }, () =>
   usePackaged(PREFIX),
 )
@@ -36,7 +36,7 @@ function withChange(
 const part = (resources: Record<string, Part>, name: string): Part => resources[name] as Part
 const all = (type: string) => Object.entries(template.Resources).filter(([, { Type }]) => Type === type)
 
-test('the packaged template is as it should be, and every name begins with the prefix', () => {
+test('the packaged template has no faults, and every name begins with the prefix', () => {
   expect(faults).toEqual([])
   expect(
     all('AWS::SQS::Queue')
@@ -55,7 +55,7 @@ test('the packaged template is as it should be, and every name begins with the p
   expect(names.length).toBeGreaterThan(80)
 })
 
-test('a prefix with digits, however long, and an address with some are no secrets', () => {
+test('a long prefix with digits and an address with digits are not reported as secrets', () => {
   // As another prefix would have made it.
   const prefix = 'callcentre2-eu-west-1-production-'
   const other = JSON.parse(
@@ -67,7 +67,7 @@ test('a prefix with digits, however long, and an address with some are no secret
   expect(checkTemplate(other, { ...STACK, prefix })).toEqual([])
 })
 
-test('queues and logs stay when the stack is removed, but not when its creation fails; the rest does not', () => {
+test('only queues and log groups are kept when the stack is removed, and none when its creation fails', () => {
   const kept = Object.entries(template.Resources)
     .filter(([, { DeletionPolicy }]) => DeletionPolicy === 'RetainExceptOnCreate')
     .map(([name]) => name)
@@ -84,7 +84,7 @@ test('the stack exports nothing, so that two of one stage stand side by side', (
   )
 })
 
-test("the relay may send to the stack's queues, look at them and take commands, and nothing else", () => {
+test("the relay may only send to the stack's queues, read their attributes and receive commands", () => {
   const { PolicyDocument } = (template.Resources['RelayPolicy'] as { Properties: unknown }).Properties as {
     PolicyDocument: { Statement: { Action: string[]; Resource: unknown }[] }
   }
@@ -104,7 +104,7 @@ test("the relay may send to the stack's queues, look at them and take commands, 
   ])
 })
 
-test('no secret of the machine is in the template or in an artefact; each artefact is one module and its map, and that of the API has the console', async () => {
+test('the template and the artefacts contain no secret; each artefact is a module and its map, and the console for the API', async () => {
   expect(JSON.stringify(template)).not.toContain(CANARY)
   for (const [, { Properties: p = {} }] of all('AWS::Lambda::Function')) {
     const zip = String((p['Code'] as { S3Key: string }).S3Key.split('/').at(-1))
@@ -130,17 +130,17 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void (part(r, 'AgentsCallQueue').Properties['SqsManagedSseEnabled'] = false),
   ],
   [
-    'another retention',
+    'a wrong retention',
     /agents-call: the dead-letter queue has MessageRetentionPeriod/,
     (r) => void (part(r, 'AgentsCallDeadLetterQueue').Properties['MessageRetentionPeriod'] = 60),
   ],
   [
-    'a dead-letter queue that takes from nobody',
+    'a dead-letter queue without a redrive allow policy',
     /other: the dead-letter queue does not allow/,
     (r) => void delete part(r, 'OtherDeadLetterQueue').Properties['RedriveAllowPolicy'],
   ],
   [
-    'another number of attempts',
+    'a wrong number of attempts',
     /the redrive policy of the queue differs/,
     (r) =>
       void ((part(r, 'OtherQueue').Properties['RedrivePolicy'] as { maxReceiveCount: number }).maxReceiveCount = 1),
@@ -151,7 +151,7 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void (part(r, 'OtherLambdaFunction').Properties['Timeout'] = 31),
   ],
   [
-    'a function that nothing feeds',
+    'a function without an event source mapping',
     /agents-stats: the function has 0 event source mappings/,
     (r) => void delete r['AgentsStatsEventSourceMappingSQSAgentsStatsQueue'],
   ],
@@ -161,12 +161,12 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void delete part(r, 'AgentsStatsEventSourceMappingSQSAgentsStatsQueue').Properties['FunctionResponseTypes'],
   ],
   [
-    'logs for ever',
+    'a log group without retention',
     /the log group of the function has no retention/,
     (r) => void delete part(r, 'OtherLogGroup').Properties['RetentionInDays'],
   ],
   [
-    'an alarm that is not there',
+    'a missing alarm',
     /agents-call: no alarm for ApproximateAgeOfOldestMessage/,
     (r) => void delete r['AgentsCallAgeAlarm'],
   ],
@@ -195,17 +195,17 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void (part(r, 'RelayPolicy').Properties['PolicyDocument'] as { Statement: unknown[] }).Statement.pop(),
   ],
   [
-    'an alarm that comes too late',
+    'an alarm with a wrong threshold',
     /the alarm for ApproximateAgeOfOldestMessage has Threshold 60/,
     (r) => void (part(r, 'AgentsCallAgeAlarm').Properties['Threshold'] = 60),
   ],
   [
-    'an alarm that tells nobody',
+    'an alarm without an action',
     /RelaySilentAlarm .*notifies nobody/,
     (r) => void (part(r, 'RelaySilentAlarm').Properties['AlarmActions'] = []),
   ],
   [
-    'an alarm that says nothing',
+    'an alarm without a useful description',
     /the description of RelayGapAlarm/,
     (r) => void (part(r, 'RelayGapAlarm').Properties['AlarmDescription'] = 'gap'),
   ],
@@ -231,12 +231,12 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = part(r, 'ApiLambdaFunction').Properties['Role']),
   ],
   [
-    'a bound that nobody asked for',
+    'a reserved concurrency that the deployment does not set',
     /the read API has a reserved concurrency of 5, but the deployment sets undefined/,
     (r) => void (part(r, 'ApiLambdaFunction').Properties['ReservedConcurrentExecutions'] = 5),
   ],
   [
-    'a bound of another function',
+    'a reserved concurrency of another function',
     /OtherLambdaFunction reserves concurrency/,
     (r) => void (part(r, 'OtherLambdaFunction').Properties['ReservedConcurrentExecutions'] = 5),
   ],
@@ -246,38 +246,38 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['API_TOKEN'] = 'x'),
   ],
   [
-    'what looks like one',
+    'a value that looks like a token',
     /holds what looks like a token/,
     (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['OTHER'] = CANARY),
   ],
   [
-    'a reference to nothing',
+    'a reference to an unknown resource',
     /Ref of Nobody, which does not exist/,
     (r) => void (part(r, 'OtherLambdaFunction').Properties['Description'] = { Ref: 'Nobody' }),
   ],
   [
-    'an attribute of nothing',
+    'an attribute of an unknown resource',
     /Fn::GetAtt of Nobody/,
     (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['Nobody', 'Arn'] }),
   ],
   [
-    'an attribute that there is not',
+    'an unknown attribute',
     /has no attribute Colour/,
     (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['OtherRole', 'Colour'] }),
   ],
   [
-    'a text with a reference to nothing',
+    'a text with a reference to an unknown resource',
     /Fn::Sub of Nobody/,
     (r) =>
       void (part(r, 'OtherLambdaFunction').Properties['Description'] = { 'Fn::Sub': '${AWS::Region} ${Nobody.Arn}' }),
   ],
   [
-    'a slip in a property',
+    'a misspelt property',
     /OtherQueue.FifoQueu is not a known property/,
     (r) => void (part(r, 'OtherQueue').Properties['FifoQueu'] = true),
   ],
   [
-    'a slip inside a property',
+    'a misspelt property inside a property',
     /ScalingConfig.MaximumConcurency is not a known property/,
     (r) =>
       void (part(r, 'OtherEventSourceMappingSQSOtherQueue').Properties['ScalingConfig'] = { MaximumConcurency: 2 }),
@@ -294,37 +294,37 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void delete part(r, 'ApiLambdaFunctionUrl').Properties['InvokeMode'],
   ],
   [
-    'a URL that answers 403',
+    'a URL without permission for invocations',
     /no permission for invocations through its URL/,
     (r) => void delete r['ApiLambdaPermissionFn'],
   ],
   [
-    'a URL that nobody may call',
+    'a URL without permission for calls',
     /no permission for calls of its URL/,
     (r) => void delete r['ApiLambdaPermissionFnUrl'],
   ],
   [
-    'an API that anybody may run',
+    'an API that can be invoked without its URL',
     /invoked without its URL/,
     (r) => void delete part(r, 'ApiLambdaPermissionFn').Properties['InvokedViaFunctionUrl'],
   ],
   [
-    'a silent relay that nobody hears of',
+    'an alarm for a silent relay that does not go off',
     /RelaySilentAlarm does not go off/,
     (r) => void (part(r, 'RelaySilentAlarm').Properties['TreatMissingData'] = 'notBreaching'),
   ],
   [
-    'a gap that nobody hears of',
+    'a queue for gaps without an alarm',
     /the queue acme-eu-relay-gap\.fifo.* has no alarm/,
     (r) => void delete r['RelayGapAlarm'],
   ],
   [
-    'a relay that gets no rights',
+    'a policy of the relay that is not an output',
     /the policy of the relay is not an output/,
     (_, whole) => void delete whole.Outputs['RelayPolicyArn'],
   ],
   [
-    'dead letters that nobody looks for',
+    'a replay function without a schedule',
     /relay-replay has no schedule/,
     (r) => {
       for (const [name, { Type }] of Object.entries(r)) if (Type === 'AWS::Events::Rule') delete r[name]
@@ -339,27 +339,27 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     },
   ],
   [
-    'an API that knows no queue for replays',
+    'an API that does not know the queues',
     /acme-eu-api does not know the queues/,
     (r) => void delete variablesOf(part(r, 'ApiLambdaFunction'))['ENIGMA_QUEUE_PREFIX'],
   ],
   [
-    'parked notifications that nobody hears of',
+    'a route without an alarm for parked notifications',
     /agents-call: no alarm for Parked/,
     (r) => void delete r['AgentsCallParkedAlarm'],
   ],
   [
-    'what is parked and nobody hears of',
+    'a missing alarm for the number of parked notifications',
     /relay-replay: no alarm for ParkedNow/,
     (r) => void delete r['ParkedNotEmptyAlarm'],
   ],
   [
-    'streams that nobody asked for',
+    'streams that the deployment does not set',
     /changes are streamed by acme-eu-events, but the deployment sets no events/,
     (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['ENIGMA_EVENTS_URL'] = 'https://stream.example.com/events'),
   ],
   [
-    'a type that there is not',
+    'an unknown resource type',
     /CloudFormation does not know the type AWS::SQS::Pipe/,
     (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe'),
   ],
@@ -369,7 +369,7 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
 
 test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   [
-    'another number of streams',
+    'a wrong number of streams',
     /reserved concurrency of 9, but the deployment sets 5/,
     (r) => void (part(r, 'EventsLambdaFunction').Properties['ReservedConcurrentExecutions'] = 9),
   ],
@@ -380,17 +380,17 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void delete part(r, 'EventsLambdaFunctionUrl').Properties['InvokeMode'],
   ],
   [
-    'a stream that answers 403',
+    'a stream without permission for calls',
     /the stream of changes has no permission for calls/,
     (r) => void delete r['EventsLambdaPermissionFnUrl'],
   ],
   [
-    'a stream that no client is told of',
+    'a stream whose URL the API does not know',
     /tells no client where acme-eu-events is/,
     (r) => void delete variablesOf(part(r, 'ApiLambdaFunction'))['ENIGMA_EVENTS_URL'],
   ],
   [
-    'a stream that serves the whole API',
+    'a stream without its time limit',
     /ENIGMA_EVENTS_SECONDS is NaN/,
     (r) => void delete variablesOf(part(r, 'EventsLambdaFunction'))['ENIGMA_EVENTS_SECONDS'],
   ],
@@ -410,12 +410,12 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
       }),
   ],
   [
-    'a stream whose logs stay for ever',
+    'a stream whose log group has no retention',
     /the log group of acme-eu-events has no retention/,
     (r) => void delete part(r, 'EventsLogGroup').Properties['RetentionInDays'],
   ],
   [
-    'a stream that fails and nobody hears of',
+    'a stream without an alarm for errors',
     /no alarm for errors of acme-eu-events/,
     (r) => void delete r['EventsErrorsAlarm'],
   ],
@@ -423,10 +423,10 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   expect(withChange(change, [streaming, STREAMING]).join('\n')).toMatch(expected)
 })
 
-test('with events, the packaged template is as it should be, and the API waits for nothing that waits for it', () => {
+test('with events, the packaged template has no faults, and the API is not in a dependency cycle', () => {
   expect(checkTemplate(streaming, STREAMING)).toEqual([])
   expect(Object.keys(streaming.Resources)).toEqual(expect.arrayContaining(['EventsLambdaFunctionUrl', 'EventsRole']))
-  // All that CloudFormation makes before it can make the API.
+  // Every resource that CloudFormation creates before the API.
   const needs = (name: string) => {
     const text = JSON.stringify(streaming.Resources[name])
     return Object.keys(streaming.Resources).filter(
@@ -439,7 +439,7 @@ test('with events, the packaged template is as it should be, and the API waits f
   expect(before).not.toContain('ApiLambdaFunction')
 })
 
-test('an alarm tells that there are parked notifications, and that there are none any more', () => {
+test('an alarm announces parked notifications, and its OK action announces that none are left', () => {
   const alarm = part(template.Resources as unknown as Record<string, Part>, 'ParkedNotEmptyAlarm').Properties
   // They are counted every five minutes.
   expect(alarm).toMatchObject({
@@ -459,7 +459,7 @@ const statementsOf = (role: Part) =>
 const variablesOf = (lambda: Part) =>
   (lambda.Properties['Environment'] as { Variables: Record<string, string> }).Variables
 
-test('the function of replays may send to every queue and empty every dead-letter queue; others have their own queue alone', () => {
+test('the replay function may send to every queue and drain every dead-letter queue; agents-call reads only its own queue', () => {
   const rightsOf = (role: string) =>
     (statementsOf(part(template.Resources as unknown as Record<string, Part>, role)) as Statement[])
       .filter(({ Action }) => String(Action).includes('sqs:'))
@@ -489,7 +489,7 @@ test('the function of replays may send to every queue and empty every dead-lette
 
 type Statement = { readonly Action: readonly string[]; readonly Resource: unknown }
 
-test('dead letters raise an alarm though each look at them hides them for a minute of every five', () => {
+test('the dead-letter alarm needs 11 of 15 minutes, because each drain hides the messages for one minute of five', () => {
   expect(part(template.Resources as unknown as Record<string, Part>, 'OtherDeadLetterAlarm').Properties).toMatchObject({
     EvaluationPeriods: 15,
     DatapointsToAlarm: 11,
@@ -498,7 +498,7 @@ test('dead letters raise an alarm though each look at them hides them for a minu
   })
 })
 
-test('a right that a route declares wide is wide in its own role alone', () => {
+test('a permission on every resource is accepted only in the role of the route that declares it', () => {
   const statements = [{ actions: ['cloudwatch:PutMetricData'], resources: ['*'] }]
   const routes = ROUTES.all.map((route) => (route.name === 'agents-call' ? { ...route, statements } : route))
   const copy = structuredClone(template) as unknown as Whole

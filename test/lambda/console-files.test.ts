@@ -12,7 +12,7 @@ import { useFolder } from '../support/relay.ts'
 
 const { bundle, files } = await useConsole()
 
-it('there is no console where its folder is missing; once it is there, its table is read once', async () => {
+it('a missing folder means no console; once the folder exists, its table is read once', async () => {
   const folder = join(await useFolder(), 'console')
   const { table, read } = readConsole(pathToFileURL(`${folder}/`))
   expect(await table()).toEqual({})
@@ -32,7 +32,7 @@ it('a table that cannot be read is an error, and not a console without files', a
   await expect(readConsole(pathToFileURL(`${folder}/`)).table()).rejects.toBeInstanceOf(SyntaxError)
 })
 
-it('behind a function URL, compressed files come byte for byte', async () => {
+it('a function URL serves compressed files byte for byte', async () => {
   const handler = handleUrl(createApi({ read: {} as Reads, token: TOKEN, console: files }))
   const ask = (name: string, method: string, headers: Record<string, string> = {}) =>
     handler({ rawPath: `/console/${name}`, headers, requestContext: { http: { method } } })
@@ -46,6 +46,6 @@ it('behind a function URL, compressed files come byte for byte', async () => {
     expect(brotliDecompressSync(bytes).equals(bundle.files.get(name) as Uint8Array)).toBe(true)
   }
   expect(await ask('', 'HEAD')).toMatchObject({ statusCode: 200, body: '' })
-  // No Request can be made with it.
+  // `Request` does not allow this method.
   expect(await ask('', 'TRACE')).toMatchObject({ statusCode: 405 })
 })

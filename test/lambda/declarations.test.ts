@@ -52,7 +52,7 @@ test.each<[string, string, RegExp]>([
   ['crm/x.ts', APP, /does not declare a route; .*type: 'crm', subType: 'x'/],
   ['crm/x.ts', file({ type: 'crm', subType: 'x', name: 'crm-x' }, ''), /does not export a Hono app named app/],
   ['crm/x.ts', 'throw new Error("CRM_URL is missing")', /cannot be loaded: CRM_URL is missing/],
-])('%s is rejected with what to write instead (%#)', async (name, text, words) => {
+])('%s is rejected with the fix (%#)', async (name, text, words) => {
   const problem = await readDeclarations(await useFunctions({ [name]: text })).catch((error: unknown) => error)
   expect(problem).toMatchObject({ code: 'functions.routes.invalid' })
   const lines = (problem as Error).message.split('\n')
@@ -63,7 +63,7 @@ test.each<[string, string, RegExp]>([
   ).toBe(true)
 })
 
-test('two routes that a queue or a template could not tell apart are rejected, and all faults are said at once', async () => {
+test('two routes that a queue or a template could not distinguish are rejected, and all faults are reported at once', async () => {
   const root = await useFunctions({
     'crm/call-note.ts': named('crm', 'call-note'),
     'crm/call_note.ts': named('crm', 'call_note'),
@@ -74,11 +74,11 @@ test('two routes that a queue or a template could not tell apart are rejected, a
   expect(message).toMatch(/functions\/crm\/call_note\.ts: .*functions\/crm\/call-note\.ts; rename/)
 })
 
-test('a process that asks for the routes has the same table, and loads no function for it', async () => {
+test('readOwnRoutes returns the routes of the declarations', async () => {
   expect((await readOwnRoutes()).all.map(({ name }) => name)).toEqual(ROUTES.all.map(({ name }) => name))
 })
 
-test('the route table as a file is the same table again, with what the relay itself says and everything else', () => {
+test('a route table that is written and read back is the same table, with the routes of notices and the route other', () => {
   const read = parseRoutes(formatRoutes(DECLARED))
   const plain = ({ name, lanes, maxAgeMs, attempts }: Route) => ({ name, lanes, maxAgeMs, attempts })
   expect(read.all.map(plain)).toEqual(ROUTES.all.map(plain))
@@ -92,7 +92,7 @@ test.each([
   ['[{"name":"a-b"}]', /no name, type or subType/],
   [formatRoutes([{ ...OTHER, name: 'relay-x', type: 'relay', subType: 'x' }]), /relay-x.*reserved/],
   [formatRoutes([{ ...OTHER, name: 'a-b', type: 'a', subType: 'b', lanes: 0 }]), /a-b.*lanes is 0/],
-])('a file that is no route table is refused: %s', (text, words) => {
+])('a file that is not a route table is refused: %s', (text, words) => {
   expect(() => parseRoutes(text)).toThrow(
     expect.objectContaining({ code: 'protocol.routes.invalid', message: expect.stringMatching(words) as string }),
   )

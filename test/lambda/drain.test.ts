@@ -10,7 +10,7 @@ import { ROUTES } from '../support/routes.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 
-/** Dead-letter queues, and a drain whose read model a test plays. */
+/** Dead-letter queues, and a drain whose read model the test controls. */
 async function useDrain() {
   const sqs = await useSqs()
   useEnv({
@@ -46,19 +46,23 @@ async function useDrain() {
   return { sqs, put, run, parked, lines }
 }
 
-test('G7: a dead letter that the read model refuses stays alone, and is logged once', { timeout: 30_000 }, async () => {
-  const { put, run, parked, lines } = await useDrain()
-  for (let n = 0; n < 8; n++) await put('agents-status', n)
-  const bad = 'main/p/7/3'
-  const commit = async (batch: Commit<never>) => {
-    const keys = batch.parked.map(({ key = '' }) => key)
-    if (keys.includes(bad)) throw new Error('refused')
-    parked.push(...keys)
-  }
-  expect(await run({ commit })).toBe(7)
-  expect(parked.toSorted()).toEqual([0, 1, 2, 4, 5, 6, 7].map((n) => `main/p/7/${n}`))
-  expect(lines).toMatchObject([{ code: 'functions.drain.failed', queue: 'enigma-agents-status-dlq.fifo' }])
-})
+test(
+  'G7: only the dead letter that the read model refuses is not parked, and it is logged once',
+  { timeout: 30_000 },
+  async () => {
+    const { put, run, parked, lines } = await useDrain()
+    for (let n = 0; n < 8; n++) await put('agents-status', n)
+    const bad = 'main/p/7/3'
+    const commit = async (batch: Commit<never>) => {
+      const keys = batch.parked.map(({ key = '' }) => key)
+      if (keys.includes(bad)) throw new Error('refused')
+      parked.push(...keys)
+    }
+    expect(await run({ commit })).toBe(7)
+    expect(parked.toSorted()).toEqual([0, 1, 2, 4, 5, 6, 7].map((n) => `main/p/7/${n}`))
+    expect(lines).toMatchObject([{ code: 'functions.drain.failed', queue: 'enigma-agents-status-dlq.fifo' }])
+  },
+)
 
 test(
   'a drain ends in time, whatever the queues hold, and the next one begins with another queue',
@@ -66,7 +70,7 @@ test(
   async () => {
     const { put, run, parked } = await useDrain()
     for (const [n, { name }] of ROUTES.all.entries()) await put(name, n)
-    // Each look at the clock finds it four seconds later.
+    // The clock advances four seconds at each reading.
     const clock = (startMs: number) => {
       let nowMs = startMs
       return () => (nowMs += 4_000)
@@ -81,7 +85,7 @@ test(
   },
 )
 
-test('while the read model is away no dead letter is taken out of its queue', async () => {
+test('while the read model is unavailable, no dead letter leaves its queue', async () => {
   const { put, run, parked, lines } = await useDrain()
   await put('other', 1)
   expect(await run({ ping: () => Promise.reject(new Error('away')) })).toBeUndefined()
@@ -91,7 +95,7 @@ test('while the read model is away no dead letter is taken out of its queue', as
 })
 
 test(
-  'each drain counts for the alarms what is parked, what of it is removed soon, and which calls have no CDR',
+  'each drain reports the metrics of the alarms: parked entries, those that expire soon, and calls without a CDR',
   // Five drains of all queues take four seconds each on an idle machine.
   { timeout: 60_000 },
   async () => {
@@ -107,7 +111,7 @@ test(
       AWS_SECRET_ACCESS_KEY: 'test',
       AWS_LAMBDA_FUNCTION_NAME: 'acme-relay-replay',
     })
-    // On Lambda, a function sees to these itself.
+    // On Lambda, the function handles unhandled rejections itself.
     const listeners = process.rawListeners('unhandledRejection') as NodeJS.UnhandledRejectionListener[]
     vi.resetModules()
     const { handler } = await import('../../src/lambda/replay-function.ts')
@@ -123,7 +127,7 @@ test(
       return metrics.map(({ _aws: _, ...rest }) => rest)
     }
     const counted = async () => (await report()).filter((line) => !('MissingNow' in line))
-    // Nothing is reported too: an alarm ends by it.
+    // Zero is reported, too, because it ends an alarm.
     expect(await counted()).toEqual([{ FunctionName: 'acme-relay-replay', ParkedNow: 0 }])
     const about = {
       route: 'agents-status',

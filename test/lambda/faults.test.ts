@@ -13,7 +13,7 @@ const answersOf = async (faults: readonly Fault[], ids: readonly string[]) => {
 }
 const IDS = Array.from({ length: 2_000 }, (_, at) => `main/p/1769846400000/${at}`)
 
-test('a share of the notifications fails, the same ones each time, until its time is over', async () => {
+test('a share of the notifications fails, the same ones each time, until the fault expires', async () => {
   const fault = { route: 'agents-break', status: 422, share: 0.2 }
   const first = await answersOf([fault], IDS)
   const failed = first.filter((status) => status === 422).length
@@ -25,7 +25,7 @@ test('a share of the notifications fails, the same ones each time, until its tim
   expect(await answersOf([{ ...fault, untilMs: Date.now() + 60_000 }], IDS)).toEqual(first)
 })
 
-test('another route is left alone, and nothing stands in front of an app without faults', async () => {
+test('a fault does not affect another route, and an app without faults is not wrapped', async () => {
   expect(withFaults(app, route, JSON.stringify([{ route: 'agents-call', status: 500, share: 1 }]))).toBe(app)
   expect(withFaults(app, route)).toBe(app)
   expect(withFaults(app, route, '')).toBe(app)

@@ -15,7 +15,7 @@ import { useFolder } from '../support/relay.ts'
 
 const TOKEN = 'api-token-of-the-test-of-32-characters'
 
-/** Options of an API over a read model that has nothing. */
+/** Options of an API over an empty read model. */
 const NOTHING = `token: '${TOKEN}', read: { dialers: async () => [], ping: async () => {}, changes: async ({ after = '5-0' }) => (
   { items: [], cursor: after, more: false, reset: false }) }`
 
@@ -77,7 +77,7 @@ async function useUrl(own = '') {
   }
 }
 
-test('behind a URL that streams, a GET with a body gets a problem with its own status, and a token is asked for first', async () => {
+test('behind a URL that streams, a GET with a body is answered with a problem and its status, after the token is checked', async () => {
   const ask = await useUrl()
   const bad = await ask('GET', '/dialers', 'a body')
   expect([bad.status, bad.headers['content-type']]).toEqual([400, 'application/problem+json'])
@@ -94,10 +94,10 @@ test('behind a URL that streams, a GET with a body gets a problem with its own s
   ])
 })
 
-test('a function that only streams answers the preflight of a page, ends each stream after its time, and knows no other path', async () => {
+test('a function that only streams answers a CORS preflight, ends each stream after its time limit, and serves no other path', async () => {
   const ask = await useUrl("only: 'events', corsOrigin: '*', events: { limitMs: 300, pollMs: 10 }")
   const page = { origin: 'https://console.example.com', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors' }
-  // A page asks this first, without a token.
+  // A browser sends the preflight first, without a token.
   const preflight = await ask('OPTIONS', '/events?type=agents', '', '', {
     ...page,
     'access-control-request-method': 'GET',
@@ -120,7 +120,7 @@ test('a function that only streams answers the preflight of a page, ends each st
   for (const path of ['/', '/config', '/dialers', '/stream']) expect((await ask('GET', path)).status).toBe(404)
 })
 
-test('where the runtime does not stream, bytes that are no text come in base64, and what an app throws is a problem', async () => {
+test('if the runtime does not stream, bytes that are not text are sent as base64, and an error of the app becomes a problem', async () => {
   const event = (rawPath: string) => ({ rawPath, requestContext: { http: { method: 'GET' } } })
   const answers: Record<string, Response> = {
     '/text': new Response('\uFEFFü'),

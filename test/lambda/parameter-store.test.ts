@@ -31,7 +31,7 @@ const GOOD = { '/enigma-prod/token': ' t1\n', '/enigma-prod/url': 'https://x.exa
 
 const MINUTE = 60_000
 
-test('all parameters come by one request, decrypted, and are refreshed in the background before five minutes are over', async () => {
+test('all parameters are read with one request, decrypted, and are refreshed in the background after four minutes', async () => {
   const { server, clock, parameters } = await useParameters(GOOD)
   expect(await Promise.all([parameters.read(), parameters.read()])).toEqual([
     { TOKEN: 't1', URL: GOOD['/enigma-prod/url'] },
@@ -50,7 +50,7 @@ test('all parameters come by one request, decrypted, and are refreshed in the ba
   expect(server.seen.requests).toBe(2)
 })
 
-test('a value that was refused is read anew, at most so often', async () => {
+test('a value that was refused is read again, at most once in the given time', async () => {
   const { server, clock, parameters } = await useParameters(GOOD)
   await parameters.read()
   server.values.set('/enigma-prod/token', 't2')
@@ -63,7 +63,7 @@ test('a value that was refused is read anew, at most so often', async () => {
   expect(server.seen.requests).toBe(2)
 })
 
-test('a Parameter Store that hangs or fails delays nothing while there are values, and is asked again', async () => {
+test('a Parameter Store that hangs or fails does not delay a read of known values, and is asked again', async () => {
   const { server, proxy, clock, parameters } = await useParameters(GOOD)
   const said = vi.spyOn(console, 'error').mockImplementation(() => undefined)
   onTestFinished(() => said.mockRestore())
@@ -77,7 +77,7 @@ test('a Parameter Store that hangs or fails delays nothing while there are value
   clock.ms += 30_000
   expect((await parameters.read())['TOKEN']).toBe('t1')
   await vi.waitFor(async () => expect((await parameters.read())['TOKEN']).toBe('t2'))
-  // A value that was refused does not wait for a request of before either.
+  // Reading a value that was refused does not wait for an earlier request either.
   proxy.state.halfOpen = true
   clock.ms += 10 * MINUTE
   await parameters.read()
@@ -110,7 +110,7 @@ test('a request whose connection is cut, as while an environment is frozen, is s
   expect(proxy.state.failures).toBe(1)
 })
 
-test('a parameter that is not there is named, with the command that makes it', async () => {
+test('a missing parameter is reported with the command that creates it', async () => {
   const { parameters } = await useParameters({ '/enigma-prod/url': 'https://x.example.com' })
   await expect(parameters.read()).rejects.toMatchObject({
     code: 'functions.parameters.missing',
@@ -118,7 +118,7 @@ test('a parameter that is not there is named, with the command that makes it', a
   })
 })
 
-test('Parameter Store over its limit is asked again; one that refuses is quoted', async () => {
+test('a throttled request to Parameter Store is retried; a refusal is quoted', async () => {
   const { server, parameters } = await useParameters(GOOD)
   server.fault = { status: 400, code: 'AccessDeniedException' }
   const said = vi.spyOn(console, 'error').mockImplementation(() => undefined)
@@ -147,7 +147,7 @@ test('a Parameter Store that fails for a moment is asked again', async () => {
   expect(server.seen.requests).toBeGreaterThan(1)
 })
 
-test('a variable that is there and blank is not set: no parameter is asked for, and defaults hold', async () => {
+test('a blank variable counts as not set: no parameter is read, and defaults apply', async () => {
   const { proxy, redis } = await useStore()
   const blank = [
     'UPSTASH_REDIS_REST_URL_PARAMETER',
@@ -175,7 +175,7 @@ test('a variable that is there and blank is not set: no parameter is asked for, 
   expect(createParameters({ names: {}, region: 'eu-west-1', credentials: CREDENTIALS, endpoint: '' })).toBeDefined()
 })
 
-test('the functions take the address of the read model and the API its token from Parameter Store; what is changed there counts without a deployment', async () => {
+test('the functions read the address of the read model and the API token from Parameter Store; changes there need no deployment', async () => {
   const { redis, proxy } = await useStore()
   const { server } = await useParameters({
     '/s/url': proxy.url,
@@ -213,7 +213,7 @@ test('the functions take the address of the read model and the API its token fro
   expect((await get('other')).status).toBe(401)
   expect(server.seen.requests).toBe(1)
 
-  // The token of the database is rotated: the first refusal makes the functions look, once the last look is some seconds old.
+  // The token of the database is rotated. The first refusal makes the functions read it again, if the last read is some seconds old.
   await proxy.stop()
   const next = await startUpstashProxy({ redisUrl: redis.url, token: 'second-token' })
   onTestFinished(() => next.stop())

@@ -26,7 +26,7 @@ async function useQueues() {
   return { sqs, put, readQueues }
 }
 
-test('every queue and every dead-letter queue is there, with what waits in it and what a function has', async () => {
+test('every queue and every dead-letter queue is listed with its waiting and in-flight messages', async () => {
   const { sqs, put, readQueues } = await useQueues()
   for (let n = 0; n < 4; n++) await put(sqs.url('campaigns-cdr'), n)
   await put(sqs.url('agents-call').replace(/\.fifo$/, '-dlq.fifo'), 1)
@@ -38,7 +38,7 @@ test('every queue and every dead-letter queue is there, with what waits in it an
   ])
 })
 
-test('a queue that is missing is told as one that nobody knows anything of', async () => {
+test('a missing queue is listed with unknown counts', async () => {
   const { sqs, readQueues } = await useQueues()
   await sqs.sqs.send(new DeleteQueueCommand({ QueueUrl: sqs.url('agents-call') }))
   const missing = (await readQueues('enigma-')).filter(({ waiting }) => waiting === null)

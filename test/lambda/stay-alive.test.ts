@@ -10,7 +10,7 @@ import { notification } from '../adapter/factories.ts'
 import { ROOT } from '../cli/run.ts'
 import { useFolder } from '../support/relay.ts'
 
-/** A function with this step of a user's, bundled as for a deployment, in an execution environment of its own. */
+/** A function with this code in its handler, bundled as for a deployment, in its own execution environment. */
 async function useStep(step: string) {
   const taskRoot = await useFolder()
   await mkdir(join(taskRoot, 'dist'))
@@ -50,7 +50,7 @@ async function useStep(step: string) {
   return { lambda, lines, call: async () => readJson(await lambda.invoke({ Records: [record] })) }
 }
 
-test('a promise that a step does not await and that rejects is logged by function and code, masked; the process and the batch go on', async () => {
+test('a rejected promise that a handler does not await is logged with function and code, masked; process and batch continue', async () => {
   const { lambda, lines, call } = await useStep(
     `void Promise.reject(new Error('CRM refused 27821234567')); void Promise.reject('no error 27821234567'); await new Promise((resolve) => setTimeout(resolve, 5))`,
   )
@@ -71,7 +71,11 @@ test('a promise that a step does not await and that rejects is logged by functio
 })
 
 test.each([
-  ['what a step throws outside a promise', `setTimeout(() => { throw new RangeError('too far') }, 1)`, 'RangeError'],
+  [
+    'an error that a handler throws outside a promise',
+    `setTimeout(() => { throw new RangeError('too far') }, 1)`,
+    'RangeError',
+  ],
   [
     'a failure of the runtime client itself',
     `void Promise.reject(Object.assign(new Error('no next'), { name: 'Runtime.PlatformError' }))`,

@@ -23,7 +23,7 @@ async function useFront(exchange: ((code: string) => string | undefined) | undef
   }
 }
 
-test('a code is exchanged once, within ten minutes; wrong ones use nothing up', () => {
+test('a login code is exchanged once, within ten minutes; wrong codes do not use it up', () => {
   const clock = { ms: 0 }
   const first = createLoginCode('token', () => clock.ms)
   expect(first.code).toMatch(/^[0-9a-f]{32}$/)
@@ -36,7 +36,7 @@ test('a code is exchanged once, within ten minutes; wrong ones use nothing up', 
   expect(second.exchange(second.code)).toBeUndefined()
 })
 
-test('out of sources the console stands before the API, which gets everything else', async () => {
+test('with console files, the console answers its own paths, and the API gets every other request', async () => {
   const ask = await useFront((code) => (code === 'c' ? 'the token' : undefined), FILES)
   expect((await ask('GET', '/'))[0]).toBe(302)
   expect((await ask('GET', '/console'))[0]).toBe(302)
@@ -49,7 +49,7 @@ test('out of sources the console stands before the API, which gets everything el
     expect(await ask('GET', path)).toEqual([200, `API GET ${path}`])
 })
 
-test('before a packaged API there is the login alone, and only where there is a code', async () => {
+test('in front of a packaged API only the login is answered, and only if there is a login code', async () => {
   const ask = await useFront(() => undefined)
   expect((await ask('POST', '/console/login', '{"code":"c"}'))[0]).toBe(401)
   expect(await ask('GET', '/console/')).toEqual([200, 'API GET /console/'])
@@ -57,7 +57,7 @@ test('before a packaged API there is the login alone, and only where there is a 
   expect(await none('POST', '/console/login', '{}')).toEqual([200, 'API POST /console/login'])
 })
 
-test('the console is bundled when it is asked for first, and again when that has failed', async () => {
+test('the console is bundled at the first request and reused; a failed build rejects each request', async () => {
   const files = bundledConsole(pathToFileURL(ROOT))
   const table = await files.table()
   expect(await files.table()).toBe(table)

@@ -11,7 +11,7 @@ import { createLog } from '../../src/runtime/index.ts'
 import { waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'
 
-/** A queue, a trigger on it, and what it has told. */
+/** A queue and a trigger on it, with the invocations and log lines of the trigger. */
 async function useTrigger(handler: LambdaHandler, more: Partial<LambdaTriggerOptions> = {}) {
   const { sqs, url } = await useSqs()
   const queueUrl = url('agents-call')
@@ -73,7 +73,7 @@ async function useTrigger(handler: LambdaHandler, more: Partial<LambdaTriggerOpt
 
 const done: LambdaHandler = () => Promise.resolve({ batchItemFailures: [] })
 
-test('a function gets the event that Lambda would give it, and what it has done is deleted', async () => {
+test('a function gets the event that Lambda would send, and a handled message is deleted', async () => {
   const events: unknown[] = []
   const trigger = await useTrigger((event, context) => {
     events.push([event, context.functionName, context.getRemainingTimeInMillis() > 20_000, context.awsRequestId.length])
@@ -105,7 +105,7 @@ test('a function gets the event that Lambda would give it, and what it has done 
   expect(events).toEqual([[{ Records: [record] }, 'agents-call', true, 36]])
 })
 
-test('only the failed ones of a batch come again, with a higher receive count', async () => {
+test('only the failed messages of a batch are delivered again, with a higher receive count', async () => {
   const seen: string[] = []
   let release: (record: LambdaRecord) => Promise<unknown> = () => Promise.resolve()
   const trigger = await useTrigger(
@@ -153,7 +153,7 @@ test.each<[string, string, LambdaHandler, Partial<LambdaTriggerOptions>]>([
   expect(trigger.lines.join('')).not.toContain('27821234567')
 })
 
-test('while one batch takes long, the other groups go on', async () => {
+test('a slow batch does not delay the messages of other groups', async () => {
   const held = Promise.withResolvers<undefined>()
   const entered = Promise.withResolvers<undefined>()
   const bodies: string[] = []
@@ -200,7 +200,7 @@ test('an idle trigger stops while its requests still wait for messages', async (
   trigger.start()
   await trigger.send('one', 'a')
   await waitFor(() => trigger.invocations.length === 1, 'it to poll')
-  // The requests wait for 20 s, and so would this test for longer than it may.
+  // The requests wait for 20 s: if stop waited for them, this test would time out.
   await trigger.stop()
   expect(trigger.lines).toEqual([])
 }, 15_000)

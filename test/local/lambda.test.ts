@@ -10,7 +10,7 @@ import { readJson, type FunctionSpec } from '../../src/local/lambda/environment.
 import { createFunctionUrl, createLambdaFunction } from '../../src/local/lambda/lambda-function.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
 
-/** A function of this text, with what it writes and the processes that it has had. */
+/** A function with this code, the lines that it writes and the ids of its processes. */
 async function useFunction(code: string, own: Partial<FunctionSpec> = {}) {
   const taskRoot = await useFolder()
   await mkdir(join(taskRoot, 'dist'))
@@ -66,7 +66,7 @@ test('a function starts cold, is invoked with its context, and is frozen between
   expect([lambda.seen.coldStarts, pids.length]).toEqual([1, 1])
 })
 
-test('it sees the variables of the template and those that Lambda sets, and none of this process', async () => {
+test('a function sees only the variables of the template and those that Lambda sets', async () => {
   process.env['ENIGMA_NOT_FOR_FUNCTIONS'] = 'secret'
   const { call } = await useFunction('export const handler = async () => process.env')
   const env = (await call({})) as Record<string, string>
@@ -92,7 +92,7 @@ test('it sees the variables of the template and those that Lambda sets, and none
   })
 })
 
-test('what runs out of time is killed, and the next invocation starts anew', async () => {
+test('a function that times out is killed, and the next invocation is a cold start', async () => {
   const { lambda, pids, call } = await useFunction(
     'export const handler = async (event) => (event.hang ? new Promise(() => setInterval(() => 0, 1000)) : process.pid)',
     { timeoutMs: 400 },
@@ -107,7 +107,7 @@ test('what runs out of time is killed, and the next invocation starts anew', asy
   expect(lambda.seen.coldStarts).toBe(2)
 })
 
-test('one whose process is killed while it is frozen is not used again', async () => {
+test('an environment whose process is killed while it is frozen is not used again', async () => {
   const { lambda, pids, call } = await useFunction('export const handler = async () => process.pid')
   const pid = await call({})
   await waitFor(async () => (await stateOf(pids[0])) === 'T', 'the process to be frozen')
@@ -126,7 +126,7 @@ test('invocations at the same time have environments of their own', async () => 
   expect(lambda.seen).toEqual({ coldStarts: 3, environments: 3 })
 })
 
-test('one that has answered is waited for, however long it takes to be frozen', async () => {
+test('the next invocation waits for an environment that has answered but is not frozen yet', async () => {
   // Its runtime stands still for a while before it asks for the second invocation.
   const { lambda, call } = await useFunction(`
     import http from 'node:http'
@@ -144,7 +144,7 @@ test('one that has answered is waited for, however long it takes to be frozen', 
   expect(lambda.seen).toEqual({ coldStarts: 1, environments: 1 })
 })
 
-test('an error, an end and a start that fails each have their name', async () => {
+test('a thrown error, an exit and a failed start each have their own error type', async () => {
   const thrower = await useFunction('export const handler = async () => { throw new RangeError("too far") }')
   await expect(thrower.call({})).rejects.toMatchObject({ errorType: 'RangeError', message: 'too far' })
   // It goes on to be used.
@@ -160,7 +160,7 @@ test('an error, an end and a start that fails each have their name', async () =>
   })
 })
 
-test('one that is starting ends with the others, and is waited for', async () => {
+test('stop ends an environment that is still starting, and waits for it', async () => {
   const { lambda, pids, call } = await useFunction('await new Promise(() => setInterval(() => 0, 1000))')
   const calling = call({}).catch((error: unknown) => error)
   await waitFor(async () => (await stateOf(pids[0])) === 'S', 'it to start')
@@ -169,7 +169,7 @@ test('one that is starting ends with the others, and is waited for', async () =>
   expect(await calling).toMatchObject({ errorType: 'Runtime.ExitError' })
 })
 
-test('a process whose parent is gone ends by itself, though nobody reads what it writes', async () => {
+test('a process whose parent is gone exits by itself, even if its output is not read', async () => {
   const bootstrap = fileURLToPath(new URL('../../src/local/lambda/bootstrap.ts', import.meta.url))
   const env = { AWS_LAMBDA_RUNTIME_API: '127.0.0.1:9', _HANDLER: 'none.handler', LAMBDA_TASK_ROOT: await useFolder() }
   const child = spawn(process.execPath, [bootstrap], { stdio: ['ignore', 'ignore', 'pipe'], env })
@@ -189,7 +189,7 @@ async function useUrl(code: string, own: Partial<FunctionSpec> = {}) {
   return (server.address() as AddressInfo).port
 }
 
-test('a URL streams: the first bytes are there before the last ones are made', async () => {
+test('a function URL streams: the first bytes arrive before the function writes the last ones', async () => {
   const port = await useUrl(`
     export const handler = awslambda.streamifyResponse(async (event, stream) => {
       const out = awslambda.HttpResponseStream.from(stream, { statusCode: 203, headers: { 'content-type': 'text/plain', 'x-path': event.rawPath + '?' + event.rawQueryString }, cookies: ['a=1', 'b=2'] })
@@ -222,7 +222,7 @@ test('a URL of a function that does not stream answers at once; one that fails a
   expect([response.status, await response.json()]).toEqual([201, { method: 'POST', body: 'bytes' }])
   const failed = await fetch(`http://127.0.0.1:${port}/fail`)
   expect([failed.status, await failed.json()]).toEqual([502, { Message: 'Internal Server Error' }])
-  // A caller that goes away harms nobody.
+  // A caller that disconnects does not affect other callers.
   createConnection(port, '127.0.0.1').end('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
   expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(201)
 })

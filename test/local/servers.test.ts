@@ -45,7 +45,7 @@ test('the local SQS listens on 127.0.0.1 and keeps queues and messages between r
   expect(received.Messages?.map((message) => message.Body)).toEqual(['kept'])
 })
 
-describe('the local Upstash refuses what Upstash refuses, in its words', () => {
+describe('the local Upstash has the limits and error messages of Upstash', () => {
   const useUpstash = async (limits: UpstashLimits = {}) => {
     const redis = await useRedisServer()
     const proxy = await startUpstashProxy({ redisUrl: redis.url, token: 't', ...limits })
@@ -71,7 +71,7 @@ describe('the local Upstash refuses what Upstash refuses, in its words', () => {
     ['a field that counts', 'field size', ['HINCRBY', 'h', LARGE, '1']],
     ['a member of a set', 'member size', ['SADD', 's', 'a', LARGE]],
     ['a member of a sorted set', 'member size', ['ZADD', 'z', 'NX', 'CH', '1', 'a', '2', LARGE]],
-  ])('%s over 32 KB, in a command, a pipeline, a transaction and a script', async (_, limit, command) => {
+  ])('%s over 32 KB is rejected in a command, a pipeline, a transaction and a script', async (_, limit, command) => {
     const { send, post } = await useUpstash()
     expect(await send(...command)).toEqual(refusal(limit))
     expect((await post('/pipeline', [command]))[1]).toMatchObject([refusal(limit)[1]])
@@ -83,7 +83,7 @@ describe('the local Upstash refuses what Upstash refuses, in its words', () => {
     expect((await send('EVAL', 'return redis.pcall(unpack(ARGV))', '0', ...command))[0]).toBe(400)
   })
 
-  test('values are not names: a large one is taken, and everything else answers as Redis does', async () => {
+  test('a value over 32 KB is accepted, and other commands answer as in Redis', async () => {
     const { send, post } = await useUpstash()
     expect(await send('SET', 'k', LARGE)).toEqual([200, { result: 'OK' }])
     expect(await send('HSET', 'h', 'f', LARGE)).toEqual([200, { result: 1 }])
@@ -105,7 +105,7 @@ describe('the local Upstash refuses what Upstash refuses, in its words', () => {
     ).toEqual([{ result: 1 }, { result: '1' }])
   })
 
-  test('a record, a request and a reply over their sizes', async () => {
+  test('a record, a request or a reply over its limit is rejected', async () => {
     const { send } = await useUpstash({ maxRecordBytes: 10_000, maxRequestBytes: 3_000 })
     for (let n = 0; n < 4; n++) expect((await send('RPUSH', 'l', 'x'.repeat(2_000)))[0]).toBe(200)
     expect(await send('RPUSH', 'l', 'x'.repeat(2_000))).toMatchObject([
@@ -124,7 +124,7 @@ describe('the local Upstash refuses what Upstash refuses, in its words', () => {
     expect((await send('DEL', 'l'))[1]).toEqual({ result: 1 })
   })
 
-  test('a full database: it refuses what adds, and answers reads and deletes', async () => {
+  test('a full database rejects commands that add data, and answers reads and deletes', async () => {
     const { send } = await useUpstash({ maxDataBytes: 1 })
     for (const command of [
       ['SET', 'k', '1'],
@@ -140,7 +140,7 @@ describe('the local Upstash refuses what Upstash refuses, in its words', () => {
     ])
   })
 
-  test('more commands than the plan allows, in a second or in all', async () => {
+  test('commands over the limits of the plan, per second or in total, are rejected', async () => {
     const fast = await useUpstash({ maxCommandsPerSecond: 3 })
     expect(
       (

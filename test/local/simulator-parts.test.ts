@@ -69,7 +69,7 @@ test('virtual time runs at the speed, and after a stall at three times the speed
   expect(lookAfter(10)).toBe(20)
   expect(lookAfter(50)).toBe(120)
   expect(pace.waitMs(160)).toBe(20)
-  // A second in which nobody looked: no more than three looks' worth at once.
+  // After a second without a call, one call advances by at most 300 ms.
   expect(lookAfter(1_000)).toBe(120 + 300)
   expect(lookAfter(50)).toBe(420 + 300)
   let looks = 0

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { payloadsOf, scheduleOf, see, takeUntil } from '../support/simulator.ts'
 
-/** What follows what, per agent and campaign. A login that fails goes straight to offline. */
+/** The statuses that may follow each status, per agent and campaign. A failed login goes straight to offline. */
 const NEXT: Record<string, readonly string[]> = {
   offline: ['logging_in'],
   logging_in: ['available', 'offline'],
@@ -26,7 +26,7 @@ describe.each([
   const packets = [...takeUntil(schedule, 3_600_000), ...schedule.close()]
   const seen = packets.map(see)
 
-  test('an agent goes from status to status as the vendor says, in each campaign by itself, and ends offline', () => {
+  test('the statuses of an agent follow the rules of the vendor in each campaign, and the last one is offline', () => {
     const now = new Map<string, string>()
     for (const { ref, campaign_ref, status } of payloadsOf(seen, 'agents-status')) {
       const key = `${String(ref)} in ${String(campaign_ref)}`
@@ -37,7 +37,7 @@ describe.each([
     expect(new Set(now.values())).toEqual(new Set(['offline']))
   })
 
-  test('a campaign goes from status to status as the vendor says, and agents have a status only while it runs', () => {
+  test('the statuses of a campaign follow the rules of the vendor, and agents have a status only while it runs', () => {
     const now = new Map<unknown, string>()
     for (const { routing, payload } of seen) {
       if (routing.route.name === 'agents-status')
@@ -50,7 +50,7 @@ describe.each([
     for (const status of now.values()) expect(['stopped', 'completed']).toContain(status)
   })
 
-  test('a call is followed by the status busy of its agent, never comes to one who talks, and ends in one CDR', () => {
+  test('a call goes to an agent without a call, is followed by the status busy, and ends with a CDR', () => {
     const open = new Map<unknown, unknown>()
     for (const [at, { routing, payload }] of seen.entries()) {
       if (routing.route.name === 'agents-call') {
@@ -82,7 +82,7 @@ describe.each([
     }
   })
 
-  test('every call_ref is tried once: the CDRs have no gap between the first and the last', () => {
+  test('the call_refs of the CDRs are consecutive numbers without a gap', () => {
     const refs = new Set(payloadsOf(seen, 'campaigns-cdr').map(({ call_ref }) => Number(call_ref)))
     expect(Math.max(...refs) - Math.min(...refs) + 1).toBe(refs.size)
   })
@@ -114,7 +114,7 @@ describe.each([
     for (const lengths of lists.values()) expect(lengths.size).toBeLessThan(8)
   })
 
-  test('a preview lists about twice the active agents, and those who are dialled have been in one', () => {
+  test('a preview lists at most two contacts per active agent, and over 30 % of the dialled contacts were in a preview', () => {
     const active = new Map<unknown, Map<unknown, boolean>>()
     for (const { routing, payload } of seen) {
       if (routing.route.name === 'agents-status') {
@@ -134,7 +134,7 @@ describe.each([
     expect(known / dialled.length).toBeGreaterThan(0.3)
   })
 
-  test('only a call that was talked or spoken on has a recording', () => {
+  test('only a call with a call_time has a recording, and a call without an agent lasts at most 20 s', () => {
     for (const { call_time, recording_url, extension, number } of payloadsOf(seen, 'campaigns-cdr')) {
       expect(recording_url !== null).toBe(Number(call_time) > 0)
       if (recording_url !== null) expect(recording_url).toContain(number)

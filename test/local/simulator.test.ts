@@ -37,7 +37,7 @@ async function listOf(url: string, key: string) {
   return (await client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }).lRange(key, 0, -1)).toReversed()
 }
 
-test('present states are kept in hashes, as the last packets say them', async () => {
+test('the present states in the hashes are those of the last packets', async () => {
   const { url } = await useRedisServer()
   const { events, stop } = useSimulator(url, { agents: 10, speed: 200, seed: 3 })
   await expect.poll(() => events.length, { timeout: 15_000 }).toBeGreaterThan(500)
@@ -52,7 +52,7 @@ test('present states are kept in hashes, as the last packets say them', async ()
   for (const [key, states] of last) expect([key, { ...(await client.hGetAll(key)) }]).toEqual([key, states])
 })
 
-test('what subscribers hear and lists hold is what was generated, in order, byte for byte, and counted', async () => {
+test('subscribers and lists get every generated packet in order, byte for byte, and the counters match', async () => {
   const { url } = await useRedisServer()
   const subscriber = await useRedisClient(url)
   const heard: [string, Buffer][] = []
@@ -84,7 +84,7 @@ test('what subscribers hear and lists hold is what was generated, in order, byte
   expect(events.at(-1)?.outgoing.packet).toEqual({ type: 'status', payload: { ref: 'dialler-1', status: 'stopped' } })
 })
 
-test('while Redis is away PubSub is lost and lists are kept; when it is back, no CDR is missing', async () => {
+test('while Redis is down, Pub/Sub packets are lost and list packets are kept; once it is back, no CDR is missing', async () => {
   const port = await useReservedPort()
   const first = await useRedisServer({ port })
   const { simulator, events, stop } = useSimulator(first.url, { speed: 60 })
@@ -97,13 +97,13 @@ test('while Redis is away PubSub is lost and lists are kept; when it is back, no
   await expect.poll(() => simulator.counters.kept, { timeout: 10_000 }).toBe(0)
   await stop()
 
-  // The second server is empty at first: what it holds is what was kept, and what came later, in order.
+  // The second server starts empty, so it holds the kept packets and the later ones, in order.
   for (const list of SIMULATOR_LISTS)
     expect(await listOf(second.url, list)).toEqual(wires(events.slice(before), 'list', list).map(wire))
   expect(simulator.counters.pushed).toBe(wires(events, 'list').length)
 })
 
-test('a Redis that is not there at the start ends the run with the reason', async () => {
+test('if Redis is down at the start, the run ends with the reason', async () => {
   const { done } = useSimulator(`redis://127.0.0.1:${await useReservedPort()}`, {})
   await expect(done).rejects.toMatchObject({
     code: 'producer.write.not_taken',

@@ -16,7 +16,7 @@ async function useChild() {
 
 type Written = { pid: number; start: string; children: { pid: number; start: string }[] }
 
-test('a folder is held by one at a time, and may be held again when it was released', async () => {
+test('only one process can lock a folder, and the folder can be locked again after its release', async () => {
   const folder = await useFolder()
   const first = await holdDataDir(folder)
   await expect(holdDataDir(folder)).rejects.toMatchObject({
@@ -27,12 +27,12 @@ test('a folder is held by one at a time, and may be held again when it was relea
   await (await holdDataDir(folder)).release()
 })
 
-test('what a killed run has left running is ended before its folder is held again', async () => {
+test('the processes that a killed run left behind are ended before its folder is locked again', async () => {
   const folder = await useFolder()
   const { pid, exited } = await useChild()
   const killed = await holdDataDir(folder)
   await killed.noteChild(pid)
-  // As if it had been another process, which is gone.
+  // As if the lock belonged to another process, which has ended.
   const file = join(folder, 'dev.json')
   const written = JSON.parse(await readFile(file, 'utf8')) as Written
   const { pid: gone, exited: hasGone, child } = await useChild()
@@ -69,7 +69,7 @@ test('the record can be read at any moment, also while children are noted', asyn
   expect(await readdir(folder)).toEqual([])
 })
 
-test('a record that was cut off holds nobody up', async () => {
+test('an incomplete record does not prevent the next lock', async () => {
   const folder = await useFolder()
   await writeFile(join(folder, 'dev.json'), '{"pid":')
   await (await holdDataDir(folder)).release()

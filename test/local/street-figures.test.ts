@@ -45,7 +45,7 @@ async function makeRecord(notification: Notification, gzip = false) {
   )
 }
 
-/** What a watch has told of one invocation. */
+/** The notifications that a watch reports for one invocation. */
 async function watchOne(failed: boolean, gzip = false) {
   const told: Handled[] = []
   const watch = createWatch((handled) => told.push(handled))
@@ -68,13 +68,13 @@ test.each([false, true])(
   },
 )
 
-test('notifications of a failed message are told and not counted', async () => {
+test('notifications of a failed message are reported as retry and not counted', async () => {
   const { watch, told } = await watchOne(true)
   expect(watch.handled.size).toBe(0)
   expect(told[0]?.outcome).toBe('retry')
 })
 
-test('figures put together what the relay and the watch have counted, and what is parked anywhere', async () => {
+test('the figures combine the counts of the relay and the watch, and all parked notifications', async () => {
   const relay = createRelay({
     routes: ROUTES,
     config: readConfig({ AWS_REGION: 'us-east-1' }),
@@ -108,11 +108,17 @@ const buckets = (...counts: number[]): Buckets =>
   [0.1, 0.2, 0.4, Infinity].map((atMost, at) => ({ atMost, count: counts[at] as number }))
 
 test.each<[string, Buckets, Buckets, number, number | undefined]>([
-  ['of no samples is unknown', [], buckets(0, 0, 0, 0), 0.5, undefined],
-  ['of none since the last reading is unknown', buckets(1, 2, 3, 4), buckets(1, 2, 3, 4), 0.5, undefined],
+  ['without samples is unknown', [], buckets(0, 0, 0, 0), 0.5, undefined],
+  ['without samples since the last reading is unknown', buckets(1, 2, 3, 4), buckets(1, 2, 3, 4), 0.5, undefined],
   ['lies inside its bucket', [], buckets(0, 10, 10, 10), 0.5, 0.15],
-  ['counts only what came between', buckets(100, 100, 100, 100), buckets(100, 100, 110, 110), 0.5, 0.3],
-  ['beyond the last bucket is where that begins', [], buckets(0, 0, 0, 5), 0.99, 0.4],
+  [
+    'counts only the samples since the last reading',
+    buckets(100, 100, 100, 100),
+    buckets(100, 100, 110, 110),
+    0.5,
+    0.3,
+  ],
+  ['beyond the last finite bucket is the bound of that bucket', [], buckets(0, 0, 0, 5), 0.99, 0.4],
 ])('a quantile %s', (_what, before, after, q, expected) => {
   const found = quantile(before, after, q)
   if (expected === undefined) expect(found).toBeUndefined()
@@ -138,7 +144,7 @@ test.each([
   expect(line).toContain('(unknown_type)')
 })
 
-test('no number is shown of a field that nobody knows, of a value that is no scalar, or of an unknown type', () => {
+test('no phone number is shown from an unknown field, a value that is not a scalar, or an unknown type', () => {
   const payload = {
     call_ref: '1764000000.10',
     hold_time: '27821234567 s',

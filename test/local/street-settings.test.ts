@@ -31,7 +31,7 @@ test('without variables, the relay reads the Redis of the street, all lists of a
   })
 })
 
-test('a dialler that ENIGMA_SOURCES names is read, and no list of it that is not named is taken', () => {
+test('a dialler in ENIGMA_SOURCES is read, and only the lists in ENIGMA_LISTS are taken from it', () => {
   const env = { ENIGMA_SOURCES: 'a=redis://dialler:8001' }
   const settings = readSettings(env, '/state')
   expect(settings.hasDialler).toBe(true)
@@ -43,7 +43,7 @@ test('a dialler that ENIGMA_SOURCES names is read, and no list of it that is not
   expect(named.toRelayConfig(PLACES).lists).toEqual(['enigma:notifications:campaigns'])
 })
 
-test('a variable that is there and blank is not set', () => {
+test('a blank variable counts as unset', () => {
   const settings = readSettings(
     { ENIGMA_LISTS: ' ', ENIGMA_RELAY_ID: ' ', API_TOKEN: ' ', REDIS_URL: ' ', ENIGMA_SOURCES: '' },
     '/state',
@@ -68,7 +68,7 @@ test('no variable leads to a real SQS', () => {
   })
 })
 
-test('faults of the relay and of the street are told together', () => {
+test('invalid variables of the relay and of the street are reported together', () => {
   const env = { ENIGMA_API: '8080', ENIGMA_LIST_END: 'up', REDIS_URL: 'localhost' }
   expect(() => readSettings(env, '/state')).toThrow(
     expect.objectContaining({
@@ -83,7 +83,7 @@ test('faults of the relay and of the street are told together', () => {
 test.each([
   ['redis://127.0.0.1:6379', 'redis://127.0.0.1:6379/1'],
   ['redis://:secret@host:6379/3', 'redis://:secret@host:6379/4'],
-])('the read model is kept in the database behind that of %s', (url, next) => {
+])('the read model uses the database with the next number after %s', (url, next) => {
   expect(nextDatabase(url)).toBe(next)
 })
 

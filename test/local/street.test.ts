@@ -10,7 +10,7 @@ import { useRedisClient } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
 import { ROUTES } from '../support/routes.ts'
 
-/** A street on free ports, stopped when the test ends. The functions read `process.env`, so that a file can have one with them. */
+/** A street on free ports, stopped when the test ends. Real functions read `process.env`, so only one test per file can run them. */
 async function useStreet(options: Partial<StreetOptions> = {}) {
   const parts: Part[] = []
   const lines: string[] = []
@@ -50,7 +50,7 @@ async function useFunctions(broken?: string): Promise<URL> {
 
 const FREE = { ENIGMA_API: '127.0.0.1:0', ENIGMA_HTTP: '127.0.0.1:0' }
 
-test('what is published and pushed at one end is read at the other', async () => {
+test('packets that are published and pushed to the dialler’s Redis can be read from the API', async () => {
   Object.assign(process.env, FREE)
   const { street, parts, lines, get } = await useStreet()
   expect(parts.map(({ name }) => name)).toEqual([
@@ -95,7 +95,7 @@ test('what is published and pushed at one end is read at the other', async () =>
 })
 
 test.each(['functions/agents/status.ts', 'functions/other.ts', 'functions/api.ts'])(
-  'a function that cannot be loaded is named: %s; what was started is stopped',
+  'the error names a function that cannot be loaded (%s), and the folder is released',
   async (file) => {
     const folder = await useFolder()
     const started = useStreet({ env: { ...FREE }, folder, root: await useFunctions(file) })
@@ -115,7 +115,7 @@ test('the street ends with the error of a part that fails while it runs', async 
     callCentre: { agents: 0, speed: 1, seed: 1 },
   })
   await expect(street.ended).rejects.toMatchObject({ code: 'dev.simulator.invalid' })
-  // What it was is told once: stopping it then is the same.
+  // stop rejects with the same error.
   await expect(street.stop()).rejects.toMatchObject({ code: 'dev.simulator.invalid' })
 }, 15_000)
 
@@ -127,7 +127,7 @@ test('two streets never share a folder', async () => {
   })
 })
 
-test('a street on a dialler that is there starts no Redis for one, and plays no call centre on it', async () => {
+test('a street with a real dialler starts no Redis for it and no call centre', async () => {
   const env = { ...FREE, ENIGMA_SOURCES: 'real=redis://user:secret@127.0.0.1:9' }
   const { street, parts } = await useStreet({
     env,

@@ -46,7 +46,7 @@ function usePlainView() {
 
 const HEADING_LINES = 4
 
-test('a line a second shows what went in and out of each sub_type in that second', () => {
+test('each line shows how many notifications of each sub_type were received and handled since the previous line', () => {
   const { view, lines } = usePlainView()
   view.figures(makeFigures(3))
   view.figures(makeFigures(5, 4, { backlog: 7, parked: 2, gaps: 1 }))
@@ -55,7 +55,7 @@ test('a line a second shows what went in and out of each sub_type in that second
   expect(second?.split(/\s+/)).toEqual(['12:00:05', ...Array<string>(10).fill('2/1'), '1.5', '2.0', '7', '2', '1'])
 })
 
-test('a sub_type of one’s own has a column, and the relay’s own notices have none', () => {
+test('a custom sub_type has a column, and the notices of the relay have none', () => {
   const { view, lines } = usePlainView()
   const names = ['agents-break', 'agents-status', 'crm-contact_was_merged', 'relay-gap', 'other']
   view.figures({ ...makeFigures(0), routes: names.map((name, at) => ({ name, received: at + 1, handled: at + 1 })) })
@@ -116,7 +116,7 @@ test('percentiles are of the last ten readings only', () => {
   expect(rate({ ...makeFigures(0), relayDelay: slow }).relayP50).toBeUndefined()
 })
 
-test('the block of a terminal names each route with what went through, and fits into 100 columns', () => {
+test('the terminal block shows the count of each route and fits into 100 columns', () => {
   const rate = createRates()
   rate(makeFigures(1_000))
   const figures = makeFigures(1_234_567, 1_234_560)

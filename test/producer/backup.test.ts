@@ -48,7 +48,7 @@ async function useStreet() {
 const pushEach = (producer: Producer, packets: readonly string[], key = LIST) =>
   Promise.all(packets.map((packet) => producer.push(key, packet)))
 
-test('while Redis takes packets nothing is kept, and push says the length of the list', async () => {
+test('while Redis accepts packets, the backup stays empty, and push returns the length of the list', async () => {
   const { produce, pushed, filesOf } = await useStreet()
   const producer = produce()
   expect(await pushEach(producer, numbers(5))).toEqual([1, 2, 3, 4, 5])
@@ -58,7 +58,7 @@ test('while Redis takes packets nothing is kept, and push says the length of the
   await producer.backup?.drained()
 })
 
-test('what Redis does not take is on disk when push resolves, and in Redis when it is back, before what is newer', async () => {
+test('push stores a packet on disk if Redis is down; once Redis is back, stored packets are pushed before newer ones', async () => {
   const { produce, away, back, pushed, filesOf, folder } = await useStreet()
   const producer = produce()
   await pushEach(producer, numbers(10))
@@ -74,7 +74,7 @@ test('what Redis does not take is on disk when push resolves, and in Redis when 
   ).toEqual(numbers(500, 10))
   expect((await stat(join(folder, file))).mode & 0o777).toBe(0o600)
   back()
-  // These come while the old ones are pushed: behind them all the same.
+  // These packets are pushed during the drain, and still follow the stored ones.
   await pushEach(producer, numbers(500, 510))
   await producer.backup?.drained()
   expect(await pushed()).toEqual(numbers(1_010))
@@ -83,7 +83,7 @@ test('what Redis does not take is on disk when push resolves, and in Redis when 
   expect(producer.coded('producer.backup.drained')).toMatchObject([{ packets: 1_000 }])
 })
 
-test('an answer that is lost after Redis took the packets brings none of them twice, on the straight way and from the files', async () => {
+test('a lost answer of Redis duplicates no packet, whether it was pushed directly or from the files', async () => {
   const { produce, proxy, pushed } = await useStreet()
   const producer = produce({}, 300)
   await pushEach(producer, numbers(10))
@@ -100,7 +100,7 @@ test('an answer that is lost after Redis took the packets brings none of them tw
   expect(await pushed()).toEqual([...numbers(10), ...numbers(400, 100)])
 })
 
-test('a command that was long under way, and comes to Redis after its packets were pushed again, does nothing', async () => {
+test('a delayed command that reaches Redis after its packets were pushed again has no effect', async () => {
   const { produce, proxy, client, pushed } = await useStreet()
   const producer = produce({}, 300)
   await pushEach(producer, numbers(10))
@@ -116,7 +116,7 @@ test('a command that was long under way, and comes to Redis after its packets we
   expect(await pushed()).toEqual([...numbers(10), '"late"', ...numbers(10, 10)])
 })
 
-test('what a producer left in the files is pushed first by the next one, from where it was', async () => {
+test('a producer first pushes the packets that the previous one left in the files', async () => {
   const { produce, away, back, pushed, filesOf } = await useStreet()
   away()
   const former = produce({ maxFileBytes: 4_000 })
@@ -135,9 +135,9 @@ test('what a producer left in the files is pushed first by the next one, from wh
 })
 
 test.each([
-  ['Redis has lost the note', 'note'],
-  ['the process died before it was noted in the folder', 'state'],
-] as const)('how far the files were pushed is known, though %s: none comes twice', async (_what, lost) => {
+  ['Redis has lost the position', 'note'],
+  ['the process died before it stored the position in the folder', 'state'],
+] as const)('no packet is pushed twice from the files if %s', async (_what, lost) => {
   const { produce, away, back, pushed, client, folder, proxy } = await useStreet()
   const state = join(folder, 'state.json')
   away()
@@ -159,7 +159,7 @@ test.each([
   expect(await pushed()).toEqual(numbers(200))
 })
 
-test('half a line at the end and a damaged line in the middle are skipped, kept aside and said; all others arrive', async () => {
+test('an incomplete last line and a damaged line are moved to a .damaged file and logged; all other packets are pushed', async () => {
   const { produce, away, back, pushed, filesOf, folder } = await useStreet()
   away()
   const former = produce()
@@ -182,7 +182,7 @@ test('half a line at the end and a damaged line in the middle are skipped, kept 
   expect(next.coded('producer.backup.line_damaged')).toHaveLength(2)
 })
 
-test('bytes that are no UTF-8, emoji and line ends come out as they went in', async () => {
+test('invalid UTF-8, emoji and line ends are pushed from the files unchanged', async () => {
   const { produce, away, back, client } = await useStreet()
   away()
   const producer = produce()
@@ -204,7 +204,7 @@ test('bytes that are no UTF-8, emoji and line ends come out as they went in', as
   )
 })
 
-test('PubSub is not kept, for it matters only now, but for what the option names', async () => {
+test('a Pub/Sub packet is not kept in the backup, unless the option names its key', async () => {
   const { produce, away, back, redis } = await useStreet()
   const listener = await useRedisClient(redis.url)
   const heard: string[] = []
@@ -222,7 +222,7 @@ test('PubSub is not kept, for it matters only now, but for what the option names
   expect(heard).toEqual(['first', 'kept'])
 })
 
-test('a key that is no list keeps its own packets waiting, in order, and no others', async () => {
+test('a key that is not a list delays only its own packets, and keeps their order', async () => {
   const { produce, client, pushed } = await useStreet()
   const producer = produce()
   await client.set('odd', 'text')
@@ -237,7 +237,7 @@ test('a key that is no list keeps its own packets waiting, in order, and no othe
   expect(producer.coded('producer.key.refused')).toMatchObject([{ key: 'odd' }])
 })
 
-test('two producers never share a folder; a folder that cannot be used is said', async () => {
+test('two producers cannot share a folder, and an unusable folder is rejected', async () => {
   const { produce, folder } = await useStreet()
   const first = produce()
   expect(() => produce()).toThrow(
@@ -255,7 +255,7 @@ test('two producers never share a folder; a folder that cannot be used is said',
   )
 })
 
-test('a server that is out of memory, or runs no scripts, is no reason to lose one', async () => {
+test('no packet is lost if Redis is out of memory or does not allow scripts', async () => {
   const { produce, client, pushed, redis } = await useStreet()
   const producer = produce()
   await client.sendCommand(['CONFIG', 'SET', 'maxmemory', '1'])
@@ -274,12 +274,12 @@ test('a server that is out of memory, or runs no scripts, is no reason to lose o
   expect(await pushed()).toEqual(numbers(100))
 })
 
-test('a packet that can be neither pushed nor kept is rejected, with what to do; those before it are safe', async () => {
+test('push rejects a packet that can be neither pushed nor kept, with the fix; another producer’s kept packet is safe', async () => {
   const { produce, away, folder } = await useStreet()
   away()
   const producer = produce()
   await producer.push(LIST, 'kept')
-  // What the next file would be called cannot be made: the folder is gone.
+  // The next file cannot be created, because the folder is gone.
   const other = produce({ folder: join(folder, 'deep') })
   await rm(join(folder, 'deep'), { recursive: true })
   const error = (await other.push(LIST, '{"number":"27821234567"}').catch((reason: unknown) => reason)) as ProducerError

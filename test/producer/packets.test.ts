@@ -86,7 +86,7 @@ test.each(MADE)(
   },
 )
 
-test('the state that a dialler would keep is told of statuses alone', () => {
+test('toPresentState returns a state only for the status of a campaign, or of an agent with a campaign', () => {
   expect(toPresentState(agentStatus({ ref: '1002', status: 'busy', campaign_ref: '12' }))).toEqual({
     key: 'enigma:campaign:12:agents',
     field: '1002',

@@ -93,7 +93,7 @@ test('a client of the caller is used and left open', async () => {
   expect(await client.lLen('list')).toBe(1)
 })
 
-test('a Redis that is not there rejects with not_taken, and a later one is found', async () => {
+test('push rejects with not_taken while Redis is down, and succeeds once Redis is up', async () => {
   const port = await useReservedPort()
   const producer = useProducer({ url: `redis://127.0.0.1:${port}` })
   const error = await rejection(producer.push('list', 'x'))
@@ -103,7 +103,7 @@ test('a Redis that is not there rejects with not_taken, and a later one is found
   expect(await producer.push('list', 'x')).toBe(1)
 })
 
-test('a Redis that goes away rejects what it did not take, and takes again when it is back', async () => {
+test('push rejects after Redis has stopped, and succeeds once Redis is back', async () => {
   const port = await useReservedPort()
   const first = await useRedisServer({ port })
   const producer = useProducer({ url: first.url })
@@ -114,7 +114,7 @@ test('a Redis that goes away rejects what it did not take, and takes again when 
   await expect.poll(() => producer.push('list', 'z').catch(() => 0), { timeout: 10_000 }).toBe(1)
 })
 
-test('a Redis that is out of memory rejects, and `taken` says how many of the first packets are in the list', async () => {
+test('pushAll rejects if Redis runs out of memory, and `taken` is the number of packets in the list', async () => {
   const { url } = await useRedisServer({ args: ['--maxmemory', '3mb'] })
   const client = await useRedisClient(url)
   const producer = useProducer({ url, chunkPackets: 10 })
@@ -138,7 +138,7 @@ test('a Redis that does not answer rejects after the time limit, and does not ke
   await producer.close()
 })
 
-test('a wrong password and a wrong address are said without showing them', async () => {
+test('the errors for a wrong password and an invalid address do not contain the password', async () => {
   const { url } = await useRedisServer({ args: ['--requirepass', 'right'] })
   const producer = useProducer({ url: url.replace('//', '//:secret-word@') })
   const error = await rejection(producer.push('list', 'x'))
@@ -151,7 +151,7 @@ test('a wrong password and a wrong address are said without showing them', async
   }
 })
 
-test('a packet that JSON cannot hold rejects with bad_packet, and nothing of its list is written', async () => {
+test('a packet that JSON cannot hold rejects with producer.packet.invalid, and pushAll writes nothing', async () => {
   const { url } = await useRedisServer()
   const client = await useRedisClient(url)
   const producer = useProducer({ url })
@@ -160,7 +160,7 @@ test('a packet that JSON cannot hold rejects with bad_packet, and nothing of its
   expect(await client.lLen('list')).toBe(0)
 })
 
-test('after close nothing is written any more, and what was under way before is', async () => {
+test('close completes writes that are under way, and later writes are rejected', async () => {
   const { url } = await useRedisServer()
   const client = await useRedisClient(url)
   const producer = createProducer({ url })

@@ -7,15 +7,15 @@ import { useReservedPort } from '../support/reserved-port.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 
-/** What every file handle of Node has, to be watched. */
+/** Returns the prototype of Node's file handles, so that a test can spy on it. */
 async function fileHandles(folder: string): Promise<{ sync: () => Promise<void>; datasync: () => Promise<void> }> {
   const handle = await open(join(folder, 'any'), 'w')
   await handle.close()
   return Object.getPrototypeOf(handle) as { sync: () => Promise<void>; datasync: () => Promise<void> }
 }
 
-// No kill of a process tells whether a disk has what it was given; that it was asked to keep it does.
-test("push resolves when the disk has the packet and its file's name, and not before; packets that wait meanwhile share the next sync", async () => {
+// Killing a process does not show whether data has reached the disk. A spy on sync does.
+test('push resolves only after the packet and the name of its file are synced; packets that wait share the next sync', async () => {
   const [folder, handles] = [await useFolder(), await fileHandles(await useFolder())]
   const asked: string[] = []
   const gates: PromiseWithResolvers<void>[] = []

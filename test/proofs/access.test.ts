@@ -26,7 +26,7 @@ test('a token of the role read sees every page and no control that writes, and e
   await street.waitForParked(30)
   const [entry] = await street.list('/parked')
   expect((await street.ask('POST', '/parked/delete', { ids: [entry?.['id']] })).status).toBe(200)
-  // It takes as long as this test does.
+  // This replay runs for as long as the test.
   const { page: ofJane } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
   await button(ofJane, 'Select all 29 that match').click()
   await button(ofJane, 'Replay').first().click()
@@ -55,7 +55,7 @@ test('a token of the role read sees every page and no control that writes, and e
       await one.goto(`${street.url}/console/${hash}`)
       await one.locator(ready).first().waitFor()
     }
-    // An operator has it there, so that this looks for the right names.
+    // The operator sees the control, which proves that the name is right.
     if (control !== undefined) await button(ofJane, control).first().waitFor()
     seen.push([hash, await button(page, WRITES).allInnerTexts(), await page.getByRole('checkbox').count()])
   }
@@ -86,7 +86,7 @@ test('a token of the role read sees every page and no control that writes, and e
 const NUMBER = '27821234567'
 const MARKUP = '"><img src=x onerror="globalThis.ran=1"><script>globalThis.ran=1</script>'
 
-test('markup in names, contacts and payloads is text on every page; no token and no number is in an address or a log', async () => {
+test('markup in names, contacts and payloads is text on every page; no token and no number is in a URL or a log', async () => {
   const street = await useStreetProcess({ env: { ENIGMA_LOG_LEVEL: 'trace' } })
   const dialedAt = Math.floor(Date.now() / 1_000)
   const call = { call_ref: MARKUP, contact_ref: MARKUP, number: NUMBER }
@@ -97,7 +97,7 @@ test('markup in names, contacts and payloads is text on every page; no token and
     [`agents:${MARKUP}`, { type: 'status', payload: { ref: MARKUP, status: MARKUP, campaign_ref: MARKUP } }],
     [`agent:${MARKUP}`, { type: 'call', payload: { ref: MARKUP, agent: MARKUP, ...call } }],
     [`agents:${MARKUP}`, { type: MARKUP, payload: {} }],
-    // Without a status, which the function refuses.
+    // Packets without a status, which the function refuses.
     ...[1, 2].map(
       (n) => [`agents:${MARKUP}`, { type: 'status', payload: { ref: `${n}`, [MARKUP]: MARKUP, ...call } }] as const,
     ),
@@ -112,7 +112,7 @@ test('markup in names, contacts and payloads is text on every page; no token and
   page.on('framenavigated', (frame) => addresses.push(frame.url()))
   const shows: string[] = []
   const look = async (what: string) => {
-    // Until what was read is drawn.
+    // Waits until the data is drawn.
     await page
       .getByText('globalThis.ran=1')
       .first()
@@ -123,7 +123,7 @@ test('markup in names, contacts and payloads is text on every page; no token and
     expect([what, await page.locator('img, main script, dialog script, [onerror]').count()]).toEqual([what, 0])
     expect([what, await page.evaluate('globalThis.ran')]).toEqual([what, undefined])
   }
-  // The first of them may come before the page listens.
+  // The first changes may arrive before the page listens.
   await waitFor(async () => {
     await street.publish([
       [`agents:${MARKUP}`, { type: 'status', payload: { ref: MARKUP, status: 'busy', campaign_ref: MARKUP } }],

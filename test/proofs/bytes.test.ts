@@ -23,14 +23,14 @@ test('messages that are deleted, restored and replayed have the same bytes: emoj
   await street.publish([
     ['agents:1001', plain],
     ['agents:1003', spaced],
-    // More than a message of SQS takes: it is sent gzipped.
+    // Too large for an SQS message, so it is sent gzipped.
     ['campaigns:12', { type: 'dial_preview', payload: { ref: '12', callees } }],
     ['agents:1002', notUtf8],
   ])
   await street.waitForParked(4)
   const before = await readContents(street)
   const heads = before.map(({ head }) => head).join()
-  // As they are, or as base64 where JSON or SQS would not keep them so.
+  // Unchanged, or as base64 where JSON or SQS would change the bytes.
   for (const bytes of [plain, spaced, Buffer.from(notUtf8)])
     expect([bytes.toString(), bytes.toString('base64')].some((text) => heads.includes(text))).toBe(true)
   expect(Math.max(...before.map(({ length }) => length))).toBeGreaterThan(800_000)
@@ -49,7 +49,7 @@ test('messages that are deleted, restored and replayed have the same bytes: emoj
   await waitForBar(page, '4 messages are parked again.')
   expect(await readContents(street)).toEqual(before)
 
-  // What fails again stays as it was.
+  // Messages that fail again keep their bytes.
   const replayAll = async () => {
     await goTo(page, 'Parked')
     await button(page, /^Messages/).click()
@@ -70,15 +70,15 @@ test('messages that are deleted, restored and replayed have the same bytes: emoj
   expect(digest(JSON.stringify((await street.get('/campaigns/12/preview'))['callees']))).toBe(
     digest(JSON.stringify(callees)),
   )
-  // What the function was given, as it keeps it.
+  // The bytes that the function received and stored.
   expect((await street.list('/other')).map(({ base64 }) => base64)).toEqual([Buffer.from(notUtf8).toString('base64')])
-  // While it was started again, the API could not be reached.
+  // During the restart, the API could not be reached.
   expect(errors.filter((error) => !error.startsWith('Failed to load resource'))).toEqual([])
 })
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex')
 
-/** What would be sent, by the ids of the notifications: its beginning, and what tells it from any other. */
+/** Reads the content of each parked message, by notification id: its beginning, length and digest. */
 async function readContents(street: Awaited<ReturnType<typeof useStreetProcess>>) {
   const entries = await street.list('/parked')
   const all = await Promise.all(

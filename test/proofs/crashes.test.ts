@@ -37,7 +37,7 @@ function useSdk(endpoint: string) {
   }
 }
 
-/** Processes of a function. `isAwake`: those that are in the middle of something, since a function is frozen between two invocations. */
+/** Finds the processes of a function. `isAwake`: only those in an invocation, since a function is frozen between two invocations. */
 async function findFunctions(street: StreetProcess, name: RegExp, isAwake: boolean): Promise<readonly number[]> {
   const all = (await street.processes()).filter(({ environment }) =>
     name.test(/AWS_LAMBDA_FUNCTION_NAME=([^\0]*)/.exec(environment)?.[1] ?? ''),
@@ -54,7 +54,7 @@ async function findFunctions(street: StreetProcess, name: RegExp, isAwake: boole
 }
 
 test(
-  'a replay whose tab is closed and whose API and function are killed in the middle completes: nothing is lost, each effect is there once',
+  'a replay completes although its tab is closed and its API and function are killed: nothing is lost, each effect is there once',
   { timeout: 300_000 },
   async () => {
     const count = 200
@@ -67,10 +67,10 @@ test(
       })),
     )
     await street.waitForParked(count)
-    // Each function in processes of its own, as on Lambda.
+    // Each function runs in separate processes, as on Lambda.
     await street.restart([], ['--no-simulator', '--bundles'])
     const { urlOf, set } = useSdk(street.sqsEndpoint())
-    // A step whose function was killed comes back after this, and not after three minutes.
+    // SQS redelivers a step whose function was killed after 16 seconds, not after three minutes.
     await set(await urlOf('enigma-relay-replay.fifo'), { VisibilityTimeout: '16' })
     const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
     await button(page, `Select all ${count} that match`).click()
@@ -128,7 +128,7 @@ test('messages that are parked while the read model is away appear once each whe
       { type: 'status', payload: { ref: String(n), status: 'busy' } },
     ]),
   )
-  // The console says that it cannot be read.
+  // The console reports that it cannot read the data.
   await page.locator('.lost, .problem').filter({ hasText: /\S/ }).first().waitFor({ timeout: 30_000 })
   await new Promise((resolve) => setTimeout(resolve, 5_000))
   const back = await startRedisServer({ port, dataDir: join(street.folder, 'model') })
@@ -147,11 +147,11 @@ test('messages that are parked while the read model is away appear once each whe
   expect(await street.list('/agents')).toHaveLength(20)
 })
 
-test('3,000 messages that SQS has moved to a dead-letter queue itself appear once each when somebody fetches them', async () => {
+test('3,000 messages that SQS itself moved to a dead-letter queue appear once each when an operator fetches them', async () => {
   const [count, queue] = [3_000, 'enigma-agents-status.fifo']
   const street = await useStreetProcess()
   await street.stop()
-  // The same queues without the functions: somebody receives each message, and does nothing with it.
+  // The same queues without the functions: the test receives each message and does not delete it.
   const server = await startSqsServer({ dataDir: join(street.folder, 'sqs') })
   const { sqs, urlOf, set } = useSdk(server.endpoint)
   const url = await urlOf(queue)

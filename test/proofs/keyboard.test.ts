@@ -7,7 +7,7 @@ import { TOKENS, useStreetProcess } from './street-process.ts'
 
 const browser = await useBrowser()
 
-test('with the keyboard alone somebody logs in, selects messages by their cause, replays them and sees the outcome', async () => {
+test('with the keyboard alone, an operator logs in, selects messages by cause, replays them and sees the outcome', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
   await street.publish(
     Array.from({ length: 6 }, (_, n) => [
@@ -37,7 +37,7 @@ test('with the keyboard alone somebody logs in, selects messages by their cause,
   await page.getByRole('heading', { name: 'Parked message', exact: true }).waitFor()
   await press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
-  // The first, and three in a row further down.
+  // The first row, and three adjacent rows further down.
   await press('x', 'j', 'j', 'x', 'J', 'J')
   await page.getByText('4 selected').waitFor()
   await press('r')
@@ -50,7 +50,7 @@ test('with the keyboard alone somebody logs in, selects messages by their cause,
   await press('j', 'Enter')
   await page.getByText('done', { exact: true }).waitFor()
   await expect.poll(() => rows(page, 'Messages of the replay').count()).toBe(4)
-  // Tab reaches a filter, and what is written there is no command.
+  // The key / moves the focus to a filter.
   await press('4', '/')
   expect(await page.evaluate('document.activeElement.dataset.filter')).toBe('from')
   await press('Escape')
@@ -59,7 +59,7 @@ test('with the keyboard alone somebody logs in, selects messages by their cause,
   expect(errors).toEqual([])
 })
 
-/** What a page does to be as it is looked at; what is there then. */
+/** A view to check: its page, the element to wait for, and the action that opens it. */
 type View = readonly [name: string, hash: string, ready: string, act?: (page: Page) => Promise<unknown>]
 
 const openFirst = (page: Page) => page.locator('tr[data-id]').first().click()
@@ -94,7 +94,7 @@ const VIEWS: readonly View[] = [
   ['keys', '#/health', 'dialog kbd', (page) => button(page, 'Keyboard').click()],
 ]
 
-test('axe finds nothing on any page and dialog, light and dark, and at 200 % zoom nothing is cut off', async () => {
+test('axe reports nothing on any page or dialog, light and dark, and at 200 % zoom nothing is cut off', async () => {
   const street = await useStreetProcess({
     args: ['--agents', '25', '--speed', '10'],
     fail: ['campaigns-cdr=422:30%', 'agents-stats=409:30%'],
@@ -137,6 +137,6 @@ test('axe finds nothing on any page and dialog, light and dark, and at 200 % zoo
   expect(errors).toEqual([])
 })
 
-/** Whether something is beyond the edge of the page, or of a dialog; lists and contents may be scrolled in their own frames. */
+/** Whether the content is wider than the page or a dialog. Lists and contents may scroll in their own frames. */
 const WIDER = `[document.documentElement, ...document.querySelectorAll('dialog, dialog > .dialog')]
   .some(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth + 1)`

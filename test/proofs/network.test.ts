@@ -16,7 +16,7 @@ const status = (ref: string): readonly [string, Packet] => [
 const CUT_MS = 30_000
 
 test.each(['cut', 'silent'] as const)(
-  'a network that is %s for 30 seconds is shown with its duration; the stream catches up, without a duplicate',
+  'a network that is %s for 30 seconds is shown with the duration, and the stream catches up without a duplicate',
   async (how) => {
     const street = await useStreetProcess()
     const proxy = await useProxy(Number(new URL(street.url).port))
@@ -28,7 +28,7 @@ test.each(['cut', 'silent'] as const)(
       published.push(...refs)
       await street.publish(refs.map(status))
     }
-    // The first of these may come before the page listens.
+    // The first probes may arrive before the page listens.
     let probes = 0
     await waitFor(async () => {
       await street.publish([status(`probe-${++probes}`)])
@@ -58,7 +58,7 @@ test.each(['cut', 'silent'] as const)(
     await publish('late', 30)
     await delay(Math.max(0, CUT_MS - (performance.now() - cutMs)))
     if (how === 'cut') expect(await seconds()).toBeGreaterThanOrEqual(25)
-    // What was there is still there.
+    // The rows from before the outage are still there.
     expect(await rowCount(page)).toBe(before)
 
     proxy.state.refuse = proxy.state.halfOpen = false
@@ -67,7 +67,7 @@ test.each(['cut', 'silent'] as const)(
     await publish('after', 10)
     const arrived = async () => (await readRefs(page)).filter((ref) => !ref.startsWith('probe'))
     await expect.poll(async () => (await arrived()).length, { timeout: 60_000 }).toBe(published.length)
-    // Nothing comes later.
+    // No change arrives later.
     await delay(3_000)
     expect((await arrived()).toSorted()).toEqual(published.toSorted())
     expect(await page.getByText('were missed').count()).toBe(0)
@@ -84,7 +84,7 @@ async function readRefs(page: Page): Promise<readonly string[]> {
   for (let top = 0; top < 4_000; top += 400) {
     await page.locator('.rows').evaluate((frame, to) => void (frame.scrollTop = to), top)
     await delay(100)
-    // A busy machine may let the relay miss a heartbeat. The bar of such a gap is no change.
+    // On a busy machine, the relay may miss a heartbeat. The bar of such a gap is not a change.
     const all = await table(page)
       .locator('tr[data-id]:not(.stream-bar)')
       .evaluateAll((some) =>

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { usePage } from '../support/browser.ts'
 import { TOKENS, type Operator } from './street-process.ts'
 
-/* Somebody who uses the console. */
+/* An operator who uses the console. */
 
 export const rows = (page: Page, list: string) => page.getByRole('table', { name: list }).locator('tr[data-id]')
 export const button = (page: Page, name: string | RegExp) => page.getByRole('button', { name })
@@ -11,11 +11,11 @@ export const button = (page: Page, name: string | RegExp) => page.getByRole('but
 /** Goes to a page by its link at the top. */
 export const goTo = (page: Page, name: string) => page.getByRole('navigation').getByRole('link', { name }).click()
 
-/** What the rows on the screen say, cell by cell. */
+/** Returns the text of the rows on the screen, cell by cell. */
 export const cells = (page: Page, list: string) =>
   rows(page, list).evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent.trim())))
 
-/** A browser of their own, in which they have logged in. */
+/** Opens a separate browser context and logs in. */
 export async function logIn(
   browser: Browser,
   url: string,
@@ -30,12 +30,12 @@ export async function logIn(
   return { page, errors }
 }
 
-/** Waits for a sentence in the bar at the foot of the page: what can be undone takes five seconds. */
+/** Waits for a sentence in the bar at the bottom of the page. An action with Undo starts after five seconds. */
 export async function waitForBar(page: Page, text: string | RegExp): Promise<void> {
   await expect.poll(() => page.locator('.bar').innerText(), { timeout: 30_000 }).toMatch(text)
 }
 
-/** Presses Replay and answers the question. */
+/** Presses Replay and confirms the dialog. */
 export async function replay(page: Page, question: string | RegExp): Promise<void> {
   await button(page, 'Replay').first().click()
   const dialog = page.getByRole('dialog')
@@ -43,7 +43,7 @@ export async function replay(page: Page, question: string | RegExp): Promise<voi
   await dialog.getByRole('button', { name: 'Replay', exact: true }).click()
 }
 
-/** Goes to the replay that was started last, waits for its end, and returns its figures, and what became of each message on the screen. */
+/** Opens the latest replay, waits for its end, and returns its figures and the outcome of each message on the screen. */
 export async function seeReplay(page: Page) {
   await page.getByRole('link', { name: 'Show it' }).click()
   await page.getByText(/^(done|stopped)$/).waitFor({ timeout: 60_000 })

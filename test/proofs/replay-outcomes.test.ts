@@ -11,11 +11,11 @@ const cdr = (n: number): Packet => ({
   payload: { ref: '12', call_ref: `c${n}`, dialed_at: Math.floor(Date.now() / 1_000), end_reason: 'hungup' },
 })
 
-test('a replay before the fix fails again with the new reason; one after the fix clears the page, and both arrive within five minutes', async () => {
+test('a replay before the fix fails again with the new reason, and a replay right after the fix clears the page', async () => {
   const street = await useStreetProcess({ fail: ['campaigns-cdr=422'] })
   await street.push('campaigns', [cdr(1), cdr(2), cdr(3)])
   await street.waitForParked(3)
-  // Another mistake instead of the first.
+  // The function now fails with another status.
   await street.restart(['campaigns-cdr=409'])
   const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
   await button(page, 'Select all 3 that match').click()
@@ -49,7 +49,7 @@ test('a replay before the fix fails again with the new reason; one after the fix
   expect((await street.list('/cdrs')).map((one) => String(one['call_ref'])).toSorted()).toEqual(['c1', 'c2', 'c3'])
 })
 
-test('of two operators who replay the same messages one wins each, the other is told, and no message is sent twice', async () => {
+test('when two operators replay the same messages, one replay sends each message and the other skips it', async () => {
   const street = await useStreetProcess({ fail: ['campaigns-cdr=422'] })
   await street.push(
     'campaigns',
@@ -83,15 +83,15 @@ test('of two operators who replay the same messages one wins each, the other is 
   expect(countCdrs(street.output()) - before).toBe(30)
   expect(await street.list('/cdrs')).toHaveLength(30)
   expect(await street.list('/parked')).toEqual([])
-  // Whoever comes later is told at once.
+  // A later visit shows at once that nothing is parked.
   await pages[0]?.getByRole('navigation').getByRole('link', { name: 'Parked' }).click()
   await pages[0]?.getByRole('heading', { name: 'Nothing is parked' }).waitFor()
 })
 
-/** How many times a function was given a CDR and has ended, by what `--verbose` prints. */
+/** Counts the CDRs that a function has finished, from the output of `--verbose`. */
 const countCdrs = (output: string): number => output.match(/campaigns\/cdr .* done after/g)?.length ?? 0
 
-test('the plan tells of a call that is too old, and its replay records the call and pops up nothing', async () => {
+test('the plan reports a stale call, and its replay records the call without showing it', async () => {
   const street = await useStreetProcess({ fail: ['agents-call=422'] })
   const call = (agent: string): readonly [string, Packet] => [
     `agent:${agent}`,

@@ -39,12 +39,12 @@ test('3,000 parked messages of three routes are listed within two seconds, with 
   const messagesMs = performance.now() - listMs
   await button(page, 'Select all 3,000 that match').waitFor()
   console.log(`3,000 parked messages: causes after ${causesMs.toFixed()} ms, messages after ${messagesMs.toFixed()} ms`)
-  // A machine that does other things besides is slower, and not wrong.
+  // The goal is two seconds. A busy machine may take three times as long.
   expect(Math.max(causesMs, messagesMs)).toBeLessThan(2_000 * 3)
   expect(errors).toEqual([])
 })
 
-test('five of 300 that are selected are handled, and no other; the 295 are still there, in their order', async () => {
+test('five selected messages of 300 are handled, and no others; the other 295 stay parked, in their order', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
   await street.publish(statuses(300))
   await street.waitForParked(300)
@@ -64,7 +64,7 @@ test('five of 300 that are selected are handled, and no other; the 295 are still
   expect(errors).toEqual([])
 })
 
-test('of all that match, those that are parked after the question was asked stay, and were never sent', async () => {
+test('a replay of all matching messages never sends those that are parked after its dialog opened', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
   await street.publish(statuses(40))
   await street.waitForParked(40)
@@ -76,7 +76,7 @@ test('of all that match, those that are parked after the question was asked stay
   await button(page, 'Replay').click()
   const question = page.getByRole('dialog')
   await question.getByRole('heading', { name: 'Replay 40 messages?' }).waitFor()
-  // Without a status, which the function itself refuses. Some while the question is open, and some while messages are sent.
+  // Packets without a status, which the function refuses: some while the dialog is open, others while messages are sent.
   const late = (from: number) => Array.from({ length: 5 }, (_, n) => status(`late${from + n}`, {}))
   await street.publish(late(0))
   await street.waitForParked(45)

@@ -5,7 +5,7 @@ import { ROOT, start, type Running } from '../cli/run.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 
-/** Those who use the console. */
+/** The tokens of the users of the console. */
 export const TOKENS = {
   jane: 'jane-operates-'.repeat(3),
   mark: 'mark-operates-'.repeat(3),
@@ -14,9 +14,9 @@ export const TOKENS = {
 export type Operator = keyof typeof TOKENS
 
 export type StreetProcessOptions = {
-  /** Handlers that fail, as `--fail` has them: `agents-status=422`. Default: none. */
+  /** Handlers that fail, in the form of `--fail`: `agents-status=422`. Default: none. */
   readonly fail?: readonly string[]
-  /** More arguments of `npm run dev`. Default: no call centre is played. */
+  /** Further arguments of `npm run dev`. Default: no simulated call centre. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
@@ -26,8 +26,8 @@ export type Packet = { readonly type: string; readonly payload: unknown }
 type Answer = { readonly status: number; readonly body: Readonly<Record<string, unknown>> }
 
 /**
- * `npm run dev` as a process of its own: the dialler's Redis, the relay, SQS, the functions, the read model, the API and the console.
- * Its API keeps its address when it ends and comes back. All its processes end with the test.
+ * `npm run dev` as a separate process: the dialler's Redis, the relay, SQS, the functions, the read model, the API and the console.
+ * Its API keeps its address across restarts. All its processes end with the test.
  */
 export async function useStreetProcess({ fail = [], args = ['--no-simulator'], env = {} }: StreetProcessOptions = {}) {
   const [folder, port] = [await useFolder(), await useReservedPort()]
@@ -50,7 +50,7 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
     })
     runs.push(dev)
     await dev.says(/^call centre +\w+/m)
-    // It takes another one where somebody else has it, and then nothing of this is where it is looked for.
+    // If the port is in use, dev takes another one, and the test would look in the wrong place.
     expect(addressOf(dev, 'read API')).toBe(url)
     return dev
   }
@@ -97,15 +97,15 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
     get,
     list,
     stop,
-    /** What it has printed, in all its runs. */
+    /** The output of all its runs. */
     output: () => runs.map((run) => run.output().stdout + run.output().stderr).join(''),
     sqsEndpoint: () => addressOf(dev, 'SQS'),
-    /** Ends it and starts it again on the same data, with these handlers failing. None: somebody has corrected them. */
+    /** Restarts it on the same data with these failing handlers. Default: none fails any more. */
     restart: async (faults: readonly string[] = [], own = args) => {
       await stop()
       dev = await startWith(faults, own)
     },
-    /** Publishes packets to a channel each, as a dialler does: `agents:1002`. */
+    /** Publishes each packet on its channel, such as `agents:1002`, as a dialler does. */
     publish: (packets: readonly (readonly [channel: string, packet: Packet | Uint8Array])[]) =>
       withDialler((client) =>
         Promise.all(
@@ -117,7 +117,7 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
       withDialler((client) =>
         Promise.all(packets.map((packet) => client.lPush(`enigma:notifications:${key}`, toBytes(packet)))),
       ),
-    /** Waits until so many messages are parked. */
+    /** Waits until this many messages are parked. */
     waitForParked: async (count: number, query = '') => {
       let last: unknown
       await waitFor(
@@ -128,7 +128,7 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
         throw new Error(`${String(last)} of ${count} messages are parked`, { cause })
       })
     },
-    /** The references of what is parked, newest first. */
+    /** The references of the parked messages, newest first. */
     parkedSubjects: async (query = '') => (await list(`/parked${query}`)).map(({ subject }) => String(subject)),
     processes: () => processesOf(folder),
   }
@@ -148,7 +148,7 @@ function addressOf(dev: Running, part: string): string {
 
 export type Process = { readonly pid: number; readonly cwd: string; readonly environment: string }
 
-/** The processes of a street: they have its folder in their environment, or work in it. */
+/** Finds the processes of a street: its folder is in their environment, or is their working directory. */
 async function processesOf(folder: string): Promise<readonly Process[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
   const all = await Promise.all(
@@ -163,7 +163,7 @@ async function processesOf(folder: string): Promise<readonly Process[]> {
   return all.filter(({ environment, cwd }) => environment.includes(folder) || cwd.startsWith(folder))
 }
 
-/** Ends a process at once. Returns whether there was one. */
+/** Kills a process. Returns whether it existed. */
 export function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): boolean {
   try {
     return process.kill(pid, signal)

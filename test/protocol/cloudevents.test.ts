@@ -56,7 +56,7 @@ const packets = fc.oneof(
   },
 )
 
-test('what goes in as a packet comes out of a pack byte for byte, and SQS takes every character of the body', () => {
+test('packets are read back from a pack byte for byte, and SQS accepts every character of the body', () => {
   fc.assert(
     fc.property(fc.array(packets, { minLength: 1, maxLength: 6 }), fc.string({ unit: 'binary' }), (many, reference) => {
       const body = joinEvents(
@@ -76,7 +76,7 @@ test('what goes in as a packet comes out of a pack byte for byte, and SQS takes 
   )
 })
 
-test('a dial_preview of 3 MiB comes out as it went in', () => {
+test('a dial_preview of 3 MiB is read back unchanged', () => {
   const callees = Array.from({ length: 50_000 }, (_, index) => ({
     number: `2782${index}`,
     contact_ref: `é${index}`,
@@ -87,7 +87,7 @@ test('a dial_preview of 3 MiB comes out as it went in', () => {
   expect(parseEvents(formatEvent(notification(toBytes(packet))))[0]?.data).toBe(packet)
 })
 
-test('every attribute comes back; absent ones stay absent', () => {
+test('every attribute is read back; absent ones stay absent', () => {
   const bare = notification(toBytes('{}'))
   expect(parseEvents(formatEvent(bare))).toEqual([bare])
   const full = { ...bare, subject: '1002', traceparent: '00-1-2-01', maxwaitms: 17, reason: 'no_type' }
@@ -95,7 +95,7 @@ test('every attribute comes back; absent ones stay absent', () => {
   expect(parseEvents(formatEvent({ ...bare, maxwaitms: 1e12 }))[0]?.maxwaitms).toBe(0x7fffffff)
 })
 
-test('events of other producers are taken, in any order of members, with other extensions and without ours', () => {
+test('events of other producers are accepted, in any order of members, with other extensions and without ours', () => {
   const foreign = { data: { b: 1 }, extra: 'x', type: 'com.example.thing', specversion: '1.0', source: '/x', id: 'a' }
   expect(parseEvents(JSON.stringify(foreign, undefined, 2))[0]).toMatchObject({
     id: 'a',

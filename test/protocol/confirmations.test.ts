@@ -21,7 +21,7 @@ const ROWS: Readonly<Record<string, { readonly confirms: readonly string[]; read
     refutes: [
       '? → completed',
       ...STATES.campaigns.map((from) => `${from} → completed`),
-      // It was under way and was undone. Any other `started` may be of the request before.
+      // The stop was under way and was undone. Any other `started` may belong to an earlier request.
       'stopping → started',
     ],
   },
@@ -48,7 +48,7 @@ describe.each(CONFIRMATIONS.map((row): [string, Confirmation] => [`${row.resourc
       }
     })
 
-    test('is refuted with a reason, and by nothing that was read and not heard', () => {
+    test('is refuted with a reason, and never by a state from a resync', () => {
       for (const { from, state } of changes) {
         const verdict = judgeRequest(row, { from, state, isResync: false })
         if (typeof verdict !== 'string') expect(verdict.reason).toMatch(/^The .+\.$/)
@@ -57,13 +57,13 @@ describe.each(CONFIRMATIONS.map((row): [string, Confirmation] => [`${row.resourc
       }
     })
 
-    test('goes by states that decide nothing', () => {
+    test('is left open by its intermediate states', () => {
       for (const state of row.via) expect(judgeRequest(row, { from: null, state, isResync: false })).toBe('undecided')
     })
   },
 )
 
-test('every row is tested, and no state that came late decides', () => {
+test('every row is tested, and a missing state decides nothing', () => {
   expect(CONFIRMATIONS.map((row) => `${row.resource} ${row.expect}`)).toEqual(Object.keys(ROWS))
   for (const row of CONFIRMATIONS.filter(({ resource }) => resource !== 'calls'))
     expect(judgeRequest(row, { from: null, state: null, isResync: false })).toBe('undecided')
@@ -72,7 +72,7 @@ test('every row is tested, and no state that came late decides', () => {
 test('a client knows the resources of the table, and what can be expected of each', () => {
   type Row = (typeof CONFIRMATIONS)[number]
   type OfTable = { readonly [Name in Row['resource']]: Extract<Row, { readonly resource: Name }>['expect'] }
-  // The compiler looks at both directions.
+  // The compiler checks both directions.
   const [table, client]: [OfTable[], Expected[]] = [[], []]
   const [one, other]: [Expected[], OfTable[]] = [table, client]
   expect([one, other]).toEqual([[], []])

@@ -32,7 +32,7 @@ test('a path is never shortened by a reference of dots', () => {
     expect(new URL(toRequest({ ...base, subject }).url).pathname.split('/')).toHaveLength(4)
 })
 
-test('a notification is the same behind HTTP, whatever its reference and its bytes', async () => {
+test('a notification is read back from an HTTP request unchanged, whatever its reference and its bytes', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.string({ unit: 'binary' }),
@@ -59,7 +59,7 @@ test('a notification is the same behind HTTP, whatever its reference and its byt
   )
 })
 
-test('a header that is there and empty is not there', () => {
+test('an empty header counts as absent', () => {
   const headers = {
     'ce-id': 'a',
     'ce-source': 'b',
@@ -82,7 +82,7 @@ test('a header that is there and empty is not there', () => {
   })
 })
 
-test('a request without a needed header is refused, naming it', () => {
+test('a request without a required header is refused with an error that names it', () => {
   const headers = new Headers({ 'ce-id': 'a', 'ce-source': 'b' })
   expect(() => fromRequest(headers, new Uint8Array())).toThrow(
     expect.objectContaining({

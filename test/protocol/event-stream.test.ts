@@ -24,7 +24,7 @@ const fnv = (text: string) => {
   return Number(hash)
 }
 
-/** The notification that an event stream stands for, made without anything that is kept from one to the next. */
+/** Makes the notification that an event stream describes, without any state kept between events. */
 function toNotification(
   { sourceId, ...stream }: EventStream,
   { number, index, timeMs, maxWaitMs }: EventPlace,
@@ -73,7 +73,7 @@ const streams: fc.Arbitrary<EventStream> = fc.record({
   reason: fc.option(odd, { nil: undefined }),
 })
 const places: fc.Arbitrary<EventPlace> = fc.record({
-  // Few of each, so that what the last event left behind is right now and then.
+  // Few different values, so that parts kept from the previous event can be used again now and then.
   number: fc.oneof(fc.constantFrom(0, 1, 1_764_000_000_000), fc.nat({ max: Number.MAX_SAFE_INTEGER })),
   index: fc.oneof(fc.constantFrom(0, 1), fc.nat()),
   timeMs: fc.oneof(fc.constantFrom(0, 1_764_000_000_000), fc.integer({ min: -1e13, max: 1e14 })),
@@ -95,7 +95,7 @@ type Packet = { readonly bytes: Uint8Array; readonly data: string | Uint8Array; 
 const packets: fc.Arbitrary<Packet> = fc.oneof(
   // As the relay stamps them.
   fc.oneof(json.map(toBytes), odd.map(toBytes), fc.uint8Array()).map((bytes) => ({ bytes, ...readPacket(bytes) })),
-  // As anyone may call it.
+  // As any other caller may pass them.
   fc
     .tuple(
       json,
@@ -110,7 +110,7 @@ const packets: fc.Arbitrary<Packet> = fc.oneof(
     .map(([text, contentType]) => ({ bytes: toBytes(text), data: toText(toBytes(text)) as string, contentType })),
 )
 
-test('an event stream makes the text that formatEvent makes, whatever is in it, and says how long it is', () => {
+test('an event stream makes the same text as formatEvent, whatever its contents, and gives its length in bytes', () => {
   fc.assert(
     fc.property(
       fc.array(streams, { minLength: 1, maxLength: 3 }),
@@ -124,7 +124,7 @@ test('an event stream makes the text that formatEvent makes, whatever is in it, 
           const text = textOf(stamped as { head: string; data: Uint8Array | undefined })
           expect(text).toBe(formatEvent(notification))
           expect(stamped).toMatchObject({ id: notification.id, bytes: Buffer.byteLength(text) })
-          // Nobody copies what goes in as it is.
+          // Bytes that go in unchanged are not copied.
           expect([undefined, bytes]).toContain(stamped?.data)
         }
       },
@@ -133,7 +133,7 @@ test('an event stream makes the text that formatEvent makes, whatever is in it, 
   )
 })
 
-test('a packet goes in as the bytes that it came in exactly where its text is what an event may hold', () => {
+test('the bytes of a packet go into an event unchanged exactly if an event may hold its text', () => {
   const stream = { sourceId: 'main', type: 'enigma.agents.call', transport: 'pubsub', channel: 'c' } as const
   const place = { number: 1, index: 2, timeMs: 3 }
   const goesIn = (text: string) => {

@@ -28,7 +28,7 @@ const anyKey: fc.Arbitrary<Key> = fc.oneof(
   fc.record({ type, reference: anyText }),
 )
 
-test('what is formatted is parsed to the same, for any type and reference', () => {
+test('a formatted key is parsed to the same key, for any type and reference', () => {
   fc.assert(
     fc.property(anyKey, (key) => {
       expect(parseKey(formatKey(key))).toEqual(key)
@@ -37,7 +37,7 @@ test('what is formatted is parsed to the same, for any type and reference', () =
   )
 })
 
-test('what is parsed is formatted to the same, for any text behind the base', () => {
+test('a parsed key is formatted to the same text, for any text after the base', () => {
   fc.assert(
     fc.property(anyText, (rest) => {
       const key = `enigma:notifications:${rest}`
@@ -53,7 +53,7 @@ test('a type with a colon is refused: it would be read as a reference', () => {
   expect(() => formatKey({ type: 'a:b' })).toThrow(expect.objectContaining({ code: 'protocol.key.invalid' }) as Error)
 })
 
-test('singular types are the plural ones; unknown ones, also of the names of object members, stay', () => {
+test('singular types become plural; unknown types stay, even if they are names of object members', () => {
   expect(
     ['agent', 'agents', 'campaign', 'dialer', 'inbound', 'mood', 'constructor', '__proto__'].map(canonicalType),
   ).toEqual(['agents', 'agents', 'campaigns', 'dialers', 'inbound', 'mood', 'constructor', '__proto__'])

@@ -4,7 +4,7 @@ import { formatCommand, formatEvent, parseCommand, parseEvents, ProtocolError } 
 const COMMAND = { action: 'retry', source: 'main', ids: ['main/l/1/17', 'main/p/2/0'], operator: 'jané' } as const
 const body = formatCommand(COMMAND, { id: 'c1', timeMs: Date.parse('2026-01-31T08:00:00Z') })
 
-test('a command is a CloudEvent about its source, and reads back as it was', () => {
+test('a command is a CloudEvent about its source, and is read back unchanged', () => {
   expect(parseEvents(body)).toMatchObject([
     {
       id: 'command/c1',

@@ -19,7 +19,7 @@ import { notification } from '../adapter/factories.ts'
 const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 const index = fc.integer({ min: 0, max: 0xffff_ffff })
 
-test('sequences sort as text as their numbers do', () => {
+test('sequences sort as text in the order of their numbers', () => {
   fc.assert(
     fc.property(number, index, number, index, (n1, i1, n2, i2) => {
       expect(Math.sign(compareSequences(formatSequence(n1, i1), formatSequence(n2, i2)))).toBe(
@@ -34,7 +34,7 @@ test('ids name source, transport, number and index', () => {
   expect(formatId('main', 'pubsub', 1764000000000, 0)).toBe('main/p/1764000000000/0')
 })
 
-test('an id is read back into its parts, whatever its source is called; nothing is read from one of somebody else', () => {
+test('an id is parsed into its parts, whatever the name of its source; foreign ids are not parsed', () => {
   const transport = fc.constantFrom('list', 'pubsub', 'resync', 'relay')
   fc.assert(
     fc.property(
@@ -85,7 +85,7 @@ test('lanes: in range, the same for the same key, and well spread', () => {
   expect(Math.max(...counts.values())).toBeLessThan(250)
 })
 
-test('order is kept by reference, else call_ref, else ref; a number and its text are the same', () => {
+test('the order key is the reference, else call_ref, else ref; a number and its text give the same key', () => {
   expect(orderKey('1002', { call_ref: 5 })).toBe('1002')
   expect(orderKey(undefined, { call_ref: 5, ref: 'c' })).toBe('5')
   expect(orderKey(undefined, { call_ref: '5' })).toBe('5')
@@ -94,21 +94,21 @@ test('order is kept by reference, else call_ref, else ref; a number and its text
   expect(orderKey(undefined, 'text')).toBe('')
 })
 
-test('age counts from when it was received, and what it may have waited before', () => {
+test('the age of a notification counts from its receipt, plus the time that it may have waited before', () => {
   expect(ageMs({ time: '2026-03-02T08:00:00.000Z' }, Date.parse('2026-03-02T08:00:01.500Z'))).toBe(1_500)
   expect(ageMs({ time: '2026-03-02T08:00:00.000Z', maxwaitms: 60_000 }, Date.parse('2026-03-02T08:00:01.500Z'))).toBe(
     61_500,
   )
 })
 
-test('a body is the same behind gzip; what is not gzip is refused', async () => {
+test('a body is the same after gzip and gunzip; input that is not gzip is refused', async () => {
   const body = JSON.stringify({ text: 'é😀'.repeat(1000) })
   expect(await gunzipBody(await gzipBody(body))).toBe(body)
   await expect(gunzipBody('*')).rejects.toMatchObject({ code: 'protocol.body.not_gzip' })
   await expect(readBody('aGVsbG8=', 'gzip')).rejects.toMatchObject({ code: 'protocol.body.not_gzip' })
 })
 
-test('an event is read again from the message that it is packed in, with any characters and of any size', async () => {
+test('an event is read back from the message in which it is packed, with any characters, plain or gzipped', async () => {
   for (const status of ['on break', 'pausé, 休憩 \u2028', '😀'])
     for (const times of [1, 2_000]) {
       const event = notification('1002', 1, { payload: { status: status.repeat(times) } })

@@ -25,7 +25,7 @@ test('bytes that are not UTF-8 stay bytes', () => {
   expect(readPacket(bytes)).toEqual({ data: bytes, contentType: 'application/octet-stream', fault: 'not_utf8' })
 })
 
-test('whatever comes, its bytes are had back, and nothing is thrown', () => {
+test('any input can be read, and its bytes are kept', () => {
   fc.assert(
     fc.property(
       fc.oneof(fc.uint8Array(), fc.string({ unit: 'grapheme' }).map(toBytes), fc.json().map(toBytes)),
@@ -37,14 +37,14 @@ test('whatever comes, its bytes are had back, and nothing is thrown', () => {
   )
 })
 
-test('what formatPacket writes is read as it was', () => {
+test('a packet that formatPacket wrote is read back unchanged', () => {
   expect(readPacketText(formatPacket({ type: 'status', payload: { ref: '1002' } })).packet).toEqual({
     type: 'status',
     payload: { ref: '1002' },
   })
 })
 
-test('integers above 2^53 keep their digits, in an exact reading and in what routes a packet', () => {
+test('integers above 2^53 keep their digits in parseExact and in readPacketText', () => {
   expect(
     parseExact('{"a":9007199254740993,"b":[-12345678901234567890],"c":1e400,"d":1.5,"e":9007199254740991}'),
   ).toEqual({
@@ -60,7 +60,7 @@ test('integers above 2^53 keep their digits, in an exact reading and in what rou
   expect(readPacketText('{"type":"cdr","payload":{"call_ref":7}}').packet?.payload).toEqual({ call_ref: 7 })
 })
 
-test('a byte order mark before a packet is kept in its data, and no reason not to read it', () => {
+test('a packet after a byte order mark is read, and its data keep the mark', () => {
   const bytes = toBytes('\ufeff{"type":"call","payload":{"call_ref":1.10}}')
   const read = readPacket(bytes)
   expect(read.packet).toEqual({ type: 'call', payload: { call_ref: '1.10' } })
@@ -82,7 +82,7 @@ const fraction = fc.oneof(
 /** Any number as JSON writes it. */
 const jsonNumber = fc.tuple(fc.constantFrom('', '-'), digits, fraction, exponent).map((parts) => parts.join(''))
 
-test('a number that names something keeps its digits, in a packet, in a lane and in a payload', () => {
+test('a number in an identifying field keeps its digits, in a packet, in a payload and as an order key', () => {
   fc.assert(
     fc.property(jsonNumber, fc.constantFrom('', ' ', '\n'), (number, space) => {
       const text = `{"type":"cdr",${space}"payload":{"x":[${space}${number}],"call_ref":${space}${number}${space},"call_time":${number}}}`

@@ -36,7 +36,7 @@ test('numbers may come as text and text as numbers, and unknown fields are kept'
   })
 })
 
-test('a CDR: no agent, an end reason nobody knows, a time as text', () => {
+test('a CDR without an agent, with an unknown end reason and times as text is read', () => {
   const cdr = v.parse(Cdr, {
     extension: null,
     call_ref: 7,
@@ -57,7 +57,7 @@ test('a CDR: no agent, an end reason nobody knows, a time as text', () => {
   })
 })
 
-/** What languages write where nothing is known. */
+/** The values that programming languages write for an unknown value. */
 const NOTHING = [
   null,
   false,
@@ -76,27 +76,24 @@ const NOTHING = [
 ]
 const MORE_NOTHING = ['(null)', '<null>', '<nil>', '[]', '{}', [], {}]
 
-test.each([...NOTHING, ...MORE_NOTHING])(
-  '%j means not known in every field, and no field of it parks a CDR or a call',
-  (nothing) => {
-    const fieldsOf = (schema: { readonly entries: object }) => Object.keys(schema.entries)
-    for (const schema of [Cdr, AgentCall, InboundCall, AgentStats, CampaignStats]) {
-      const names = fieldsOf(schema)
-      const all = v.safeParse(schema, {
-        ...Object.fromEntries(names.map((name) => [name, nothing])),
-        extension: '1002',
-      })
-      expect(all.success).toBe(true)
-      for (const name of names)
-        if (name !== 'extension') expect((all.output as Record<string, unknown>)[name], name).toBeNull()
-      expect(all.output).not.toHaveProperty('unsure')
-    }
-    expect(v.safeParse(AgentStatus, { status: nothing }).success).toBe(false)
-    expect(v.parse(DialPreview, { callees: nothing })).toEqual({ callees: [] })
-  },
-)
+test.each([...NOTHING, ...MORE_NOTHING])('%j means "not known" in every field, and parks no CDR or call', (nothing) => {
+  const fieldsOf = (schema: { readonly entries: object }) => Object.keys(schema.entries)
+  for (const schema of [Cdr, AgentCall, InboundCall, AgentStats, CampaignStats]) {
+    const names = fieldsOf(schema)
+    const all = v.safeParse(schema, {
+      ...Object.fromEntries(names.map((name) => [name, nothing])),
+      extension: '1002',
+    })
+    expect(all.success).toBe(true)
+    for (const name of names)
+      if (name !== 'extension') expect((all.output as Record<string, unknown>)[name], name).toBeNull()
+    expect(all.output).not.toHaveProperty('unsure')
+  }
+  expect(v.safeParse(AgentStatus, { status: nothing }).success).toBe(false)
+  expect(v.parse(DialPreview, { callees: nothing })).toEqual({ callees: [] })
+})
 
-test('what says something is kept: 0, anonymous, a name that only begins like nothing', () => {
+test('a value with a meaning is kept: 0, anonymous, a name that only begins like an empty value', () => {
   const said = ['0', 'anonymous', 'unknown', 'Nullarbor', 'none-1', '(1002)', '<1002>', ' 1002 ', '-']
   for (const number of said) expect(v.parse(AgentCall, { number })).toEqual({ number })
   expect(v.parse(Cdr, { call_ref: 0, call_time: 0, end_code: '0' })).toEqual({
@@ -107,7 +104,7 @@ test('what says something is kept: 0, anonymous, a name that only begins like no
   })
 })
 
-test('a field that cannot be read is null and named, with what was sent; the CDR is taken all the same', () => {
+test('a field that cannot be read is null and listed in unsure with the value sent; the CDR is still accepted', () => {
   const odd = {
     call_ref: { a: 1 },
     dialed_at: 'noon',
@@ -162,11 +159,11 @@ test.each([
   [Cdr, 'cdr'],
   [DialPreview, { callees: 'none at all' }],
   [DialPreview, { callees: { number: 1 } }],
-])('what is needed and not there is refused: %#', (schema, payload) => {
+])('a payload without its required fields is refused: %#', (schema, payload) => {
   expect(v.safeParse(schema, payload).success).toBe(false)
 })
 
-test('every field that is text keeps its digits when it comes as a number, in whatever form', () => {
+test('every text field keeps the digits of a number, in any notation', () => {
   // The parser knows identifiers by their names: it must know all that the schemas take as text.
   const ODD = [
     '1764000000.10',
@@ -197,7 +194,7 @@ test('every field that is text keeps its digits when it comes as a number, in wh
   }
 })
 
-test('whatever a payload holds, it is read or refused, and masked; nothing throws', () => {
+test('any payload is read or refused, and can be masked, without an exception', () => {
   const names = [...new Set(Object.values(PAYLOADS).flatMap((schema) => Object.keys(schema.entries)))]
   const odd = fc.constantFrom<unknown>(
     { toString: null },
@@ -226,7 +223,7 @@ test('whatever a payload holds, it is read or refused, and masked; nothing throw
   )
 })
 
-test('personal fields are masked wherever they stand, and numbers in foreign text too', () => {
+test('personal fields are masked at any depth, and so are phone numbers in text', () => {
   expect(maskNumber('27821234567')).toBe('27*******67')
   expect(maskNumber('1234')).toBe('****')
   expect(

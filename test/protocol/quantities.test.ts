@@ -32,7 +32,7 @@ test.each<[string, number | undefined]>([
   ['1 234', 1_234],
   ["1'234'567.8", 1_234_567.8],
   ['1\u202f234,5', 1_234.5],
-  // Two readings, or none.
+  // Ambiguous, or not a number.
   ['1,500', undefined],
   ['1,234,5', undefined],
   ['1,23,456', undefined],
@@ -75,7 +75,7 @@ test.each<[string, number | undefined]>([
   expect(parseDuration(text)).toBe(seconds)
 })
 
-test('a quantity is read where its unit and its sign allow it, else it is not known and unsure', () => {
+test('a quantity with a valid unit and sign is read; any other value is unsure', () => {
   expect([readSeconds('00:01:23'), readMilliseconds('00:01:23'), readMilliseconds('1.5 s')]).toEqual([
     83, 83_000, 1_500,
   ])
@@ -122,7 +122,7 @@ test.each<[unknown, number]>([
 })
 
 test.each<[unknown, number | null]>([
-  // Whose local time it is, nobody says: UTC is the best guess.
+  // The time zone is not known. UTC is the best guess.
   ['2025-11-24T16:00:00', 1_764_000_000],
   ['2025-11-24 16:00:00.5', 1_764_000_000.5],
   ['2025/11/24 16:00', 1_764_000_000],
@@ -147,11 +147,11 @@ test.each<[unknown, number | null]>([
   ['noon', null],
   [true, null],
   [[1_764_000_000], null],
-])('%s is no sure moment', (value, used) => {
+])('%s is an unsure moment', (value, used) => {
   expect(readMoment(value, NOW)).toEqual(new Unsure(value, used))
 })
 
-test('what is no value is no moment, and nothing to be unsure about', () => {
+test('an empty value is not a moment, and is not unsure', () => {
   for (const nothing of [null, undefined, false, '', ' ', 'NULL', '<unknown>', [], {}])
     expect(readMoment(nothing, NOW)).toBeNull()
 })

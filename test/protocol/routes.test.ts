@@ -9,7 +9,7 @@ import {
 } from '../../src/protocol/index.ts'
 import { routeOf, ROUTES } from '../support/routes.ts'
 
-/** Those of the dialler's documented sub_types, and the relay's; `functions/` may declare more. */
+/** The routes of the dialler's documented sub_types and of the relay. `functions/` may declare more. */
 const DOCUMENTED = ROUTES.all.filter(({ name }) => Object.hasOwn(PAYLOADS, name))
 
 test('names are unique, and SQS takes the names of all queues', () => {
@@ -28,17 +28,17 @@ test('every documented sub_type has a route, and only calls grow stale', () => {
     ['agents-call', 30_000],
     ['inbound-call', 30_000],
   ])
-  // So that a neighbour that hangs or is tried again makes no call stale.
+  // Short, so that a neighbour that hangs or is retried makes no call stale.
   for (const route of DOCUMENTED.filter(({ maxAgeMs }) => maxAgeMs !== undefined))
     expect([route.handlerSeconds, route.retrySeconds]).toEqual([5, 5])
-  // So long waits the lane of a call whose function was killed in the middle.
+  // The lane of a call waits this long if its function is killed midway.
   for (const route of DOCUMENTED.filter(({ maxAgeMs }) => maxAgeMs !== undefined))
     expect(visibilitySeconds(route)).toBe(60)
   expect(routeOf('agents', 'call').name).toBe('agents-call')
   expect(ROUTES.find('agents', 'cdr')).toBeUndefined()
 })
 
-test('nothing that an agent waits for lingers, a status a tenth of a second at most, and what nobody waits for a second', () => {
+test('routes for which an agent waits do not linger, agents/status lingers for 100 ms, and statistics, CDRs and dial previews for 1 s', () => {
   expect(Object.fromEntries(DOCUMENTED.map(({ name, lingerMs }) => [name, lingerMs]).filter(([, ms]) => ms))).toEqual({
     'agents-status': 100,
     'agents-stats': 1_000,
@@ -49,7 +49,7 @@ test('nothing that an agent waits for lingers, a status a tenth of a second at m
   expect(OTHER.lingerMs).toBe(0)
 })
 
-test('an outage of the read model may last for hours before SQS moves what waits: far longer than a handler that fails is tried', () => {
+test('messages stay in SQS for 3 hours of an outage (45 minutes on user-facing routes); a failing handler is retried for under 15 minutes', () => {
   const lasts = (tries: number, longestSeconds: number) =>
     Array.from({ length: tries - 1 }, (_, at) => Math.min(2 ** at, longestSeconds)).reduce(
       (sum, pause) => sum + pause,

@@ -19,7 +19,7 @@ const spaced = fc
     return { text: `${space()}${write(value)}${space()}`, value }
   })
 
-test('the pieces of any JSON text are texts of the very values', () => {
+test('the pieces of any JSON text are the texts of its values', () => {
   fc.assert(
     fc.property(fc.array(spaced), fc.dictionary(fc.string({ unit: 'binary' }), spaced), (list, object) => {
       const arrayText = ` [${list.map(({ text }) => text).join(',')}]`
@@ -34,7 +34,7 @@ test('the pieces of any JSON text are texts of the very values', () => {
   )
 })
 
-test('of a name that is given twice the last counts, as in JSON.parse', () => {
+test('if a name occurs twice, the last value counts, as in JSON.parse', () => {
   expect(scanObject('{"data":1,"data": {"b" : [2]}}').get('data')).toBe('{"b" : [2]}')
 })
 

@@ -8,7 +8,7 @@ import { readConfig } from '../../src/relay/index.ts'
 import { useFolder } from '../support/relay.ts'
 import { ROUTES } from '../support/routes.ts'
 
-/** Thirty-two bytes of nothing. */
+/** A secret of 32 zero bytes. */
 const SECRET = `whsec_${Buffer.alloc(32).toString('base64')}`
 
 const faultsOf = (env: Record<string, string>) => {
@@ -21,7 +21,7 @@ const faultsOf = (env: Record<string, string>) => {
   return []
 }
 
-test('with nothing but a region it has the defaults that the design names', () => {
+test('with only a region set, every other setting has its default', () => {
   expect(readConfig({ AWS_REGION: 'eu-west-1' })).toEqual({
     sources: [{ id: 'main', url: 'redis://127.0.0.1:8001' }],
     lists: [],
@@ -44,7 +44,7 @@ test('with nothing but a region it has the defaults that the design names', () =
   })
 })
 
-test('lists of values are split at commas, without space, empty parts and repetitions', () => {
+test('comma-separated values are trimmed, and empty or repeated values are ignored', () => {
   const { lists, channels, sources } = readConfig({
     ENIGMA_LISTS: ' enigma:notifications:campaigns , enigma:notifications:cdr,,enigma:notifications:campaigns',
     ENIGMA_CHANNELS: 'enigma:notifications:agents:1002,enigma:notifications:campaigns:*',
@@ -59,7 +59,7 @@ test('lists of values are split at commas, without space, empty parts and repeti
   ])
 })
 
-test('the route table of another build comes from its file; one that cannot be used is said with the fix', async () => {
+test('ENIGMA_ROUTES reads the route table from a file; the error for an unusable file names the path and the fix', async () => {
   const folder = await useFolder()
   const [file, none] = [join(folder, 'routes.json'), join(folder, 'none.json')]
   await writeFile(file, formatRoutes([{ ...DEFAULT_LIMITS, name: 'agents-break', type: 'agents', subType: 'break' }]))
@@ -78,22 +78,22 @@ test('the route table of another build comes from its file; one that cannot be u
     ])
 })
 
-test('"none" names no list and no channel', () => {
+test('ENIGMA_LISTS and ENIGMA_CHANNELS accept "none" for no list and no channel', () => {
   const { lists, channels } = readConfig({ ENIGMA_LISTS: 'none', ENIGMA_CHANNELS: 'none', AWS_REGION: 'eu-west-1' })
   expect([lists, channels]).toEqual([[], []])
 })
 
-test('the keys of present states begin with what a user writes, or are not read', () => {
+test('ENIGMA_RESYNC sets the key prefix of the present states, and "none" disables the resync', () => {
   const resyncOf = (text: string) => readConfig({ ENIGMA_RESYNC: text, AWS_REGION: 'eu-west-1' }).resync
   expect(['none', '', 'acme:enigma'].map(resyncOf)).toEqual([undefined, 'enigma', 'acme:enigma'])
 })
 
-test('"none" has each notification leave at once', () => {
+test('ENIGMA_LINGER=none disables lingering', () => {
   const lingerOf = (text: string) => readConfig({ ENIGMA_LINGER: text, AWS_REGION: 'eu-west-1' }).linger
   expect(['none', 'routes', ''].map(lingerOf)).toEqual([false, true, true])
 })
 
-test('an address may be of IPv6 or of all interfaces', () => {
+test('ENIGMA_HTTP accepts an IPv6 address and the address of all interfaces', () => {
   const httpOf = (text: string) => readConfig({ ENIGMA_HTTP: text, AWS_REGION: 'eu-west-1' }).http
   expect(httpOf('[::1]:9000')).toEqual({ host: '::1', port: 9000 })
   expect(httpOf('0.0.0.0:0')).toEqual({ host: '0.0.0.0', port: 0 })
@@ -106,7 +106,7 @@ test('a custom endpoint needs no region', () => {
   })
 })
 
-test('all faults are in one error, each with a fix', () => {
+test('one error lists all invalid settings, each with a fix', () => {
   const faults = faultsOf({
     ENIGMA_SOURCES: 'redis://127.0.0.1:8001',
     ENIGMA_LIST_END: 'top',
@@ -142,7 +142,7 @@ test.each([
   ['ENIGMA_QUEUE_PREFIX', 'x'.repeat(41), 'enigma-'],
   ['ENIGMA_RESYNC', 'enigma:campaigns,enigma:agents', 'enigma'],
   ['ENIGMA_RESYNC', 'enigma:', 'enigma'],
-])('%s=%s is refused with what to write: %s', (name, value, example) => {
+])('%s=%s is rejected, and the fix suggests %s', (name, value, example) => {
   expect(faultsOf({ [name]: value, AWS_REGION: 'eu-west-1' })).toMatchObject([
     { name, fix: expect.stringContaining(example) as string },
   ])
@@ -164,7 +164,7 @@ test.each([
   )
 })
 
-test("an address that Redis' client would stumble over is said with the variable and the fix, and without the password", async () => {
+test('an address that the Redis client cannot use is reported with the variable and the fix, but without the password', async () => {
   const folder = await useFolder()
   const notPem = join(folder, 'ca.pem')
   await writeFile(notPem, 'no certificate')
@@ -185,7 +185,7 @@ test("an address that Redis' client would stumble over is said with the variable
   }
 })
 
-test('secrets of a source may stand in files; what cannot be used is said with the fix, and without the password', async () => {
+test('a source can read its secrets from files; the error for an unusable option has the fix, but not the password', async () => {
   const folder = await useFolder()
   const [ca, password] = [join(folder, 'ca.pem'), join(folder, 'password')]
   await writeFile(ca, '-----BEGIN CERTIFICATE-----\n')
@@ -216,7 +216,7 @@ test('secrets of a source may stand in files; what cannot be used is said with t
 
 const targetsOf = (env: Record<string, string>) => readConfig(env, ROUTES).targets
 
-test('targets: all to one address, or per route, with nothing of AWS where no route goes to SQS', () => {
+test('a target is set for all routes or per route; AWS_REGION is required only if a route goes to SQS', () => {
   const all = readConfig({ ENIGMA_TARGET: 'https://example.com/enigma?stage=prod' }, ROUTES)
   expect(all.targets.to).toEqual(new URL('https://example.com/enigma?stage=prod'))
   expect(all.region).toBe('')
@@ -239,7 +239,7 @@ test('targets: all to one address, or per route, with nothing of AWS where no ro
   expect(faults.map(({ name }) => name)).toEqual(['AWS_REGION'])
 })
 
-test('a server may work on a request for as long as ENIGMA_TARGET_TIMEOUT says, and otherwise for as long as each function', () => {
+test('ENIGMA_TARGET_TIMEOUT sets the request timeout in seconds and has no default; an invalid value is rejected', () => {
   expect(targetsOf({ ENIGMA_TARGET: 'https://example.com', ENIGMA_TARGET_TIMEOUT: '5' }).timeoutSeconds).toBe(5)
   expect(targetsOf({ ENIGMA_TARGET: 'https://example.com' }).timeoutSeconds).toBeUndefined()
   for (const wrong of ['0', '901', '1.5', 'soon', '-1'])
@@ -248,7 +248,7 @@ test('a server may work on a request for as long as ENIGMA_TARGET_TIMEOUT says, 
     ).toMatchObject([{ name: 'ENIGMA_TARGET_TIMEOUT', fix: expect.stringContaining('such as 5') as string }])
 })
 
-test('all faults of targets are said at once, each with its fix and without a secret', async () => {
+test('all invalid target settings are reported at once, without secrets; for an unknown route the fix suggests a known one', async () => {
   const folder = await useFolder()
   const file = join(folder, 'secret')
   await writeFile(file, 'whsec_c2hvcnQ=')
@@ -284,7 +284,7 @@ test.each([
   [{ ENIGMA_TARGET_CERT: 'FILE' }, 'ENIGMA_TARGET_CERT', /belong together/],
   [{ ENIGMA_TARGET_CERT: 'FILE', ENIGMA_TARGET_KEY: 'FILE' }, 'ENIGMA_TARGET_CERT', /belong together/],
   [{ ENIGMA_TARGET: 'http://example.com', ENIGMA_TARGET_CA: 'CERTIFICATE' }, 'ENIGMA_TARGET_CA', /https/],
-] as const)('settings of targets that do not go together: %o', async (given, name, fix) => {
+] as const)('target settings that do not fit together are rejected: %o', async (given, name, fix) => {
   const folder = await useFolder()
   const [file, certificate] = [join(folder, 'secret'), join(folder, 'ca.pem')]
   await writeFile(file, SECRET)

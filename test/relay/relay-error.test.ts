@@ -4,7 +4,7 @@ import { judgeRedis, reasonOf, sentenceOf } from '../../src/relay/redis/advice.t
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code })
 
-test('the words of a script that failed are shown without its digest', () => {
+test('the error of a failed script is shown without the digest of the script', () => {
   const words = 'WRONGTYPE Operation against a key holding the wrong kind of value'
   expect(describe(new Error(`${words} script: 123456d1de5476ed9f1f5b2ebd12345678901234, on @user_script:21.`))).toBe(
     words,
@@ -21,13 +21,13 @@ test.each([
   [withCode('self-signed certificate in certificate chain', 'SELF_SIGNED_CERT_IN_CHAIN'), 'tls_untrusted', 'caFile='],
   [withCode('unable to verify the first certificate', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'), 'tls_untrusted', 'caFile='],
   [withCode('connect ECONNREFUSED 127.0.0.1:1', 'ECONNREFUSED'), 'unreachable', 'ENIGMA_SOURCES'],
-])('a connection that fails by %s is known as %s, and the setting that mends it is named', (error, event, setting) => {
+])('a connection that fails with %s is recognized as %s, and the fix names the setting', (error, event, setting) => {
   const fault = judgeRedis(error)
   expect(fault.code).toBe(`relay.redis.${event}`)
   expect(fault.fix).toContain(setting)
 })
 
-// As Redis 6.0, 6.2, 7.0, 7.2 and Valkey 8 say it, by themselves and in a script.
+// The errors of Redis 6.0, 6.2, 7.0, 7.2 and Valkey 8, for a direct command and inside a script.
 test.each([
   "NOPERM this user has no permissions to run the 'ltrim' command or its subcommand",
   "NOPERM this user has no permissions to run the 'ltrim' command",
@@ -37,7 +37,7 @@ test.each([
   "ERR ACL failure in script: User relay has no permissions to run the 'ltrim' command",
   'NOPERM No permissions to access a key',
   "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
-])('a refusal for want of rights is known as one: %s', (words) => {
+])('a missing right is recognized: %s', (words) => {
   const fault = judgeRedis(new Error(words))
   expect(fault.code).toBe('relay.redis.no_permission')
   if (words.includes("'ltrim'")) expect(sentenceOf(fault)).toContain('+ltrim')
@@ -46,7 +46,7 @@ test.each([
 test.each([
   "ERR unknown command 'LTRIM', with args beginning with: 'secret'",
   'ERR Unknown Redis command called from script',
-])('a command that is renamed away is known as one: %s', (words) => {
+])('a command that was renamed away is recognized: %s', (words) => {
   const fault = judgeRedis(new Error(words))
   expect(fault.code).toBe('relay.redis.unknown_command')
   expect(reasonOf(fault)).not.toContain('secret')

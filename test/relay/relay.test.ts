@@ -6,7 +6,7 @@ import { receiveAll, useRelay, waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
-test('what is published and what is pushed arrives in its queue, each packet byte for byte', async () => {
+test('published and pushed packets arrive in their queues, byte for byte', async () => {
   const redis = await useRedisServer()
   const sqs = await useSqs()
   const client = await useRedisClient(redis.url)
@@ -33,7 +33,7 @@ test('what is published and what is pushed arrives in its queue, each packet byt
   expect(await client.lLen('enigma:notifications:campaigns')).toBe(0)
 })
 
-test('a request that SQS never answers is tried again', async () => {
+test('a request that SQS never answers is retried', async () => {
   const redis = await useRedisServer()
   const sqs = await useSqsFaults()
   const client = await useRedisClient(redis.url)
@@ -48,21 +48,21 @@ test('a request that SQS never answers is tried again', async () => {
   expect(sqs.requests).toHaveLength(3)
 })
 
-test('a relay that has ended leaves no timer behind that would keep the process', async () => {
+test('a stopped relay leaves no timer that would keep the process alive', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqs()]
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   await new Promise((resolve) => setTimeout(resolve, 10))
   const before = timers()
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, shutdownMs: 120_000 })
   await relay.stop()
-  // The shortest that was ever left had three seconds.
+  // The shortest timer that was ever left behind ran for three seconds.
   await waitFor(() => timers() <= before, 'its timers to end', 2_000)
 })
 
-test('a queue that is asked for while SQS answers nothing is found when it answers again', async () => {
+test('a queue that is looked up while SQS does not answer is found once SQS answers again', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const [client, proxy] = [await useRedisClient(redis.url), await useProxy(sqs.port)]
-  // What is asked now is never answered, also when all is well again.
+  // Requests sent now are never answered, even after SQS has recovered.
   proxy.state.halfOpen = true
   await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${proxy.port}`, requestTimeoutMs: 200 })
   await client.publish(

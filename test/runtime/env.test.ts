@@ -39,7 +39,7 @@ test('a single fault is said in the singular', () => {
   )
 })
 
-test('an error that is no fault of the variable is not turned into one', () => {
+test('an error in the parser is not reported as an invalid variable', () => {
   const reader = createEnvReader({})
   expect(() =>
     reader.read('SIZE', '', () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { withReleasers } from '../../src/runtime/index.ts'
 
-test('what was taken last is released first, and the result comes out', async () => {
+test('resources are released in reverse order, and the result is returned', async () => {
   const order: string[] = []
   const result = await withReleasers((release) => {
     release(() => void order.push('first taken'))
@@ -12,7 +12,7 @@ test('what was taken last is released first, and the result comes out', async ()
   expect(order).toEqual(['last taken', 'first taken'])
 })
 
-test('a body that throws half-way releases what it had taken, and its error comes out', async () => {
+test('a body that throws releases its resources, and its error is thrown', async () => {
   const order: string[] = []
   const failing = withReleasers(async (release) => {
     release(() => void order.push('released'))
@@ -23,7 +23,7 @@ test('a body that throws half-way releases what it had taken, and its error come
   expect(order).toEqual(['released'])
 })
 
-test('a release that fails keeps no other from being tried', async () => {
+test('a release that fails does not prevent the others', async () => {
   const order: string[] = []
   const failing = withReleasers((release) => {
     release(() => void order.push('released'))

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 
 const SHUTDOWN = new URL('../../src/runtime/process.ts', import.meta.url).href
 
-/** A process that says `ready`, then why its signal aborted, and lives on unless told to end by itself. */
+/** A process that prints `ready`, then the reason of the abort, and keeps running unless `afterwards` ends it. */
 async function startProcess(afterwards: string) {
   const program = `
     const { createShutdown } = await import(${JSON.stringify(SHUTDOWN)})

@@ -30,8 +30,8 @@ test('a sleep that is over leaves no listener on its signal', async () => {
   expect(listeners).toBe(0)
 })
 
-test('a beat is a multiple of the rhythm, from half of it to one and a half away', () => {
-  // A timer may end a little early: the beat that it was for does not come twice.
+test('the next beat is at a multiple of the interval, half to one and a half intervals away', () => {
+  // A timer may fire a little early; its beat must not happen twice.
   for (const nowMs of [0, 1, 499, 500, 501, 999, 999.5, 1_000, 1_000.5, 123_456.7]) {
     const ms = msToBeat(1_000, nowMs)
     expect(ms).toBeGreaterThanOrEqual(500)

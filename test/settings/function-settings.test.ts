@@ -3,7 +3,7 @@ import { readEvents } from '../../src/settings/function-settings.ts'
 
 const ON_LAMBDA = { AWS_LAMBDA_FUNCTION_NAME: 'acme-api' }
 
-test('a long-lived process streams changes itself, a function only where it is the one for that', () => {
+test('a long-lived process streams changes itself; on Lambda only the function for streams does', () => {
   expect(readEvents({})).toEqual({ events: {} })
   expect(readEvents(ON_LAMBDA)).toEqual({})
   const eventsUrl = 'https://stream.example.com/events'

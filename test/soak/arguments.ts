@@ -3,15 +3,15 @@ import { FAULT_KINDS, faultsWith, SOAK_TARGETS, type FaultKind, type SoakTarget 
 
 export type SoakOptions = {
   readonly minutes: number
-  /** Of the plan only so many, from its beginning. */
+  /** Run only the first seconds of the plan. */
   readonly seconds: number | undefined
   readonly seed: number
   readonly target: SoakTarget
   readonly kinds: readonly FaultKind[]
   readonly rate: number
-  /** Fuzz samples after the soak. */
+  /** The number of fuzz samples to send after the soak. */
   readonly fuzz: number
-  /** Shows what is to come, and does nothing. */
+  /** Print the plan and do nothing. */
   readonly plan: boolean
 }
 
@@ -31,7 +31,7 @@ export const HELP = `npm run soak -- [options]: the street under random faults a
 
 Faults: ${FAULT_KINDS.join(', ')}`
 
-/** Undefined when help was asked for. @throws Error that says what is wrong */
+/** Parses the arguments. Returns undefined for `--help`. @throws Error that describes an invalid argument */
 export function readArguments(args: readonly string[]): SoakOptions | undefined {
   const text = { type: 'string' } as const
   const { values } = parseArgs({

@@ -1,4 +1,4 @@
-/** What was found broken, by promise: the first few of each in words, all of them counted. */
+/** Collects violations by guarantee: counts all of them, and keeps descriptions of the first `keep` of each guarantee. */
 export function createBroken(keep = 10) {
   const found = new Map<string, { count: number; readonly words: string[] }>()
   return {
@@ -11,7 +11,7 @@ export function createBroken(keep = 10) {
     get count(): number {
       return [...found.values()].reduce((sum, { count }) => sum + count, 0)
     },
-    /** Lines to print. */
+    /** Formats the violations as lines to print. */
     lines: (): string[] =>
       [...found].flatMap(([promise, { count, words }]) => [
         `BROKEN ${promise} (${count})`,

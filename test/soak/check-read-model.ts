@@ -2,7 +2,7 @@ import type { Broken } from './broken.ts'
 import type { Functions } from './functions.ts'
 import type { ReadModel } from './read-model.ts'
 
-/** G4: what the functions have done is in the read model once, and nothing older lies over what is newer. */
+/** Checks G4: each effect is in the read model once, and no older state has replaced a newer one. */
 export async function checkReadModel(
   { store }: ReadModel,
   { effects, handled }: Functions,

@@ -3,20 +3,20 @@ import type { Broken } from './broken.ts'
 import { ARRIVED, MAYBE_LOST, MAYBE_TWICE, PARKED, TAKEN, WRITTEN, type Ledger } from './ledger.ts'
 import { makePacket, readMark, STREAMS, type Made, type Stream } from './packets.ts'
 
-/** A span (unix ms) in which PubSub was not heard, as it was announced. */
+/** An announced gap (unix ms): a time span in which Pub/Sub could not be heard. */
 export type GapSpan = { readonly fromMs: number; readonly toMs: number }
 
 export type CheckerOptions = {
   readonly seed: number
   readonly ledger: Ledger
   readonly broken: Broken
-  /** A time (unix ms) in words. */
+  /** Describes a time (unix ms). */
   readonly describe: (atMs: number) => string
-  /** Called with each packet that has come for the first time. */
+  /** Called with the first arrival of each packet. */
   readonly onFirst?: (stream: Stream, n: number, atMs: number) => void
 }
 
-/** A packet that came behind a later one of its reference. */
+/** A packet that arrived after a later one of its reference. */
 type Inversion = {
   readonly stream: Stream
   readonly n: number
@@ -26,8 +26,8 @@ type Inversion = {
 }
 
 /**
- * Judges what arrives by what was written, without asking the relay: each packet on its queue, with its bytes and one id for all of
- * its copies, each reference in order; at the end, what is missing.
+ * Compares the arrivals with the packets that were written, without asking the relay. Each packet must be in its queue with its exact bytes
+ * and one id for all of its copies, and each reference must be in order. At the end, reports missing packets.
  */
 export function createChecker({ seed, ledger, broken, describe, onFirst }: CheckerOptions) {
   const latest = new Map<string, number>()
@@ -44,7 +44,7 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
       broken.add('G5 bytes', `${name(stream, n)} came with other bytes`)
     if (event.channel !== made.key || toSourceId(event.source) !== 'main')
       broken.add('G5 channel', `${name(stream, n)} came as of ${event.channel}`)
-    // A list that several relays share keeps its order within a claim, and the bits of one claim only.
+    // A list that several relays share keeps its order only within a claim.
     const order =
       stream === 'shared'
         ? `${stream} ${queue} ${made.reference} ${ledger[stream].numberOf(n)}`
@@ -58,7 +58,7 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
   return {
     gaps,
     parked,
-    /** What SQS has accepted, in the order of each queue and group. */
+    /** Checks a notification that the target accepted. Call it in the order of each queue and group. */
     arrive(queue: string, event: Notification, atMs: number): void {
       if (event.transport === 'relay') {
         const text = String(event.data)
@@ -83,7 +83,7 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
       checkFirst(queue, event, makePacket(seed, stream, n), stream, n, atMs)
       onFirst?.(stream, n, atMs)
     },
-    /** Found in the relay's parked list. */
+    /** Checks an entry of the relay's parked list. */
     park(event: Notification, reason: string): void {
       if (parked.has(event.id)) return
       parked.add(event.id)
@@ -99,9 +99,9 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
     },
 
     /**
-     * When all has come that will: what is missing, and what came twice under two ids.
+     * Reports missing packets, packets out of order, and ids that stand for two packets. Call it after the last arrival.
      *
-     * @param mayBeLate whether an inversion is one that nobody promised to avoid
+     * @param mayBeLate returns whether a packet may be out of order, because the relay does not guarantee its order
      */
     finish(mayBeLate: (n: number, stream: Stream) => boolean): {
       inGaps: number
@@ -138,7 +138,7 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
 
 export type Checker = ReturnType<typeof createChecker>
 
-/** Spans that do not overlap, in order. */
+/** Merges overlapping spans. Returns them in order. */
 function mergeSpans(spans: readonly GapSpan[]): GapSpan[] {
   const merged: GapSpan[] = []
   for (const span of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
@@ -150,7 +150,7 @@ function mergeSpans(spans: readonly GapSpan[]): GapSpan[] {
   return merged
 }
 
-/** Ids that two packets came with first. */
+/** Finds ids with which two different packets first arrived. */
 function findTwice(ledger: Ledger): [id: string, a: string, b: string][] {
   const all = STREAMS.flatMap((stream) =>
     Array.from({ length: ledger[stream].state.written }, (_, n) => ({ stream, n, rows: ledger[stream] })).filter(

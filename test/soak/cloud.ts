@@ -12,10 +12,10 @@ import {
 } from '../support/sqs-faults.ts'
 import { POISON } from './packets.ts'
 
-/** How SQS misbehaves just now. */
+/** The present fault of SQS. */
 export type SqsMode = 'well' | '500' | 'throttle' | 'hang' | 'lose' | 'failed' | 'credentials' | 'slow' | 'stuck'
 
-/** The largest message: small, so that some are too large. */
+/** The maximum message size: small, so that some messages exceed it. */
 const MAX_BYTES = 64 * 1024
 
 const REFUSALS: Partial<Record<SqsMode, { status: number; code: string }>> = {
@@ -24,16 +24,16 @@ const REFUSALS: Partial<Record<SqsMode, { status: number; code: string }>> = {
   credentials: { status: 403, code: 'ExpiredTokenException' },
 }
 
-/** What the one queue answers that accepts nothing. */
+/** The answer of the queue `other` in the mode `stuck`, in which it accepts nothing. */
 const STUCK = { status: 400, code: 'OverLimit' }
 
 export type CloudOptions = {
   readonly seed: number
-  /** Each message that SQS has accepted, and the notifications in it. */
+  /** Called with each message that SQS has accepted, and the notifications in it. */
   readonly onAccepted: (entry: AcceptedEntry, events: readonly Notification[]) => void
 }
 
-/** SQS with faults, behind a proxy with faults of its own. */
+/** Starts an SQS server with faults, behind a proxy with separate faults. */
 export async function startCloud({ seed, onAccepted }: CloudOptions) {
   const random = createRandom(seed)
   const sqs = await startSqsFaults({ maxBytes: MAX_BYTES, onAccepted: (entry) => onAccepted(entry, readEntry(entry)) })
@@ -50,7 +50,7 @@ export async function startCloud({ seed, onAccepted }: CloudOptions) {
       return refusal
     }
     if (mode === 'hang') return 'hang'
-    // What it refuses for its content it refuses in any mood.
+    // Requests with content that SQS rejects are rejected in every mode.
     if (mode === 'lose' && !request.entries.some(isPoison) && random.chance(0.5)) return 'lose'
     return {
       fail: (entry) => {

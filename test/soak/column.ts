@@ -2,7 +2,7 @@ type Numbers = Float64Array | Int32Array | Uint8Array
 
 export type Column = { readonly get: (at: number) => number; readonly set: (at: number, value: number) => void }
 
-/** Numbers by their place, in a typed array that grows. What was never set is 0. */
+/** Creates a column of numbers by index, in a typed array that grows. Unset values are 0. */
 export function createColumn(make: (length: number) => Numbers): Column {
   let values = make(1_024)
   return {

@@ -4,7 +4,7 @@ import { startRedisServer, type RedisServer } from '../../src/local/servers.ts'
 import { sleep } from '../../src/runtime/index.ts'
 import { startProxy } from '../support/proxy.ts'
 
-// Without fsync: what was answered is in the kernel's hands, and a SIGKILL of the server takes nothing from there.
+// No fsync is needed: the kernel keeps written data when the server is killed with SIGKILL.
 const ARGS = ['--appendfsync', 'no']
 
 export type DiallerRedis = Awaited<ReturnType<typeof startDiallerRedis>>
@@ -22,8 +22,8 @@ const createDiallerClient = (port: number) => {
 }
 
 /**
- * The dialler's Redis, that can be ended and started again on its data or without. The relay reaches it by `proxy`, which makes
- * faults; the dialler, and whoever looks, by one that makes none and only follows it to its port.
+ * Starts the dialler's Redis, which can be stopped and restarted with its data or empty. The relay connects through `proxy`, which makes
+ * faults. The dialler and the checks connect through a second proxy without faults, which follows the server to its new port.
  */
 export async function startDiallerRedis(dataDir: string) {
   const options = { dataDir, args: ARGS }
@@ -46,11 +46,11 @@ export async function startDiallerRedis(dataDir: string) {
     },
     end,
     start: async (): Promise<void> => {
-      // On another port: somebody may have got the one that it had.
+      // On another port: another process may use the previous one by now.
       server = await startRedisServer(options)
       for (const one of [proxy, plain]) one.retarget(server.port)
     },
-    /** Shows what it holds on disk to `look`, by a server of its own, and then deletes it. To be called between `end` and `start`. */
+    /** Passes a client to `look` that reads the data on disk, then deletes the data. Call it between `end` and `start`. */
     empty: async (look: (client: DiallerClient) => Promise<void>): Promise<void> => {
       const other = await startRedisServer(options)
       try {
@@ -74,7 +74,7 @@ export async function startDiallerRedis(dataDir: string) {
   }
 }
 
-/** Tries until it is done: the server may be away. */
+/** Retries until `what` succeeds or the signal aborts, because the server may be down. */
 export async function insist<T>(signal: AbortSignal, what: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -11,11 +11,11 @@ export type DiallerOptions = {
   readonly load: readonly LoadStep[]
 }
 
-/** How often it writes: what is due since the last time. */
+/** The interval between writes. Each write contains the packets that have become due. */
 const TICK_MS = 10
 const MOST_AT_ONCE = 500
 
-/** Pushes, unless a former try has done it: what is tried again is there once. */
+/** Pushes packets unless an earlier attempt has pushed them, so that a retry does not add them twice. */
 const PUSH = `
 local last = redis.call('GET', KEYS[2])
 if last and tonumber(last) >= tonumber(ARGV[1]) then return 0 end
@@ -25,7 +25,7 @@ return 1
 `
 const pushedKey = (stream: Stream) => `soak:pushed:${stream}`
 
-/** How many are due after `ms`, by the steps of the load. */
+/** Returns the number of packets that are due after `ms`, by the steps of the load. */
 export function countDue(load: readonly LoadStep[], stream: Stream, ms: number): number {
   let due = 0
   for (const [at, step] of load.entries()) {
@@ -37,8 +37,8 @@ export function countDue(load: readonly LoadStep[], stream: Stream, ms: number):
 }
 
 /**
- * The dialler: pushes CDRs in order and tries again until Redis has them; publishes statuses and calls once, whoever listens. It
- * notes what it wrote and when.
+ * Starts the dialler. It pushes CDRs in order, and retries until Redis accepts them. It publishes statuses and calls once, whether or not a
+ * relay is subscribed. It records each packet in the ledger, with the time of writing.
  */
 export async function startDialler({ seed, redis, ledger, load }: DiallerOptions) {
   const [pushing, publishing] = [await redis.connect(), await redis.connect()]
@@ -91,13 +91,13 @@ export async function startDialler({ seed, redis, ledger, load }: DiallerOptions
   }
   const running = Promise.all([run('main'), run('shared'), run('pubsub')])
   return {
-    /** To be called when the server has lost all it had: what was being pushed may have been taken from it, and is pushed again. */
+    /** Call it when Redis has lost its data. A relay may have taken the packets of the latest push, and the dialler may push them again. */
     emptied(): void {
       for (const [stream, [from, to]] of Object.entries(underWay) as [Stream, readonly [number, number]][]) {
         for (let n = from; n < to; n++) ledger[stream].set(n, MAYBE_TWICE)
       }
     },
-    /** Writes what is due, no more, and resolves when Redis has it. */
+    /** Stops the dialler. Resolves when Redis has answered the last write. */
     stop: async (): Promise<void> => {
       stopping.abort()
       await running

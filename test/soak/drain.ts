@@ -3,14 +3,14 @@ import { countKept, readParked } from './kept.ts'
 import { STREAMS } from './packets.ts'
 import type { Street } from './street.ts'
 
-/** So long nothing new arrives at most: longer than a lease (10 s) and a look for what a dead relay left (5 s), and than a request that is never answered. */
+/** The maximum time without an arrival: more than a lease (10 s), the check for dead relays (5 s), and a request that is never answered. */
 const LIMIT_MS = 120_000
 const QUIET_MS = 1_500
 
-/** With all faults over: waits until nothing is on its way any more. What still is then is broken. */
+/** Waits, after the last fault, until nothing is under way. Reports anything that is still under way after `LIMIT_MS` as broken. */
 export async function drain(street: Street, signal: AbortSignal): Promise<void> {
   const { client, functions, broken, state, checker, ledger } = street
-  // A backlog behind HTTP takes as long as its functions do.
+  // The limit restarts with each arrival: a backlog behind HTTP takes as long as its functions need.
   const progress = { arrived: 0, atMs: performance.now() }
   let left: Record<string, number> = {}
   while (!signal.aborted) {
@@ -43,7 +43,7 @@ export async function drain(street: Street, signal: AbortSignal): Promise<void> 
 async function countLeft({ client, relays }: Street): Promise<Record<string, number>> {
   const first = relays.get('first')
   if (first === undefined) return { 'relays that run': -1 }
-  // While PubSub is not heard a gap is open, and an open gap is announced when it ends.
+  // A relay that is not ready may have an open gap, which it announces only when the gap ends.
   const unready = Object.values((await first.readiness()).parts).filter(({ ok }) => !ok).length
   const [kept, held, rows] = await Promise.all([countKept(client), first.metric('held'), first.metric('journal_rows')])
   return { 'parts that are not ready': unready, 'in Redis': kept, 'in memory': held, 'in the journal': rows }

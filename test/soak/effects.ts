@@ -1,15 +1,15 @@
 import type { Effect, Store } from '../../src/store/index.ts'
 
 type Noted = {
-  /** The ids of CDRs, by campaign. */
+  /** CDR ids by campaign. */
   readonly cdrs: ReadonlyMap<string, ReadonlySet<string>>
-  /** The last status of each agent: the number in its name. */
+  /** The number in the last status of each agent. */
   readonly statuses: ReadonlyMap<string, number>
 }
 
 /**
- * What the functions had the store commit: what it took is in the read model, and what it was given and did not answer for may be,
- * since an answer may be lost.
+ * The effects that the functions committed. `committed` effects are in the read model. `attempted` ones may be in it, because an answer can
+ * be lost.
  */
 export type Effects = { readonly committed: Noted; readonly attempted: Noted; readonly commit: Store['commit'] }
 

@@ -1,50 +1,50 @@
 /**
- * The faults of a soak. Each belongs to a track: those of one track come one after the other, the tracks run beside each other, so
- * that SQS may hang while Redis is killed and a handler throws.
+ * The faults of a soak. Each belongs to a track. The faults of one track occur one after the other; tracks run in parallel, so that SQS may
+ * hang while Redis is killed and a handler throws.
  */
 export const TRACKS = ['relay', 'redis', 'sqs', 'functions', 'http'] as const
 export type Track = (typeof TRACKS)[number]
 
-/** How long (ms) a fault lasts: from, to. What has no length happens at an instant; then it is how long things stay down. */
+/** The minimum and maximum duration (ms) of a fault. For a kill or a stop: how long the process stays down. */
 type Span = readonly [fromMs: number, toMs: number]
 
 const FAULTS_OF = {
   relay: {
-    /** SIGKILL; started again after the span. */
+    /** SIGKILL, then a restart after the span. */
     'relay-kill': [0, 1_500],
-    /** SIGTERM: exit 0 within the deadline; started again after the span. */
+    /** SIGTERM: the relay must exit with 0 within the deadline. Restarted after the span. */
     'relay-term': [0, 1_000],
-    /** A second relay with an id of its own shares the list `cdr`, adopts what the first leaves, and is killed in the end. */
+    /** A second relay with a different id shares the list `cdr`, adopts claims of the first one if that dies, and is killed at the end. */
     'relay-second': [3_000, 6_000],
   },
   redis: {
-    /** All connections of the relay are cut. */
+    /** All connections of the relay to Redis are cut. */
     'redis-cut': [0, 0],
     'redis-refuse': [500, 2_000],
     'redis-delay': [1_000, 3_000],
-    /** Answers end in the middle. */
+    /** Replies are cut in the middle. */
     'redis-truncate': [500, 2_000],
-    /** Packets vanish without a reset; what went through it stays lost. */
+    /** Network packets vanish without a reset. Connections that were open in this time never recover. */
     'redis-half-open': [500, 2_000],
-    /** SIGKILL; started again on its data after the span. */
+    /** SIGKILL, then a restart with its data after the span. */
     'redis-kill': [200, 2_000],
     'redis-term': [200, 1_500],
-    /** SIGKILL while SQS takes nothing; back without its data after the span. */
+    /** SIGKILL while the targets accept nothing, then a restart without data after the span. */
     'redis-empty': [500, 1_500],
-    /** The list's key holds a text. */
+    /** The key of a list holds a string. */
     'redis-wrong-type': [500, 2_000],
-    /** It is a read-only replica. */
+    /** Redis is a read-only replica. */
     'redis-read-only': [500, 2_500],
-    /** `maxmemory` is reached, with noeviction. */
+    /** Redis has reached `maxmemory`, with `noeviction`. */
     'redis-full': [500, 2_500],
   },
   sqs: {
     'sqs-refuse': [500, 3_000],
     'sqs-500': [500, 3_000],
     'sqs-throttle': [500, 3_000],
-    /** Never answers. */
+    /** SQS never answers. */
     'sqs-hang': [500, 2_000],
-    /** Accepts, and cuts the connection before the answer. */
+    /** SQS accepts a request, and cuts the connection before the answer. */
     'sqs-lose': [500, 3_000],
     /** `Failed` for some entries of each request. */
     'sqs-failed': [500, 3_000],
@@ -52,7 +52,7 @@ const FAULTS_OF = {
     'sqs-slow': [1_000, 3_000],
     /** The uplink carries 0.8 Mbit/s. */
     'sqs-slow-link': [3_000, 8_000],
-    /** The queue `other` accepts nothing, while all others do: a few items of each claim stay. */
+    /** Only the queue `other` accepts nothing, so a few items of each claim remain. */
     'sqs-stuck': [4_000, 12_000],
     'sqs-cut': [500, 2_000],
     'sqs-half-open': [500, 2_000],
@@ -65,21 +65,21 @@ const FAULTS_OF = {
     'upstash-down': [500, 2_500],
     'upstash-slow': [500, 2_500],
     'upstash-429': [500, 2_500],
-    /** Writes, and cuts the connection before the answer. */
+    /** Upstash writes, and cuts the connection before the answer. */
     'upstash-lose': [500, 2_500],
   },
-  /** Of the server that the functions run in. */
+  /** Faults of the HTTP server that runs the functions. */
   http: {
-    /** Nothing listens, and what was open is cut. */
+    /** The port is closed, and open connections are cut. */
     'http-refused': [500, 3_000],
-    /** Never answers, and runs nothing. */
+    /** The server never answers, and runs no function. */
     'http-hang': [500, 2_000],
     'http-500': [500, 3_000],
     /** 503 with Retry-After. */
     'http-503': [500, 3_000],
-    /** Runs the functions, commits, and cuts the connection before the answer. */
+    /** The server runs the functions, commits, and cuts the connection before the answer. */
     'http-answer-lost': [500, 3_000],
-    /** Has another secret: 401. */
+    /** The server has another secret, so it answers 401. */
     'http-wrong-signature': [500, 3_000],
     'http-slow': [1_000, 3_000],
   },
@@ -94,11 +94,11 @@ const ALL = TRACKS.flatMap((track) =>
 
 export const FAULT_KINDS: readonly FaultKind[] = ALL.map(({ kind }) => kind)
 
-/** Where the relay sends: `mixed` has some routes on SQS and some on HTTP. */
+/** The relay's target. `mixed` sends some routes to SQS and the others to HTTP. */
 export const SOAK_TARGETS = ['sqs', 'http', 'mixed'] as const
 export type SoakTarget = (typeof SOAK_TARGETS)[number]
 
-/** The kinds that there are with a target: none of a server to which nothing is sent. */
+/** Returns the faults that are possible with a target. Faults of a server that receives nothing are left out. */
 export const faultsWith = (target: SoakTarget): readonly FaultKind[] =>
   ALL.filter(({ track }) => target === 'mixed' || track !== (target === 'sqs' ? 'http' : 'sqs')).map(({ kind }) => kind)
 

@@ -4,11 +4,11 @@ import type { AcceptedEntry } from '../support/sqs-faults.ts'
 export type FifoOptions = {
   readonly queue: string
   readonly handler: Handler
-  /** How often it hands out a message; beyond, SQS moves it to the dead-letter queue. As the route table says. */
+  /** The maximum number of deliveries, from the route table. After these, SQS moves the message to the dead-letter queue. */
   readonly maxReceiveCount: number
-  /** Of the function, ms. */
+  /** The time limit (ms) of the function. */
   readonly timeoutMs: number
-  /** Called with what was still not finished after that. */
+  /** Called with each message that is not finished after `maxReceiveCount` deliveries. */
   readonly onDead: (entry: AcceptedEntry) => void
 }
 
@@ -17,13 +17,13 @@ type Message = { readonly id: string; readonly entry: AcceptedEntry; attempts: n
 const BATCH = 10
 const INVOCATIONS = 4
 
-/** Back-off is shorter than in the cloud, so that a soak sees all attempts. */
+/** Back-off is shorter than on AWS, so that a soak reaches all attempts. */
 const DELAY_SCALE_MS = 150
 const DELAY_MAX_MS = 4_000
 
 /**
- * A FIFO queue with a function on it, as SQS and Lambda do it: messages of a group in order, no later one while an earlier one is
- * out or waits to come again, batches of up to ten, what is not failed is deleted.
+ * Creates a FIFO queue that invokes a function, as SQS and Lambda do. It delivers the messages of a group in order, in batches of up to ten.
+ * A message waits while an earlier one of its group is in flight or waits for a redelivery. A message that does not fail is deleted.
  */
 export function createFifo({ queue, handler, maxReceiveCount, timeoutMs, onDead }: FifoOptions) {
   const groups = new Map<string, Message[]>()
@@ -105,7 +105,7 @@ export function createFifo({ queue, handler, maxReceiveCount, timeoutMs, onDead 
       ready.add(entry.MessageGroupId)
       setImmediate(pump)
     },
-    /** ChangeMessageVisibility: it comes again after this time. */
+    /** Acts like ChangeMessageVisibility: the message is redelivered after this delay. */
     postpone(messageId: string, delaySeconds: number): void {
       delays.set(messageId, Math.min(delaySeconds * DELAY_SCALE_MS, DELAY_MAX_MS))
     },

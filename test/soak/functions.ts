@@ -23,16 +23,16 @@ export type FunctionsOptions = {
   readonly model: ReadModel
 }
 
-/** The function's time limit, ms. */
+/** The time limit of each function (ms). */
 const TIMEOUT_MS = 2_500
 
-/** Of the CDRs, which are many, one lane in so many is handled; of all else, each. */
+/** Behind SQS, only one CDR lane in this many is handled, because there are many CDRs. All other lanes are handled. */
 const CDR_LANES = 8
 
-/** A handler's fault hits one reference in so many. */
+/** A handler fault affects one reference in this many. */
 const SLICES = 10
 
-/** The functions of `functions/` on what SQS has accepted, and in an HTTP server, with faults, and what they are expected to have done. */
+/** Runs the functions of `functions/` behind SQS and in an HTTP server, with faults, and checks what they did. */
 export async function createFunctions({ seed, ledger, broken, model }: FunctionsOptions) {
   const state = { mode: 'well' as HandlerMode, slice: 0, runs: 0, faults: 0, parked: 0 }
   const fed = Object.fromEntries(
@@ -43,7 +43,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
   const inversions: { stream: Stream; n: number; order: string; isOverHttp: boolean }[] = []
   const refused = new Set<string>()
   const dead = new Set<string>()
-  /** CDRs that their function has done with. */
+  /** The number of CDRs that their function has handled. */
   const handled = { main: 0, shared: 0 }
   const effects = createEffects(model.store)
   const fifos = new Map<string, Fifo>()
@@ -61,9 +61,9 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
     const { reference } = makePacket(seed, stream, n)
     const order = `${type} ${reference}`
     const at = fed[stream].get(n)
-    // A list that relays share comes in the order of each.
+    // A list that relays share has an order only within each relay.
     if (stream === 'shared') return
-    // What SQS accepted is in order, whoever sent it. Requests of two relays that have claims of one list run beside each other.
+    // SQS delivers in the order of acceptance, whichever relay sent the message. Over HTTP, two relays with claims of one list send in parallel.
     const isOverHttp = !ledger[stream].has(n, FED)
     if (at < (latest.get(`${stream} ${order}`) ?? 0)) inversions.push({ stream, n, order, isOverHttp })
     latest.set(`${stream} ${order}`, at)
@@ -130,7 +130,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
     state,
     effects,
     handled,
-    /** An environment that all of them run in behind HTTP, as a platform starts several. */
+    /** Creates an environment that runs all functions behind HTTP. A platform starts several of them. */
     host: (secret: string) =>
       fromHttp<Effect>(apps, {
         verify: { webhook: secret },
@@ -140,11 +140,11 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
         limitMs: TIMEOUT_MS,
         log: () => undefined,
       }),
-    /** To be called with what comes over HTTP before it runs. */
+    /** Call it with the notifications of an HTTP request before their functions run. */
     come,
-    /** To be called with what its functions have finished over HTTP: until then the relay has it, and may lose it with the whole of Redis. */
+    /** Call it with the notifications that functions finished over HTTP. Until then, they may be lost if Redis loses its data. */
     noteFed,
-    /** What SQS has accepted, as soon as it has. */
+    /** Call it with each message as soon as SQS has accepted it. */
     feed(entry: AcceptedEntry, events: readonly Notification[]): void {
       const fifo = fifos.get(entry.queue)
       if (
@@ -163,9 +163,9 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       return [...fifos.values()].reduce((sum, { state: { invocations } }) => sum + invocations, 0)
     },
     /**
-     * What was given to a function and came to no end, or to the wrong one, or behind a later one.
+     * Reports notifications that no function finished, that were handled although they had to be parked, or that were handled out of order.
      *
-     * @param mayBeLate as of the checker
+     * @param mayBeLate see `createChecker`
      */
     finish(mayBeLate: (n: number, stream: Stream) => boolean): void {
       for (const { stream, n, order, isOverHttp } of inversions)

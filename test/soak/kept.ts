@@ -5,10 +5,10 @@ import type { DiallerClient } from './dialler-redis.ts'
 import { LIST_OF } from './packets.ts'
 import type { RelayName } from './relays.ts'
 
-/** The relay's parked list: each event and why it is there. */
+/** Reads the relay's parked list: each event, and the reason why it was parked. */
 export async function readParked(client: DiallerClient): Promise<{ event: Notification; reason: string }[]> {
   const entries = await client.lRange(PARKED_KEY, 0, -1)
-  // The event's own text: parsed and written again it would not be the same.
+  // Reads the event's original text, because parsing it and formatting it again could change its bytes.
   return entries.flatMap((entry) =>
     parseEvents(entry.slice(entry.indexOf(',"event":') + ',"event":'.length, -1)).map((event) => ({
       event,
@@ -17,7 +17,7 @@ export async function readParked(client: DiallerClient): Promise<{ event: Notifi
   )
 }
 
-/** A claim as it lies in Redis: the items that are not settled. */
+/** A claim in Redis, with the items that are not settled. */
 export type KeptClaim = {
   readonly relay: RelayName
   readonly number: string
@@ -27,7 +27,7 @@ export type KeptClaim = {
   readonly ids: readonly string[]
 }
 
-/** What lies in a Redis and is not sent: items that nobody has taken or no claim has, and claims. */
+/** Reads everything in a Redis that is not settled: items that are in no claim, and claims. */
 export async function readKept(client: DiallerClient): Promise<{ untaken: string[]; claims: KeptClaim[] }> {
   const lists: string[][] = []
   const claims: KeptClaim[] = []
@@ -54,7 +54,7 @@ export async function readKept(client: DiallerClient): Promise<{ untaken: string
   return { untaken: lists.flat(), claims }
 }
 
-/** How much is on its way in Redis: on a list, moved or claimed. */
+/** Counts the work left in Redis: items on lists, claims, and `waiting` lists. */
 export async function countKept(client: DiallerClient): Promise<number> {
   const kept = await Promise.all([client.keys('enigma:relay:claim:*'), client.keys('enigma:relay:waiting:*')])
   const waiting = await Promise.all(Object.values(LIST_OF).map((list) => client.lLen(list)))

@@ -1,23 +1,23 @@
 import { createColumn } from './column.ts'
 import { STREAMS, type Stream } from './packets.ts'
 
-/** What is known of a packet, as bits. */
+/** Flags of a packet. `WRITTEN`: the dialler has begun to write it. */
 export const WRITTEN = 1
-/** Redis answered that it has it. */
+/** Redis has confirmed the write. */
 export const TAKEN = 2
-/** It may be there twice, under two ids: a push whose answer was lost with the whole of Redis. */
+/** It may arrive under two ids: Redis lost its data before it answered the push. */
 export const MAYBE_TWICE = 4
-/** It was in a Redis that came back empty, and no relay was known to have it in memory. */
+/** It was in a Redis that restarted empty, and no relay was known to have it in memory. */
 export const MAYBE_LOST = 8
 export const ARRIVED = 16
 export const PARKED = 32
-/** Given to a function; and handled or parked there. */
+/** `FED`: given to a function. `HANDLED`: the function handled or parked it. */
 export const FED = 64
 export const HANDLED = 128
 
 const LETTERS = 'lpro'
 
-/** All packets of a stream by their number: when they were written, and as what they arrived first. Some 40 bytes each. */
+/** Creates a record of all packets of a stream: when each was written, and the id of its first arrival. About 40 bytes per packet. */
 export function createStreamLedger() {
   const [fromMs, toMs, arrivedMs] = [
     createColumn((length) => new Float64Array(length)),
@@ -39,7 +39,7 @@ export function createStreamLedger() {
     arrivedMs,
     has,
     set: (n: number, flag: number): void => flags.set(n, flags.get(n) | flag),
-    /** Before the command is sent. */
+    /** Call it before the command is sent. */
     begin(n: number, atMs: number): void {
       if (!has(n, WRITTEN)) {
         state.written = n + 1
@@ -47,12 +47,12 @@ export function createStreamLedger() {
       }
       flags.set(n, flags.get(n) | WRITTEN)
     },
-    /** When Redis has answered, or the command has failed. */
+    /** Call it when Redis has answered, or the command has failed. */
     end(n: number, atMs: number, taken: boolean): void {
       toMs.set(n, atMs)
       if (taken) flags.set(n, flags.get(n) | TAKEN)
     },
-    /** The first time with this number: notes its id, `main/l/<number>/<index>`. */
+    /** Records the first arrival of a packet, with its id: `main/l/<number>/<index>`. */
     arrive(n: number, id: string, atMs: number): void {
       const [, kind = '', major = '', minor = ''] = id.split('/')
       letter.set(n, LETTERS.indexOf(kind))
@@ -63,7 +63,7 @@ export function createStreamLedger() {
       state.arrived++
     },
     idOf: (n: number): string => `main/${LETTERS[letter.get(n)]}/${number.get(n)}/${index.get(n)}`,
-    /** The claim's or the epoch's, and the place in it. */
+    /** The number of the claim or epoch in the id. `indexOf` returns the index within it. */
     numberOf: (n: number): number => number.get(n),
     indexOf: (n: number): number => index.get(n),
   }

@@ -2,45 +2,45 @@ import { createRandom, mix } from '../../src/simulator/random.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 
 /**
- * What the soak's dialler writes: the `n`th packet of a stream is the same each time, so that a ledger need not keep it. `main` is
- * a list that one relay takes, `shared` one that two may share.
+ * The streams that the soak's dialler writes. The `n`th packet of a stream is the same each time, so the ledger need not keep it. `main` is a
+ * list that one relay takes. `shared` is a list that two relays may share.
  */
 export const STREAMS = ['main', 'shared', 'pubsub'] as const
 export type Stream = (typeof STREAMS)[number]
 
-/** The routes of all that it writes. */
+/** The routes of all packets that the dialler writes. */
 export const SOAK_ROUTES = ['campaigns-cdr', 'campaigns-status', 'agents-status', 'agents-call', 'other'] as const
 
 export const LIST_OF = { main: 'enigma:notifications:campaigns', shared: 'enigma:notifications:cdr' } as const
 
-/** Where the relay is to bring it, and what a function is to make of it there. */
+/** A packet, its route, and the expected outcomes in the relay and in the function. */
 export type Made = {
   readonly key: string
   readonly packet: string | Buffer
-  /** What is parked by the relay comes to none. */
+  /** A packet that the relay parks does not reach its route. */
   readonly route: (typeof SOAK_ROUTES)[number]
-  /** What keeps its order. */
+  /** The order key. */
   readonly reference: string
-  /** `parked`: neither SQS nor the HTTP server takes it in any way. */
+  /** `parked`: SQS and the HTTP server always reject it. */
   readonly relay: 'sent' | 'parked'
-  /** `parked`: the payload is not what the function takes. */
+  /** `parked`: the function rejects the payload. */
   readonly handler: 'done' | 'parked'
 }
 
-/** SQS refuses a message with this in it, and the HTTP server a request. */
+/** SQS rejects messages that contain this, and the HTTP server rejects such requests. */
 export const POISON = 'soak-poison'
 
-/** In each packet, also where it is broken: `soak-main-17-`. */
+/** Returns the mark that each packet contains, even a malformed one: `soak-main-17-`. */
 const markOf = (stream: Stream, n: number): string => `soak-${stream}-${n}-`
 const MARK = /soak-(main|shared|pubsub)-(\d+)-/
 
-/** Which packet it is; undefined when it is none of the soak's. */
+/** Returns the stream and number of a packet. Undefined if the soak did not write it. */
 export function readMark(data: string | Uint8Array): { readonly stream: Stream; readonly n: number } | undefined {
   const match = MARK.exec(typeof data === 'string' ? data : Buffer.from(data.subarray(0, 200)).toString('latin1'))
   return match === null ? undefined : { stream: match[1] as Stream, n: Number(match[2]) }
 }
 
-/** All numbers of subscribers begin with this: none of it may be seen in a log. */
+/** The prefix of all subscribers' numbers. It must not appear in any log. */
 export const NUMBER_PREFIX = '2782123'
 
 const numberOf = (n: number) => NUMBER_PREFIX + String(n % 10_000).padStart(4, '0')
@@ -68,9 +68,9 @@ export function makePacket(seed: number, stream: Stream, n: number): Made {
   return stream === 'pubsub' ? makePubsub(hash, n) : makeCdr(hash, stream, n)
 }
 
-/** Within the days that the read model counts, also after two million: it forgets older ones. Unix s. */
+/** Unix time (s). Even two million CDRs later, the time is within the days for which the read model keeps counts. */
 const FIRST_DIALED_AT = Math.floor(Date.now() / 1_000) - 60 * 60 * 60
-/** So many in turn have one `dialed_at` and calls of their own: only both together name a CDR. */
+/** The number of successive CDRs that share a `dialed_at`. Each is of a different call: only both fields together identify a CDR. */
 const DIALED_AT_ONCE = 12
 
 function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
@@ -96,7 +96,7 @@ function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
   const isParked = dice < 2 || (dice >= 6 && dice < 10)
   return {
     key,
-    // A CDR in a list of one is no CDR.
+    // The function rejects a CDR that is wrapped in an array.
     packet: formatPacket({ type: 'cdr', payload: isInvalid ? [payload] : payload }),
     route: 'campaigns-cdr',
     reference: isInvalid ? '' : String(call_ref),

@@ -2,7 +2,7 @@ import { createRandom, type Random } from '../../src/simulator/random.ts'
 import { faultOf, TRACKS, type FaultKind, type SoakTarget, type Track } from './faults.ts'
 import { SOAK_ROUTES } from './packets.ts'
 
-/** A fault that is to come. `seed` is for what it decides itself. */
+/** A planned fault. `seed` determines its own random choices. */
 export type PlannedFault = {
   readonly kind: FaultKind
   readonly track: Track
@@ -11,7 +11,7 @@ export type PlannedFault = {
   readonly seed: number
 }
 
-/** Rates per second from this time on. */
+/** The rates per second from `atMs` until the next step. */
 export type LoadStep = {
   readonly atMs: number
   readonly main: number
@@ -19,18 +19,18 @@ export type LoadStep = {
   readonly pubsub: number
 }
 
-/** All that a soak decides by chance: the same for the same seed, target, minutes, kinds and rate. Times are ms since its start. */
+/** All planned random choices of a soak. The same seed, target, minutes, kinds and rate give the same plan. Times are ms since its start. */
 export type Plan = {
   readonly lastsMs: number
   readonly faults: readonly PlannedFault[]
   readonly load: readonly LoadStep[]
-  /** `all` routes are sent to the HTTP server, the relay's notices too; or these. */
+  /** The routes that the relay sends to the HTTP server. `all` includes the relay's notices. */
   readonly onHttp: 'all' | readonly string[]
 }
 
 export type PlanOptions = {
   readonly minutes: number
-  /** Only the beginning of it. */
+  /** Plan only the first seconds of the run. */
   readonly seconds?: number | undefined
   readonly seed: number
   readonly target: SoakTarget
@@ -39,10 +39,10 @@ export type PlanOptions = {
   readonly rate: number
 }
 
-/** Quiet before the first fault, and after the last. */
+/** The time without faults at the beginning and at the end. */
 const CALM_MS = 2_000
 
-/** Between two faults of a track, from and to. */
+/** The minimum and maximum pause between two faults of a track. */
 const PAUSE_MS = {
   relay: [2_000, 5_000],
   redis: [1_500, 3_500],
@@ -77,12 +77,12 @@ function planRoutes(target: SoakTarget, random: Random): Plan['onHttp'] {
   return shuffle(SOAK_ROUTES, random).slice(0, random.whole(1, SOAK_ROUTES.length - 1))
 }
 
-/** In a run of so many minutes, a target fails for `LONG_MS` now and then, while the relay and Redis go through faults of their own. */
+/** In runs of at least `LONG_MINUTES`, some target faults last `LONG_MS`, while faults of the relay and Redis continue. */
 const LONG_MINUTES = 10
 const LONG_MS = 20_000
 const LONG_CHANCE = 0.15
 
-/** Each kind once in random order, then all again: also a short run sees them all, or most. */
+/** Plans each kind once in random order before any kind recurs, so that even a short run covers most kinds. */
 function planTrack(
   kinds: readonly FaultKind[],
   random: Random,
@@ -113,7 +113,7 @@ function shuffle<T>(items: readonly T[], random: Random): T[] {
     .map(({ item }) => item)
 }
 
-/** A quiet load, and now and then a burst of a fraction of a second on one of the lists. */
+/** Plans a low load with bursts of a fraction of a second on one of the lists. */
 function planLoad(random: Random, rate: number, endMs: number): LoadStep[] {
   const steps: LoadStep[] = []
   const add = (atMs: number, main: number, shared: number, pubsub: number) =>
@@ -135,7 +135,7 @@ function planLoad(random: Random, rate: number, endMs: number): LoadStep[] {
   return steps
 }
 
-/** Nothing is written after the end, however long the last faults take: each step lasts until the next one. */
+/** Adds a last step without load: a step lasts until the next one, and the last faults may continue after the end. */
 const endLoad = (load: readonly LoadStep[], untilMs: number): LoadStep[] => [
   ...load.filter(({ atMs }) => atMs < untilMs),
   { atMs: untilMs, main: 0, shared: 0, pubsub: 0 },

@@ -8,13 +8,13 @@ import { createRandom } from '../../src/simulator/random.ts'
 import type { Release } from '../../src/runtime/index.ts'
 import { createStore } from '../../src/store/index.ts'
 
-/** How Upstash misbehaves just now. */
+/** The present fault of Upstash. */
 export type UpstashMode = 'well' | 'down' | 'slow' | '429' | '500' | 'lose' | 'hang'
 
-/** Longer is given up by the client, and some of what is slow takes longer. */
+/** The client aborts requests after this time. Some requests of the fault `slow` take longer. */
 const TIMEOUT_MS = 700
 
-/** A read model on a Redis of its own, behind an Upstash with faults. */
+/** Starts a read model on a separate Redis, behind an Upstash proxy with faults. */
 export async function startReadModel(seed: number, release: Release) {
   const random = createRandom(seed)
   const redis = await startRedisServer()

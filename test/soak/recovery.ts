@@ -8,8 +8,8 @@ export type RecoveryOptions = { readonly ledger: Ledger; readonly timeline: Time
 type Watch = { readonly fault: Happened; readonly endMs: number; readonly left: Set<Stream> }
 
 /**
- * How long after the end of a fault something arrives that was written after it: a list's, and what was published. Only of faults
- * during which, and until then, no other was.
+ * Measures the time from the end of a fault until a CDR and a Pub/Sub packet that were written after it arrive. A fault counts only if no
+ * other fault, except of functions, occurred between its start and that arrival.
  */
 export function createRecovery({ ledger, timeline }: RecoveryOptions) {
   const watches = new Set<Watch>()
@@ -26,13 +26,13 @@ export function createRecovery({ ledger, timeline }: RecoveryOptions) {
 
   return {
     times,
-    /** To be called when a fault has ended. */
+    /** Call it when a fault has ended. */
     watch(fault: Happened): void {
-      // What goes wrong behind SQS is not seen here.
+      // Arrivals are recorded before the functions run, so faults of functions do not affect them.
       if (faultOf(fault.kind).track === 'functions') return
       watches.add({ fault, endMs: fault.toMs ?? Date.now(), left: new Set(['main', 'pubsub']) })
     },
-    /** A packet that has come for the first time. */
+    /** Call it with the first arrival of each packet. */
     arrived(stream: Stream, n: number, atMs: number): void {
       if (stream === 'shared') return
       for (const watch of watches) {

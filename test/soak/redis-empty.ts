@@ -8,24 +8,24 @@ import type { FaultOf } from './run-faults.ts'
 import type { RelayName } from './relays.ts'
 import type { Street } from './street.ts'
 
-/** How long the targets take nothing before, so that the relays have something in memory. */
+/** How long the targets accept nothing before Redis is killed, so that the relays have items in memory. */
 const GATHER_MS = 1_500
 
-/** An answer may have been on its way for so long when Redis died. */
+/** The maximum time for which a reply may have been under way when Redis died. */
 const ON_THE_WAY_MS = 1_000
 
-/** Until a relay is seen to know all of its claims, or to have written them back. */
+/** The time limit for a relay to know all of its claims, or to write them back. */
 const KNOWN_MS = 10_000
 
-/** Until what must arrive has arrived, also on a slow machine. */
+/** The time limit for all required arrivals, with a margin for a slow machine. */
 const ARRIVAL_MS = 120_000
 
 /**
- * Redis killed and back empty. What nobody had taken is gone, and so is a claim that no relay has in memory. The rule: a claim must
- * arrive all the same when it was taken by a relay that still runs, since it was ready, and a second or more before the end; the
- * first relay's own list only, since it may have adopted claims of the other one. So nothing else may go wrong until it has arrived:
- * this fault has the tracks of relays, SQS and HTTP to itself. But half of the times the relay is killed while the targets still take
- * nothing, as soon as it has written its claims back.
+ * Kills Redis and restarts it empty. Items that no relay had taken are lost, and so are claims that no relay has in memory. A claim must
+ * still arrive if its relay is running, and took it after becoming ready and at least a second before the kill. This holds only for the
+ * list that the first relay does not share, because a relay may have adopted claims of a shared list. No other fault may disturb the
+ * arrival, so this one also blocks the tracks of relays, SQS and HTTP. In half of the cases, however, the relay is killed as soon as it
+ * has written its claims back, while the targets still accept nothing.
  */
 export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) => {
   const { client, redis, relays, cloud, server, ledger, checker, broken } = street
@@ -38,9 +38,9 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
   cloud.state.mode = '500'
   server.state.mode = '500'
   await sleep(GATHER_MS)
-  // What functions finish now would be in no claim any more.
+  // Notifications that functions finish from now on would no longer be in a claim.
   await waitFor(() => server.state.running === 0, 'the functions behind HTTP to be done', KNOWN_MS)
-  // A claim of which the answer was cut is in Redis only, until the relay has looked again. None is deleted meanwhile: as many are the same ones.
+  // If the reply to a take was cut, its claim is only in Redis until the relay adopts it. No claim is deleted meanwhile, so equal counts suffice.
   const knowsAll = async () =>
     (await first?.metric('claims')) ===
     (await client.hKeys(claimsKey('first'))).filter((field) => /^\d+$/.test(field)).length
@@ -51,7 +51,7 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
   const endedMs = Date.now()
   await redis.end('SIGKILL')
   const mustArrive: [Stream, number][] = []
-  /** The claims that hold them. */
+  /** The claims that hold items which must arrive. */
   const held = new Set<string>()
   await redis.empty(async (former) => {
     for (const { event, reason } of await readParked(former)) checker.park(event, reason)
@@ -60,7 +60,7 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
     for (const { relay, number, list, takenMs, items, ids } of claims) {
       const isHeld =
         isKnown && list === LIST_OF.main && takenMs > readySince(street, relay) && takenMs < endedMs - ON_THE_WAY_MS
-      // Some may have been announced as parked, and not be aside yet.
+      // Some may have been announced as parked but not yet moved to the parked list.
       if (!isHeld) for (const id of ids) street.state.lostIds.add(id)
       for (const item of items) {
         const mark = readMark(item)
@@ -74,7 +74,7 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
   await sleep(lastsMs)
   await redis.start()
   if (random.chance(0.5) && mustArrive.length > 0) {
-    // Each by its number: it takes new ones meanwhile, so that as many are not the same ones.
+    // Compares claim numbers, not counts, because the relay takes new claims meanwhile.
     const isWritten = async () => {
       const written = new Set(await client.hKeys(claimsKey('first')))
       return [...held].every((number) => written.has(number))

@@ -6,7 +6,7 @@ import type { Street } from './street.ts'
 
 const CUT_PAUSE_MS = 150
 
-/** The list's key holds a text for a while; what was on it is beside it meanwhile. */
+/** Replaces a list with a string for a while. Its items are kept under another key meanwhile. */
 const SET_ASIDE = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
 redis.call('SET', KEYS[1], 'a text')
@@ -16,7 +16,7 @@ redis.call('DEL', KEYS[1])
 if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[1]) end
 `
 
-/** Ends the server and starts it again on its data. */
+/** Stops the server and restarts it with its data. */
 const restart =
   (signal: NodeJS.Signals): FaultOf =>
   async ({ redis }, { lastsMs }) => {
@@ -25,7 +25,7 @@ const restart =
     await redis.start()
   }
 
-/** Sets a fault of the proxy for a while. */
+/** Sets a fault of the proxy for the duration of the fault. */
 const throughProxy =
   (set: (state: Street['redis']['proxy']['state'], on: boolean) => void, cuts: 'before' | 'after' | 'never'): FaultOf =>
   async ({ redis: { proxy } }, { lastsMs }) => {
@@ -39,7 +39,7 @@ const throughProxy =
 export const redisFaults = {
   'redis-cut': async ({ redis: { proxy } }) => proxy.cut(),
   'redis-refuse': throughProxy((state, on) => (state.refuse = on), 'before'),
-  // What is still late when it ends is cut with its connection: it must not come behind what is sent then.
+  // Cutting the connections drops delayed data, which must not arrive after data that is sent later.
   'redis-delay': throughProxy((state, on) => (state.delayMs = on ? 150 : 0), 'after'),
   'redis-half-open': throughProxy((state, on) => (state.halfOpen = on), 'never'),
   'redis-truncate': async ({ redis: { proxy } }, { lastsMs }, random) => {
@@ -60,7 +60,7 @@ export const redisFaults = {
     await sleep(lastsMs)
     await run(PUT_BACK)
   },
-  // A replica of a server that is not there keeps what it has.
+  // A replica keeps its data while its primary cannot be reached.
   'redis-read-only': async ({ client }, { lastsMs }, _random, signal) => {
     await insist(signal, () => client.sendCommand(['REPLICAOF', '127.0.0.1', '1']))
     await sleep(lastsMs)

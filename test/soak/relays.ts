@@ -17,14 +17,14 @@ export type RelaysOptions = {
 
 export type RelayName = 'first' | 'second'
 
-/** Both take the list `cdr`; only the first takes the other one and listens, so that their order is one relay's. */
+/** Both relays take the list `cdr`. Only the first takes the other list and subscribes, so that one relay alone determines their order. */
 const SETTINGS = {
   first: { lists: [LIST_OF.main, LIST_OF.shared] },
   second: { lists: [LIST_OF.shared], channels: ['none'] },
 } as const
 
 const MIB = 1024 * 1024
-/** SIGTERM waits ten seconds for what is in flight; the rest is for a slow machine. */
+/** After SIGTERM, a relay waits ten seconds for packs in flight. The rest is a margin for a slow machine. */
 const TERM_MS = 25_000
 const SAMPLE_MS = 200
 
@@ -37,7 +37,7 @@ type Life = ReturnType<typeof spawnRelay> & {
   hasSpoken: boolean
 }
 
-/** The relays of a soak, as processes: started and ended by their names, watched for memory, CPU, early ends and telling logs. */
+/** Runs the relays of a soak as processes. Watches their memory, CPU and unexpected exits, and checks their logs for personal data. */
 export function createRelays({ redisPort, endpoint, env, folder, broken }: RelaysOptions) {
   const alive = new Map<RelayName, Life>()
   const figures = {
@@ -45,14 +45,14 @@ export function createRelays({ redisPort, endpoint, env, folder, broken }: Relay
     kills: 0,
     terms: 0,
     mostRssMb: 0,
-    /** When (unix ms) that was, and how long (ms) after that relay's start. */
+    /** When (unix ms) that maximum occurred. `mostRssAgeMs`: how long (ms) after the start of that relay. */
     mostRssMs: 0,
     mostRssAgeMs: 0,
     cpuMs: 0,
     gapsLogged: 0,
     logged: new Map<string, number>(),
   }
-  /** When (unix ms) a relay took up what another had left. */
+  /** When (unix ms) a relay adopted claims. */
   const adoptions: number[] = []
 
   const readLines = (life: Life) => {
@@ -81,7 +81,7 @@ export function createRelays({ redisPort, endpoint, env, folder, broken }: Relay
         .split(' ')
       life.cpuMs = (Number(fields[11]) + Number(fields[12])) * 10
     } catch {
-      // It has just ended, or this machine has no /proc.
+      // The relay has just ended, or this machine has no /proc.
     }
   }
   const forget = (life: Life) => {
@@ -97,7 +97,7 @@ export function createRelays({ redisPort, endpoint, env, folder, broken }: Relay
     }
   }, SAMPLE_MS)
 
-  // Whatever the faults do meanwhile, and for however long: it comes to hear and take in the end; who must know, waits for it.
+  // Faults may delay readiness for any time, so this repeats until the relay is ready. Callers that need a ready relay wait for `readyMs`.
   const watchReady = async (life: Life) => {
     while (life.readyMs === undefined && life.isRunning())
       await life.ready().then(
@@ -163,7 +163,7 @@ export function createRelays({ redisPort, endpoint, env, folder, broken }: Relay
       const { code, errors } = await life.kill('SIGTERM')
       clearTimeout(killTimer)
       readLines(life)
-      // One that has said nothing yet is not so far that it could hear a signal.
+      // A relay that has logged nothing yet may not have installed its signal handler.
       if (code !== 0 && life.hasSpoken)
         broken.add('SIGTERM', `the ${name} relay ended with ${code}: ${errors.slice(-1_000)}`)
     },

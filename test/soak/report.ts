@@ -9,7 +9,7 @@ const median = (values: readonly number[]): number =>
 const toMs = (values: readonly number[]): string =>
   values.length === 0 ? '–' : `${median(values)} / ${Math.max(...values)}`
 
-/** Rows of texts, the first the head, in columns. */
+/** Formats rows as a table. The first row is the header. */
 function formatTable(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows
@@ -22,7 +22,7 @@ function formatTable(rows: readonly (readonly string[])[]): string {
     .join('\n')
 }
 
-/** Faults, how often each was, and after how many ms something written after it arrived. */
+/** Formats the faults: how often each occurred, how long it lasted, and the time (ms) until a packet written after it arrived. */
 export function formatFaults({ timeline, recovery }: Street): string {
   const rows = FAULT_KINDS.map((kind) => {
     const happened = timeline.happened.filter((one) => one.kind === kind)
@@ -39,7 +39,7 @@ export function formatFaults({ timeline, recovery }: Street): string {
   return formatTable([['fault', 'times', 'lasted s', 'a CDR after ms (median / most)', 'PubSub after ms'], ...rows])
 }
 
-/** What was written, and what became of it. */
+/** Formats the streams: packets written, arrived and not arrived, and copies. */
 export function formatStreams({ ledger }: Street): string {
   const rows = STREAMS.map((stream) => {
     const { written, arrived, copies } = ledger[stream].state
@@ -54,7 +54,7 @@ export function describeMemory({ relays: { figures }, timeline }: Street): strin
   return `${mostRssMb.toFixed(0)} MB, ${(mostRssAgeMs / 1_000).toFixed(0)} s after its start (${timeline.describe(mostRssMs)})`
 }
 
-/** All else that a run is judged by. */
+/** Formats all other figures of a run. */
 export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }: Counts, seconds: number): string {
   const {
     ledger,

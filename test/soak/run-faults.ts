@@ -10,7 +10,7 @@ import { redisFaults } from './redis-faults.ts'
 import type { HttpMode } from './server.ts'
 import type { Street } from './street.ts'
 
-/** Makes a fault and resolves when it is over. The signal aborts when nobody waits for the end any more. */
+/** Causes a fault. Resolves when it is over. The signal aborts when the run is stopped. */
 export type FaultOf = (street: Street, fault: PlannedFault, random: Random, signal: AbortSignal) => Promise<void>
 
 const sqsMode =
@@ -114,12 +114,12 @@ const FAULTS: Readonly<Record<FaultKind, FaultOf>> = {
   'http-slow': httpMode('slow'),
 }
 
-/** What has tracks of others to itself besides its own. */
+/** Faults that block other tracks besides their own. */
 const ALONE: Partial<Record<FaultKind, readonly Track[]>> = { 'redis-empty': ['relay', 'sqs', 'http'] }
 
 /**
- * Makes the planned faults at their times, each track by itself; resolves when the last is over. One that had to wait for others until
- * after the end of the plan is left out.
+ * Causes the planned faults at their times, with all tracks in parallel. Resolves when the last one is over. A fault is skipped if it had to
+ * wait for another one until after the end of the plan.
  */
 export async function runFaults(
   street: Street,
@@ -154,7 +154,7 @@ export async function runFaults(
 
 type Turns = (what: () => Promise<void>) => Promise<void>
 
-/** One after the other, in the order in which they came. */
+/** Runs functions one after the other, in the order of the calls. */
 function createTurns(): Turns {
   let last = Promise.resolve()
   return (what) => {

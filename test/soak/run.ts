@@ -13,13 +13,13 @@ export type SoakResult = { readonly broken: number; readonly lines: readonly str
 
 const TELL_MS = 10_000
 
-/** DESIGN.md: the relay stays below this in an outage of SQS. */
+/** The memory limit of a relay, including an outage of its target (docs/soak.md). */
 const MOST_RSS_MB = 200
 
-/** A claim that another relay took up was taken at most so long before: lease, look, and a slow machine. */
+/** The maximum age of a claim when it is adopted: the lease, the interval of the check for claims of dead relays, and a margin for a slow machine. */
 const ADOPTED_AFTER_MS = 120_000
 
-/** Runs the plan on a street of its own, checks what came, and resolves with what was found. */
+/** Runs the plan on a new street, checks the arrivals, and resolves with the result. */
 export async function runSoak(
   { seed }: SoakOptions,
   plan: Plan,
@@ -43,10 +43,10 @@ export async function runSoak(
   await telling
   if (signal.aborted) return { broken: 0, lines: ['ended early: nothing was checked'] }
 
-  // Claims are numbered by the clock: one that is not younger than the moment when somebody took up what was left may have been among it.
+  // A claim's number is the time of its take. A claim taken within `ADOPTED_AFTER_MS` before an adoption may have been adopted then.
   const mayBeLate = (n: number, stream: Stream) => {
     const takenMs = street.ledger[stream].numberOf(n)
-    // Of Pub/Sub the number is that of an epoch: nobody takes that up.
+    // The number of a Pub/Sub id is an epoch, which no relay adopts.
     return stream !== 'pubsub' && relays.adoptions.some((atMs) => takenMs <= atMs && takenMs > atMs - ADOPTED_AFTER_MS)
   }
   const counts = checker.finish(mayBeLate)
@@ -69,7 +69,7 @@ export async function runSoak(
   }
 }
 
-/** A line now and then, for whoever looks on. */
+/** Prints a progress line every `TELL_MS`, and new violations. */
 async function tell(
   { ledger, state, timeline, functions, broken }: Street,
   signal: AbortSignal,

@@ -10,23 +10,23 @@ import type { Functions } from './functions.ts'
 import { POISON } from './packets.ts'
 import type { Plan } from './plan.ts'
 
-/** How the server misbehaves just now. */
+/** The present fault of the server. */
 export type HttpMode = 'well' | 'hang' | '500' | '503' | 'answer-lost' | 'wrong-signature' | 'slow'
 
 export type ServerOptions = {
   readonly seed: number
   readonly onHttp: Plan['onHttp']
   readonly functions: Functions
-  /** What has been handled or parked of a request, in its order, and the queue that it would have been in. */
+  /** Called with the notifications of a request that were handled or parked, in order, and with the name of the queue that SQS would use. */
   readonly onFinished: (queue: string, events: readonly Notification[]) => void
 }
 
-/** The largest request: less than the largest packets have. */
+/** The maximum size of a request. The largest packets exceed it. */
 const MAX_BYTES = 128 * 1024
 
 const secretOf = (letter: string): string => `whsec_${Buffer.alloc(32, letter).toString('base64')}`
 
-/** An HTTP server with the functions in it, two environments that know nothing of each other, and with faults. */
+/** Starts an HTTP server with faults. It runs the functions in two environments that share no memory. */
 export async function startServer({ seed, onHttp, functions, onFinished }: ServerOptions) {
   const random = createRandom(seed)
   const state = { mode: 'well' as HttpMode, requests: 0, refused: 0, running: 0 }
@@ -86,13 +86,13 @@ export async function startServer({ seed, onHttp, functions, onFinished }: Serve
   const routes = onHttp === 'all' ? ['ENIGMA_TARGET'] : onHttp.map((name) => variableOf({ name }))
   return {
     state,
-    /** In words. */
+    /** The routes on HTTP, for display. */
     routes: [onHttp].flat().join(', ') || 'no route',
-    /** The relay's settings for it. */
+    /** The settings with which the relay sends to this server. */
     env: {
       ...Object.fromEntries(routes.map((variable) => [variable, `http://127.0.0.1:${port}/enigma?stage=soak`])),
       ENIGMA_TARGET_SECRET: secretOf('s'),
-      // A little more than the functions may take.
+      // Longer than the time limit of the functions.
       ENIGMA_TARGET_TIMEOUT: '4',
     },
     listen,

@@ -6,7 +6,7 @@ import { HELP, readArguments, type SoakOptions } from './arguments.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { runSoak } from './run.ts'
 
-/* `npm run soak`: see `HELP` in arguments.ts, and docs/reliability.md for what it proves. */
+/* `npm run soak`: see `HELP` in arguments.ts, and docs/soak.md for what it proves. */
 
 const say = (line: string) => console.log(line)
 
@@ -39,7 +39,7 @@ async function run(options: SoakOptions, plan: Plan, signal: AbortSignal): Promi
   return isWell
 }
 
-/** Undefined when the arguments are wrong, and that was said. */
+/** Reads the arguments. Returns undefined after it has printed an error. */
 function readOptions(): SoakOptions | 'help' | undefined {
   try {
     return readArguments(process.argv.slice(2)) ?? 'help'

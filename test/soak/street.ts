@@ -18,7 +18,7 @@ import { startServer } from './server.ts'
 import type { Plan } from './plan.ts'
 import { createTimeline } from './timeline.ts'
 
-/** The whole street of a soak, but for the dialler: started with everything well. Ended by the releases, the last first. */
+/** Starts the street of a soak without its dialler and without faults. `release` registers stop functions, which run in reverse order. */
 export async function startStreet(seed: number, onHttp: Plan['onHttp'], release: Release) {
   const startMs = Date.now()
   const folder = await mkdtemp(join(tmpdir(), 'enigma-soak-'))
@@ -80,7 +80,7 @@ export async function startStreet(seed: number, onHttp: Plan['onHttp'], release:
   })
   release(() => relays.stop())
   await relays.start('first')
-  // The very first start of all knows no time before it: nothing is written until it hears.
+  // The first start of a relay has no earlier time to announce a gap from, so nothing is written until the relay is subscribed.
   await relays.get('first')?.ready()
   return {
     seed,

@@ -1,9 +1,9 @@
 import type { FaultKind } from './faults.ts'
 
-/** A fault that happened: unix ms. `toMs` is not there while it lasts. */
+/** A fault that has begun (times in unix ms). `toMs` is undefined while it lasts. */
 export type Happened = { readonly kind: FaultKind; readonly fromMs: number; toMs?: number }
 
-/** What happened when. */
+/** Records when faults began and ended. */
 export function createTimeline(startMs: number) {
   const happened: Happened[] = []
   return {
@@ -16,7 +16,7 @@ export function createTimeline(startMs: number) {
     end(one: Happened): void {
       one.toMs = Date.now()
     },
-    /** `12.345 s, during redis-kill, sqs-hang; after sqs-500 by 200 ms` */
+    /** Example: `12.345 s, during redis-kill, sqs-hang, 200 ms after sqs-500` */
     describe(atMs: number): string {
       const during = happened
         .filter(({ fromMs, toMs = Infinity }) => fromMs <= atMs && toMs >= atMs)

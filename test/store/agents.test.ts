@@ -48,7 +48,7 @@ test('an agent has a state in each campaign, and a repeated state keeps its sinc
   expect(await store.read.agent('nobody')).toBeNull()
 })
 
-test('a state that cannot follow the former one is taken and flagged once; a first or an unknown one is not', async () => {
+test('an unexpected state is stored and flagged once; a first state or an unknown one is not flagged', async () => {
   const { store } = await useStore()
   const odd = status('wrapup', 2)
   await store.commit({ effects: [status('available', 1), odd, odd, status('lunch', 3), status('available', 4)], done })
@@ -67,7 +67,7 @@ test('an older status never overwrites a newer one', async () => {
   expect((await store.read.agent('1002'))?.states[0]?.status).toBe('busy')
 })
 
-test('a call is current until wrapup, logging_out or offline in its campaign, or, if it names none, in the one that became busy with it', async () => {
+test('wrapup or offline ends a call only in its campaign: the one it names, else the one in which the agent became busy', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [call('1', 1, { campaign: 'c1' }), status('wrapup', 2, 'c2')], done })
   expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
@@ -86,7 +86,7 @@ test('a call is current until wrapup, logging_out or offline in its campaign, or
   expect((await store.read.agent('1002'))?.call).toBeNull()
 })
 
-test('a CDR ends only the call with its own call_ref, also when it comes before the call', async () => {
+test('a CDR ends only the call with its call_ref, even if the CDR is committed before the call', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [call('1', 1), ended('9', 2)], done })
   expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
@@ -124,7 +124,7 @@ test('a stale call is recorded as stale and never current', async () => {
   expect(agent).toMatchObject({ call: null, calls: [{ call_ref: '1', stale: true }] })
 })
 
-test('the same extension on another dialler is somebody else: it ends no call here, and its states are its own', async () => {
+test('a status of the same extension on another dialler ends no call, and its state is stored separately', async () => {
   const { store } = await useStore()
   const north = (word: string, at: number) =>
     agentStatus(
@@ -148,7 +148,7 @@ test('the same extension on another dialler is somebody else: it ends no call he
   expect((await store.read.agent('1002'))?.call).toBeNull()
 })
 
-test('G4: a call that has grown stale between two attempts is the same call, and still there once', async () => {
+test('G4: a call that becomes stale between two attempts is stored once and stays current', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [call('7', 1)], done })
   await store.commit({ effects: [call('7', 1, { stale: true })], done })
@@ -159,7 +159,7 @@ test('G4: a call that has grown stale between two attempts is the same call, and
   expect((await store.read.agent('1002'))?.calls).toHaveLength(1)
 })
 
-test('an agent of many months has the campaigns of the last days only, and one that left is forgotten', async () => {
+test('an agent has states only in the campaigns of the last days, and an agent without recent states is not listed', async () => {
   let nowMs = BASE_MS
   const { store } = await useStore({ now: () => nowMs })
   await store.commit({ effects: [status('offline', 0, 'c0', '1001')], done })
@@ -196,7 +196,7 @@ test('an inbound call from a list is compared with a status by time', async () =
   expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: 'i6', direction: 'inbound' })
 })
 
-test('any order and any number of copies of a history give the agent that the right order gives', async () => {
+test('a history committed twice in any order gives the same states and current call as the right order', async () => {
   const { proxy } = await useStore()
   const words = ['available', 'busy', 'wrapup', 'logging_out', 'offline', 'logging_in']
   const step = fc.oneof(

@@ -29,7 +29,7 @@ const failing = (n: number, own: object = {}) => ({
 
 const COMMANDS = ['set', 'mset', 'zadd', 'zrem', 'zremrangebyrank', 'rpush', 'ltrim', 'del', 'xadd', 'expire']
 
-test.each(COMMANDS)('G5: a deletion that is broken off at %s and never repeated loses nothing', async (command) => {
+test.each(COMMANDS)('G5: a deletion that fails at %s and is never repeated loses no entry', async (command) => {
   const { store, redis } = await useStore()
   const client = await useRedisClient(redis.url)
   await store.commit({ effects: [], done: DONE, parked: [1, 2, 3].map((n) => failing(n)) })
@@ -45,7 +45,7 @@ test.each(COMMANDS)('G5: a deletion that is broken off at %s and never repeated 
       expect(await client.ttl(key)).toBeGreaterThan(20 * 86_400)
 })
 
-test.each(COMMANDS)('G5: a restoration that is broken off at %s and never repeated loses nothing', async (command) => {
+test.each(COMMANDS)('G5: a restoration that fails at %s and is never repeated loses no entry', async (command) => {
   const { store, redis } = await useStore()
   const client = await useRedisClient(redis.url)
   await store.commit({ effects: [], done: DONE, parked: [1, 2, 3].map((n) => failing(n)) })
@@ -60,7 +60,7 @@ test.each(COMMANDS)('G5: a restoration that is broken off at %s and never repeat
 })
 
 test.each(COMMANDS)(
-  'what is deleted and restored keeps its order and counts, when %s is refused at first each time',
+  'deleted and restored entries keep their order and counts if the first attempt of each commit fails at %s',
   async (command) => {
     const { store, redis } = await useStore()
     const client = await useRedisClient(redis.url)
@@ -86,7 +86,7 @@ test.each(COMMANDS)(
   },
 )
 
-test('an entry is in one list, and in a replay once, however deletions and restorations come between', async () => {
+test('an entry is in one list and counts once in a replay, even if it is deleted or restored meanwhile', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [], done: DONE, parked: [failing(1)] })
   const {
@@ -130,7 +130,7 @@ test('an entry is in one list, and in a replay once, however deletions and resto
   expect((await store.read.parked()).items).toEqual([])
 })
 
-test('a job that is done stays done when somebody stops it', async () => {
+test('a finished replay stays done when it is stopped', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [], done: DONE, parked: [failing(1)] })
   const { ids } = await store.read.findParked({}, '')
@@ -145,7 +145,7 @@ test('a job that is done stays done when somebody stops it', async () => {
   expect((await store.read.replay('j'))?.state).toBe('done')
 })
 
-test('a lane counts only what is still parked', async () => {
+test('the lane of an entry lists only entries that are still parked', async () => {
   let nowMs = Date.now()
   const { store } = await useStore({ now: () => nowMs })
   await store.commit({ effects: [], done: DONE, parked: [failing(1)] })
@@ -156,7 +156,7 @@ test('a lane counts only what is still parked', async () => {
   expect((await store.read.parkedEntry(entry?.id ?? ''))?.lane).toEqual({ ids: [entry?.id], total: 1 })
 })
 
-test('a plan of ids that are given twice counts them once', async () => {
+test('a plan counts an id once even if it is given twice', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [], done: DONE, parked: [failing(1)] })
   const { ids } = await store.read.findParked({}, '')

@@ -14,7 +14,7 @@ import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { startRedisServer } from '../../src/local/servers.ts'
 import { BASE_MS, toEvent } from './events.ts'
 
-/** Which call an agent has. One server for all tests of this file; each has a prefix of its own. */
+/** The current call of an agent. The tests of this file share one server; each uses its own prefix. */
 const redis = await startRedisServer()
 const proxy = await startUpstashProxy({ redisUrl: redis.url, token: 't' })
 afterAll(async () => {
@@ -69,7 +69,7 @@ function* permutations<T>(items: readonly T[]): Generator<T[]> {
     for (const rest of permutations(items.filter((_, index) => index !== at))) yield [item, ...rest]
 }
 
-/** What the agent has after these, in whatever order they were written. */
+/** Returns the current call after these effects, and checks that every order of commits gives the same. */
 async function inAnyOrder(...effects: Effect[]) {
   const found = await Promise.all(
     [...permutations(effects)].map(async (order) => {
@@ -89,43 +89,59 @@ const MAY_BE_OVER = true
 
 test.each<[string, unknown, Effect[]]>([
   [
-    'the second number of a call pops, after the CDR of the first',
+    'a call to the second number pops after the CDR of the first',
     ['7', B, OPEN],
     [ended(20, 0, ofNobody), call(60, { number: B })],
   ],
-  ['and its late CDR ends nothing', ['7', B, OPEN], [call(60, { number: B }), ended(70, 0, ofNobody)]],
-  ['nor when the agent took the first number too', ['7', B, OPEN], [call(5), call(60, { number: B }), ended(70, 0)]],
+  [
+    'a late CDR of the first number does not end the call to the second',
+    ['7', B, OPEN],
+    [call(60, { number: B }), ended(70, 0, ofNobody)],
+  ],
+  [
+    'a late CDR of the first number does not end the second call of the same agent',
+    ['7', B, OPEN],
+    [call(5), call(60, { number: B }), ended(70, 0)],
+  ],
   [
     'a number written with another prefix is the same number',
     null,
     [call(10, { number: '0821111111' }), ended(70, 0, { call_time: 60 })],
   ],
   ['a CDR that names the agent ends the call', null, [call(10), ended(70, 5, { call_time: 60 })]],
-  ['also where it rang for longer than they talked', null, [call(40), ended(45, 5, { call_time: 3 })]],
   [
-    'a CDR of another agent ends nothing',
+    'a CDR that names the agent ends the call even if its call_time is shorter than the ringing',
+    null,
+    [call(40), ended(45, 5, { call_time: 3 })],
+  ],
+  [
+    'a CDR of another agent does not end the call',
     ['7', A, OPEN],
     [call(10), ended(70, 5, { extension: '1003', call_time: 60 })],
   ],
   ['a reference that restarts pops after its former CDR', ['7', A, OPEN], [ended(10, 0), call(60)]],
   [
-    'a CDR of an hour before comes late: nothing says that it is of this call',
+    'a late CDR that was dialled an hour before the call leaves the call flagged',
     ['7', A, MAY_BE_OVER],
     [call(60), ended(70, -3600)],
   ],
   [
-    'a CDR without agent that talked past the handover ends the call',
+    'a CDR without an agent ends the call if its call_time reaches past the handover',
     null,
     [call(10), ended(70, 5, { ...ofNobody, call_time: 60 })],
   ],
-  ['one that was dialled after the call ends it', null, [call(10), ended(70, 30, { ...ofNobody, number: null })]],
   [
-    'one that may be an earlier try of the number leaves it, flagged',
+    'a CDR without an agent that was dialled after the call ends it',
+    null,
+    [call(10), ended(70, 30, { ...ofNobody, number: null })],
+  ],
+  [
+    'a CDR that may belong to an earlier try of the number leaves the call flagged',
     ['7', A, MAY_BE_OVER],
     [call(30), ended(70, 5, ofNobody)],
   ],
   [
-    'without numbers too',
+    'a CDR that may belong to an earlier try leaves a call without a number flagged',
     ['7', null, MAY_BE_OVER],
     [call(30, { number: null }), ended(70, 5, { ...ofNobody, number: null })],
   ],
@@ -135,12 +151,12 @@ test.each<[string, unknown, Effect[]]>([
     [call(30), ended(70, 0, { dialed_at: null as never })],
   ],
   [
-    'but flags it where it names none',
+    'a CDR whose dialed_at is unknown and that names no agent leaves the call flagged',
     ['7', A, MAY_BE_OVER],
     [call(30), ended(70, 0, { ...ofNobody, dialed_at: null as never })],
   ],
   [
-    'of two tries of one number to one agent, the first CDR does not end the second call for certain',
+    'after two tries of one number to one agent, one CDR leaves the second call flagged',
     ['7', A, MAY_BE_OVER],
     [call(5), call(60), ended(70, 0, { call_time: 10 })],
   ],
@@ -148,7 +164,7 @@ test.each<[string, unknown, Effect[]]>([
   expect(await inAnyOrder(...effects)).toEqual(expected)
 })
 
-test('a transferred call is the current call of the second agent, whatever CDR the first one has', async () => {
+test('a transferred call stays current for the second agent until a CDR names that agent', async () => {
   const { commit, current } = useCalls()
   const second = agentCall(toEvent('agents', 'call', '1003', { ref: '1003', call_ref: '7', number: A }, 60))
   await commit(call(10), ended(50, 5, { call_time: 40 }), second, ended(70, 5, { call_time: 40 }))
@@ -159,12 +175,12 @@ test('a transferred call is the current call of the second agent, whatever CDR t
 
 test.each<[string, unknown, Effect[]]>([
   [
-    'another campaign does not end it',
+    'offline in another campaign does not end the call',
     ['7', A, OPEN],
     [status('available', 1), status('available', 2, 'c2'), call(10), status('busy', 11), status('offline', 12, 'c2')],
   ],
   [
-    'nor while busy has not come',
+    'wrapup and offline in another campaign leave a call without busy flagged',
     ['7', A, MAY_BE_OVER],
     [
       status('available', 1),
@@ -175,23 +191,27 @@ test.each<[string, unknown, Effect[]]>([
     ],
   ],
   [
-    'nor where busy came before the call',
+    'wrapup in another campaign does not end a call that busy precedes',
     ['7', A, OPEN],
     [status('busy', 9), call(10), status('wrapup', 12, 'c2'), status('available', 13, 'c2')],
   ],
-  ['its own ends it', null, [status('busy', 11), call(10), status('offline', 12, 'c2'), status('wrapup', 20)]],
   [
-    'a later available of its own ends it, where wrapup was lost',
+    'wrapup in the campaign of the call ends it',
+    null,
+    [status('busy', 11), call(10), status('offline', 12, 'c2'), status('wrapup', 20)],
+  ],
+  [
+    'a later available in the campaign of the call ends it if wrapup was lost',
     null,
     [status('available', 1), call(10), status('busy', 11), status('available', 90)],
   ],
   [
-    'where busy was lost, wrapup tells',
+    'wrapup ends the call if busy was lost',
     null,
     [status('available', 1), status('available', 2, 'c2'), call(10), status('wrapup', 60)],
   ],
   [
-    'where nothing tells, an agent that is logged in nowhere has no call',
+    'offline in every campaign ends the call if busy and wrapup were lost',
     null,
     [
       status('available', 1),
@@ -202,16 +222,20 @@ test.each<[string, unknown, Effect[]]>([
     ],
   ],
   [
-    'a call that names its campaign is ended by it alone',
+    'busy and wrapup in another campaign do not end a call that names its campaign',
     ['7', A, OPEN],
     [call(10, { campaign_ref: 'c1' }), status('busy', 11, 'c2'), status('wrapup', 12, 'c2')],
   ],
-  ['a dialler that names no campaigns', null, [call(10), status('busy', 11, null), status('wrapup', 60, null)]],
+  [
+    'wrapup without a campaign ends a call without a campaign',
+    null,
+    [call(10), status('busy', 11, null), status('wrapup', 60, null)],
+  ],
 ])('statuses: %s', async (_, expected, effects) => {
   expect(await inAnyOrder(...effects)).toEqual(expected)
 })
 
-test('an agent that is busy for long keeps a call that is handed over meanwhile, until the end of that campaign', async () => {
+test('a call to an agent who is already busy ends with wrapup in the busy campaign, not with offline in another', async () => {
   const { commit, current } = useCalls()
   await commit(status('busy', -600), status('available', -600, 'c2'), call(10), status('offline', 20, 'c2'))
   expect(await current()).toEqual(['7', A, OPEN])
@@ -219,7 +243,7 @@ test('an agent that is busy for long keeps a call that is handed over meanwhile,
   expect(await current()).toBeNull()
 })
 
-test('a status that two transports carried past a call of the other one does not end it', async () => {
+test('an available received just after an inbound call from a list does not end the call', async () => {
   const { commit, current } = useCalls()
   // The list was read a moment before the channel: `available` was sent before the call.
   await commit(inbound(10), status('available', 10.2), status('busy', 10.6))
@@ -238,7 +262,7 @@ test('no call is current for longer than two hours, or than the setting', async 
   expect((await usual.store.read.agent(AGENT))?.calls).toHaveLength(1)
 })
 
-test('a call that is committed when it has grown stale is recorded as stale and does not pop', async () => {
+test('a call that is committed after its staleAtMs is recorded as stale and does not pop', async () => {
   const { commit, current, store } = useCalls()
   await commit(call(0, {}, { staleAtMs: BASE_MS + 30_000 }))
   expect([await current(), (await store.read.agent(AGENT))?.calls]).toMatchObject([null, [{ stale: true }]])
@@ -247,11 +271,11 @@ test('a call that is committed when it has grown stale is recorded as stale and 
 test.each<[string, Effect[], unknown]>([
   ['pops once', [call(10), call(10.1, {}, { transport: 'list' })], { number: A, stale: false }],
   [
-    'as inbound, with all that is known of it',
+    'is an inbound call with the fields of both copies',
     [call(10), inbound(10.4, { dial_number: '0800' })],
     { direction: 'inbound', dial_number: '0800' },
   ],
-  ['though one of them is stale', [call(10), inbound(45, {}, { stale: true })], { number: A, stale: false }],
+  ['pops even if one copy is stale', [call(10), inbound(45, {}, { stale: true })], { number: A, stale: false }],
 ])('a call that both transports carried %s', async (_, effects, expected) => {
   for (const order of permutations(effects)) {
     const { commit, store } = useCalls()
@@ -260,7 +284,7 @@ test.each<[string, Effect[], unknown]>([
   }
 })
 
-test('a call without a reference on both transports is one call when it has one number, else two', async () => {
+test('two copies without a call_ref are one call if their numbers match, else separate calls', async () => {
   const none = { call_ref: null }
   const { store, commit, current } = useCalls()
   await commit(call(0, none), inbound(1, { ...none, number: `+${A}` }))
@@ -279,7 +303,7 @@ test('the second copy of a call that has ended does not pop', async () => {
   expect(await inAnyOrder(call(10), ended(14, 5, { call_time: 9 }), copy)).toBeNull()
 })
 
-test('the same reference again on one transport is another call', async () => {
+test('a later call with the same call_ref on the same transport is a new call', async () => {
   const { commit, store } = useCalls()
   await commit(call(10), ended(20, 5, { call_time: 9 }), call(40))
   expect(await store.read.agent(AGENT)).toMatchObject({ call: { call_ref: '7' }, calls: [{}, {}] })

@@ -18,7 +18,7 @@ const preview = (callees: Record<string, unknown>[], at: number) =>
     ),
   )
 
-test('states that are no words fill no history: of each the beginning is kept, and the campaign can be read', async () => {
+test('an oversized status is cut to 200 characters, and the history of its campaign keeps 100 entries', async () => {
   const { store } = await useStore()
   const text = (n: number) => `${n} ${'é'.repeat(40_000)}`
   for (let n = 0; n < 120; n += 10)
@@ -50,7 +50,7 @@ test('stats: the latest values, a series in order, and a decrease of a counter i
   expect((await store.read.agent('1002'))?.stats[0]?.series).toHaveLength(120)
 })
 
-test('stats: each source and campaign has a series of its own, and none resets another', async () => {
+test('stats keep one series per source and campaign, and no series resets another', async () => {
   const { store } = await useStore()
   const of = (source: string, campaign_ref: string | null, calls: number, at: number) =>
     agentStats(toEvent('agents', 'stats', '1002', { campaign_ref, calls }, at, { source, id: `${source}/p/1/${at}` }))
@@ -91,7 +91,7 @@ test('stats: each source and campaign has a series of its own, and none resets a
   ])
 })
 
-test('a preview takes the place of the former one; an older one does not', async () => {
+test('a preview replaces the previous one; an older preview does not', async () => {
   const { store, redis } = await useStore()
   await store.commit({
     effects: [preview([{ number: '1', contact_ref: 'a' }], 1), preview([{ number: '2', contact_ref: 'b' }], 2)],
@@ -103,7 +103,7 @@ test('a preview takes the place of the former one; an older one does not', async
   expect(await client.keys('enigma:preview_part:*')).toHaveLength(1)
 })
 
-test('other: the last thousand', async () => {
+test('the last 1,000 notifications without a route are kept', async () => {
   const { store } = await useStore()
   const unknown = (at: number, data: string) =>
     other(toEvent('agents', 'mood', '1002', undefined, at, { data, reason: 'unknown_type' }))
@@ -118,7 +118,7 @@ test('other: the last thousand', async () => {
   expect(seen).toEqual(Array.from({ length: 1_000 }, (_, index) => `n${1_009 - index}`))
 })
 
-test('other: what is dropped leaves no bytes behind, and types of chance do not fill the counts', async () => {
+test('records beyond the last 1,000 leave no keys behind, and random types do not grow the counts without bound', async () => {
   const { store, redis } = await useStore()
   const unknown = (at: number) =>
     other(
@@ -137,7 +137,7 @@ test('other: what is dropped leaves no bytes behind, and types of chance do not 
   expect(counts['unknown/unknown']).toBe(102)
 })
 
-test('G4: a copy that another relay heard a moment later is the same change', async () => {
+test('G4: a copy that another relay received a moment later is the same change', async () => {
   const { store } = await useStore()
   const copy = campaignStatus(
     toEvent('campaigns', 'status', '12', { status: 'started', ref: '12' }, 1, {
@@ -149,7 +149,7 @@ test('G4: a copy that another relay heard a moment later is the same change', as
   expect((await store.read.campaign('12'))?.history).toMatchObject([{ at: new Date(BASE_MS + 1_000).toISOString() }])
 })
 
-test('campaigns that were not heard of for thirty days are forgotten', async () => {
+test('a campaign without notifications for more than thirty days is removed', async () => {
   let nowMs = BASE_MS
   const { store } = await useStore({ now: () => nowMs })
   await store.commit({ effects: [status('completed', 1)], done: DONE })

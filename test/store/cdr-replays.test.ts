@@ -14,7 +14,7 @@ const tried = (n: number, at = 1, own: object = {}) =>
     }),
   )
 
-test('G3: CDRs of one second are sent again in the order in which they came, and later ones are not meant', async () => {
+test('G3: a replay selects CDRs of one second in order of receipt, and none received after keptUntilMs', async () => {
   let nowMs = BASE_MS + 2_000
   const { store } = await useStore({ now: () => nowMs })
   const commit = (from: number, to: number) =>
@@ -29,7 +29,7 @@ test('G3: CDRs of one second are sent again in the order in which they came, and
   expect(place).toBe(null)
 })
 
-test('a plan counts the CDRs that a replay would send: by the whole filter, of those that were kept by then, each once', async () => {
+test('a plan counts each CDR that a replay would send once: every CDR that matches the filters and was kept by then', async () => {
   let nowMs = BASE_MS + 2_000
   const { store, proxy } = await useStore({ now: () => nowMs })
   const commit = (...effects: ReturnType<typeof cdr>[]) => store.commit({ effects, done: new Map() })

@@ -72,7 +72,7 @@ test('a CDR is found by time, campaign, agent, contact, number and end reason', 
   expect(await all(store.read, { campaign: 'nowhere' })).toEqual([])
 })
 
-test('the same again changes nothing, under its own id and under another', async () => {
+test('a copy of a CDR changes nothing, with the same notification id or another', async () => {
   const { store } = await useStore()
   const once = toCdr(1, 1)
   await store.commit({ effects: [once, once, toCdr(1, 1, {}, 9)], done: DONE })
@@ -81,7 +81,7 @@ test('the same again changes nothing, under its own id and under another', async
   expect((await store.read.campaign('c1'))?.counts.map(({ count }) => count)).toEqual([1])
 })
 
-test('other content under the same key is kept as a revision, flagged, and counted once', async () => {
+test('a CDR with the same key and other content is kept as a revision, flagged and counted once', async () => {
   const { store } = await useStore()
   const first = toCdr(1, 1, {}, 1)
   const second = toCdr(1, 1, { end_reason: 'busy' }, 2)
@@ -95,7 +95,7 @@ test('other content under the same key is kept as a revision, flagged, and count
   expect(await all(store.read, { agent: '1002' })).toEqual(['1'])
 })
 
-test('a revision that was received earlier does not take the place of a later one', async () => {
+test('a revision received earlier does not replace a later one', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [toCdr(1, 1, { end_reason: 'busy' }, 2), toCdr(1, 1, {}, 1)], done: DONE })
   expect(await detail(store.read, '1')).toMatchObject({
@@ -105,7 +105,7 @@ test('a revision that was received earlier does not take the place of a later on
   })
 })
 
-test('cursors hold while new CDRs come in, also with many of the same second', async () => {
+test('pages return every CDR once while new ones are committed, even with many in one second', async () => {
   const { store } = await useStore()
   await store.commit({ effects: Array.from({ length: 30 }, (_, index) => toCdr(index, 5)), done: DONE })
   const first = await store.read.cdrs({ limit: 7 })
@@ -121,7 +121,7 @@ test('cursors hold while new CDRs come in, also with many of the same second', a
   )
 })
 
-test('a campaign that runs for months has the counts of the last days only', async () => {
+test('a campaign keeps only the hourly counts of the last days', async () => {
   let nowMs = BASE_MS
   const { store } = await useStore({ now: () => nowMs })
   for (let day = 0; day < 9; day++) {
@@ -136,7 +136,7 @@ test('a campaign that runs for months has the counts of the last days only', asy
   )
 })
 
-test('one of years ago is listed like any other, for three days from when it came, and not counted in those hours', async () => {
+test('a CDR dialled years ago is listed for three days after receipt and not counted', async () => {
   let nowMs = BASE_MS
   const { store } = await useStore({ now: () => nowMs })
   const old = toCdr('sample', -9 * 365 * DAY, {}, 0)
@@ -163,7 +163,7 @@ test('one of years ago is listed like any other, for three days from when it cam
   expect(await found()).toEqual(filters.map(() => ['sample']))
 })
 
-test('what is no longer kept is never read, and a quarter of an hour of which nothing is kept is not looked at', async () => {
+test('expired CDRs are not listed, and a quarter of an hour without CDRs is removed from the index', async () => {
   let nowMs = BASE_MS
   const { store, redis } = await useStore({ now: () => nowMs })
   const client = await useRedisClient(redis.url)
@@ -188,7 +188,7 @@ test('a copy that was serialised in another way is the same CDR', async () => {
   expect((await store.read.cdrs()).items).toMatchObject([{ revised: true }])
 })
 
-test('the same CDR by both transports is there once; two numbers of one second are two', async () => {
+test('a CDR received by both transports is stored once; two numbers in one second are two CDRs', async () => {
   const { store } = await useStore()
   const own = { call_ref: '1', dialed_at: DIALED, number: NUMBER, ref: 'c1', end_reason: 'busy' }
   const both = (['list', 'pubsub'] as const).map((transport) =>
@@ -202,7 +202,7 @@ test('the same CDR by both transports is there once; two numbers of one second a
   expect((await store.read.campaign('c1'))?.counts.map(({ count }) => count)).toEqual([1, 1])
 })
 
-test('one whose dialed_at is unknown or in the future is listed under when it came, flagged', async () => {
+test('a CDR whose dialed_at is unknown or in the future is listed by its time of receipt and flagged', async () => {
   const { store } = await useStore()
   const odd = [null, DIALED * 1000, DIALED * 999, -5, Number.NaN, DIALED + 2 * DAY]
   await store.commit({
@@ -216,7 +216,7 @@ test('one whose dialed_at is unknown or in the future is listed under when it ca
   for (const { dialed_at } of items) expect(parseMoment(dialed_at)).toBe(Date.parse(dialed_at))
 })
 
-test('a CDR without a reference is listed, and once when it comes twice, unless nothing tells that it is the same', async () => {
+test('a copy of a CDR without a call_ref is listed once, unless its dialed_at is unknown', async () => {
   const { store } = await useStore()
   const own = (at: number, more: object) => toCdr(1, 1, { call_ref: null, ...more }, at)
   await store.commit({
@@ -237,7 +237,7 @@ test('a CDR without a reference is listed, and once when it comes twice, unless 
   expect((await store.read.campaign('c1'))?.counts.reduce((sum, { count }) => sum + count, 0)).toBe(5)
 })
 
-test('the id of a CDR is another one in each database, and stays while the CDR is kept', async () => {
+test('the id of a CDR differs between databases, and a revision keeps it', async () => {
   let nowMs = BASE_MS
   const own = { now: () => nowMs }
   const [one, two] = [await useStore(own), await useStore(own)]
@@ -253,7 +253,7 @@ test('the id of a CDR is another one in each database, and stays while the CDR i
   expect(await ids()).toEqual([[first], [second]])
 })
 
-test('thousands of one moment, one campaign and one number are all found, once each, though no field of the index holds them all', async () => {
+test('2,000 CDRs of one second, campaign, agent, contact and number are each found once by every filter', async () => {
   const { store } = await useStore()
   const refs = Array.from({ length: 2_000 }, (_, index) => String(index))
   for (let from = 0; from < refs.length; from += 500) {

@@ -20,7 +20,7 @@ async function useChanges() {
   }
 }
 
-test('a commit of more changes than fit says how many, and the stream does not grow without bound', async () => {
+test('a commit with too many changes to list stores their number instead, and the change stream is capped', async () => {
   const { commit, readChanges, client } = await useChanges()
   await commit(...Array.from({ length: 30 }, (_, at) => status('busy', at, String(at).repeat(400))))
   expect(await readChanges()).toEqual([{ many: '30', documents: expect.any(String) as string }])
@@ -33,7 +33,7 @@ test('a commit of more changes than fit says how many, and the stream does not g
   expect(await client.xLen('enigma:changes')).toBeLessThan(4_200)
 })
 
-test('changes are read behind a cursor, in order, of a kind and of a reference', async () => {
+test('changes after a cursor are read in order, and filtered by type and reference', async () => {
   const { commit, read } = await useChanges()
   const { cursor } = await read()
   expect(cursor).toBe('0-0')
@@ -54,12 +54,12 @@ test('changes are read behind a cursor, in order, of a kind and of a reference',
   expect(await refsOf({ type: 'campaigns' })).toEqual(['campaigns/status c1'])
   expect(await refsOf({ type: 'agents/status', reference: '1003' })).toEqual(['agents/status 1003'])
   expect(await refsOf({ type: 'agents/stat' })).toEqual([])
-  // Filtered or not, the cursor goes on, and nothing comes twice.
+  // The cursor advances with and without a filter, and no change is returned twice.
   expect(await read({ after: page.cursor })).toEqual({ items: [], cursor: page.cursor, more: false, reset: false })
   expect((await read({ after: first.cursor, type: 'none' })).cursor).toBe(page.cursor)
 })
 
-test('a cursor whose changes may be gone says so, and goes on from the end', async () => {
+test('a read after a cursor whose changes may be gone returns reset and a cursor at the end', async () => {
   const { commit, read, client } = await useChanges()
   await commit(status('available', 1))
   const { cursor: old } = await read()
@@ -78,7 +78,7 @@ test('a cursor whose changes may be gone says so, and goes on from the end', asy
     await expect(read({ after })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
 })
 
-test('a page of large commits is as large as a reply may be, and says that there are more', async () => {
+test('large commits are returned in several pages, each with `more` until the last', async () => {
   const { commit, read } = await useChanges()
   await commit(status('available', 1))
   let { cursor } = await read()
@@ -98,7 +98,7 @@ test('a page of large commits is as large as a reply may be, and says that there
   expect(requests).toBeGreaterThan(2)
 })
 
-test('a change of a state has the one before, in the same campaign, and one that came late is not the new state', async () => {
+test('a change names the previous state in the same campaign, and a late status is not reported as a state', async () => {
   const { commit, read } = await useChanges()
   const inCampaign = (word: string, at: number, campaign_ref: string) =>
     agentStatus(toEvent('agents', 'status', '1002', { status: word, campaign_ref }, at))

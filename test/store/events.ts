@@ -31,7 +31,7 @@ export function toEvent<P>(
   }
 }
 
-/** Unix ms: lately, so that nothing has run out. */
+/** Unix ms, one hour ago, so that nothing has expired. */
 export const BASE_MS = Math.floor(Date.now() / 1000) * 1000 - 3600_000
 
 export const nextId = () => `main/l/${BASE_MS}/${count++}`

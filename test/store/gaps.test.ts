@@ -39,7 +39,7 @@ const status = (ref: string, at: number, own: Partial<StoreEvent> = {}, word = '
 const call = (ref: string, at: number, own: Partial<StoreEvent> = {}) =>
   agentCall(toEvent('agents', 'call', ref, { call_ref: `c${at}`, campaign_ref: '7' }, at, own))
 
-test('G1: a gap marks what was heard before it as unsure until it is heard again, and nothing of another source', async () => {
+test('G1: a gap marks earlier states and calls of its source, and of no other, as unsure until they are received again', async () => {
   const { store } = await useStore()
   const unsure = async () =>
     Object.fromEntries(
@@ -52,7 +52,7 @@ test('G1: a gap marks what was heard before it as unsure until it is heard again
   expect(await unsure()).toEqual({ 1: [false, false], 2: [false, false], 3: [false, false], 4: [undefined, false] })
   await store.commit({ effects: [gap(10)], done: DONE })
   expect(await unsure()).toEqual({ 1: [true, true], 2: [true, false], 3: [false, false], 4: [undefined, true] })
-  // Heard again: the state at once; the call may have been another one, until its agent has a new one.
+  // A new status makes the state sure. The call may have been another one, so it stays unsure until its agent has a new call.
   await store.commit({ effects: [status('1', 11, {}, 'busy'), status('2', 9)], done: DONE })
   expect(await unsure()).toMatchObject({ 1: [false, true], 2: [true, false] })
   await store.commit({ effects: [call('1', 12)], done: DONE })
@@ -61,14 +61,14 @@ test('G1: a gap marks what was heard before it as unsure until it is heard again
     call: { call_ref: 'c12' },
     call_unsure: false,
   })
-  // A gap that is told late takes nothing back.
+  // A gap that is committed late changes nothing.
   for (const late of [gap(8), gap(10), gap(8)]) {
     await store.commit({ effects: [late], done: DONE })
     expect(await unsure()).toMatchObject({ 1: [false, false], 2: [true, false] })
   }
 })
 
-test('campaigns and diallers are unsure after a gap too; one of a single route marks only what that feeds', async () => {
+test('a gap marks campaigns and diallers as unsure; a gap of a single route marks only the data of that route', async () => {
   const { store } = await useStore()
   const started = (ref: string, at: number) =>
     campaignStatus(toEvent('campaigns', 'status', ref, { status: 'started' }, at))
@@ -109,7 +109,7 @@ test('campaigns and diallers are unsure after a gap too; one of a single route m
   expect(await seen()).toEqual({ campaigns: [true, false], campaign: true, dialers: [true], agent: [true], call: true })
 })
 
-test('a state that came by a list stays sure; a call that came by one may have ended unheard', async () => {
+test('after a gap, a state received from a list stays sure and a call received from a list is unsure', async () => {
   const { store } = await useStore()
   const list = { transport: 'list' } as const
   await store.commit({ effects: [status('1', 1, list), call('1', 2, list), gap(10)], done: DONE })
@@ -139,7 +139,7 @@ test('gaps are listed once each, newest first, by pages, source and time', async
   expect(await find({ sinceMs: BASE_MS + 20_000 })).toEqual([22, 21, 20])
 })
 
-test('the last thousand gaps of a source are kept, whatever another one has, and thirty days', async () => {
+test('each source keeps its last 1,000 gaps for thirty days, independent of other sources', async () => {
   const { store, redis } = await useStore()
   const month = 30 * 24 * 3600
   const north = [gap(-month + 7200, { source: 'north' }), gap(-month - 3600, { source: 'north' })]

@@ -37,7 +37,7 @@ const record = cdr(
 const status = agentStatus(toEvent('agents', 'status', '1002', { status: 'busy', campaign_ref: 'c1' }, 2))
 
 async function useInterrupted() {
-  // Of the day on which everything happens, also an hour after midnight.
+  // The clock stays on the day of the effects, even if the test runs within an hour after midnight.
   const { store, redis } = await useStore({ now: () => BASE_MS + 60_000 })
   const client = await useRedisClient(redis.url)
   const commit = (...effects: Effect[]) => store.commit({ effects, done: new Map() })
@@ -45,7 +45,7 @@ async function useInterrupted() {
 }
 
 test.each(['hset', 'set', 'zadd', 'xadd', 'expire'])(
-  'G4: a commit in the middle of which the database refuses %s is whole after its next attempt, and counted once',
+  'G4: a commit that fails because the database rejects %s is complete after the next attempt, and counted once',
   async (command) => {
     const { store, client, commit } = await useInterrupted()
     await client.sendCommand(['ACL', 'SETUSER', 'default', `-${command}`])
@@ -63,9 +63,9 @@ test.each(['hset', 'set', 'zadd', 'xadd', 'expire'])(
   },
 )
 
-// EXPIRE takes no memory, so a database refuses it to nobody who may write.
+// EXPIRE takes no memory, so a full database does not reject it.
 test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'del', 'xadd'])(
-  'G4: steps of a replay in the middle of which the database refuses %s are whole after their next attempt, and counted once',
+  'G4: steps of a replay that fail at %s are complete after the next attempt, and counted once',
   async (command) => {
     const { store, client } = await useInterrupted()
     const commit = async (batch: Partial<Parameters<typeof store.commit>[0]>) => {
@@ -116,7 +116,7 @@ test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'del', 'xadd'])(
 )
 
 test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'ltrim', 'del', 'xadd'])(
-  'G4: a re-run of CDRs is whole and counted once when %s is refused at first each time',
+  'G4: a replay of CDRs is complete and counted once if the first attempt of each commit fails at %s',
   async (command) => {
     const { store, client } = await useInterrupted()
     const tried = (n: number) =>
@@ -165,7 +165,7 @@ test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'ltrim', 'del', 'xadd'])(
   },
 )
 
-test('a database that never has the secret it was given is an error, and no endless loop', async () => {
+test('a commit fails after four requests if the database never returns the secret that was stored', async () => {
   let requests = 0
   const server = createServer((request, response) => {
     requests++

@@ -8,7 +8,7 @@ const DONE = new Map<string, string[]>()
 const pause = (at: number, payload: unknown = { minutes: at }, more: Partial<StoreEvent> = {}) =>
   latest(toEvent('agents', 'break', '1002', payload, at, more))
 
-test('it keeps twenty at most, and fewer where they are large; the latest in any case', async () => {
+test('a kind keeps its latest value and at most 19 earlier ones, fewer if they are large', async () => {
   const { store, redis } = await useStore()
   await store.commit({ effects: Array.from({ length: 50 }, (_, at) => pause(at)), done: DONE })
   expect((await store.read.kind('agents', 'break', '1002'))?.history).toHaveLength(19)
@@ -23,7 +23,7 @@ test('it keeps twenty at most, and fewer where they are large; the latest in any
   expect(await (await useRedisClient(redis.url)).ttl(key)).toBeGreaterThan(6 * 24 * 3600)
 })
 
-test('one that came too late is stale, also when only its commit was late', async () => {
+test('a value that was received or committed too late is stale', async () => {
   const { store } = await useStore()
   await store.commit({
     effects: [
@@ -37,7 +37,7 @@ test('one that came too late is stale, also when only its commit was late', asyn
   expect([kind?.latest, ...(kind?.history ?? [])].map((value) => value?.stale)).toEqual([false, true, true])
 })
 
-test('after a gap of Pub/Sub there may be a newer one', async () => {
+test('a gap marks the value of a kind as unsure', async () => {
   const { store } = await useStore()
   const gap = {
     source: 'main',

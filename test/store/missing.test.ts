@@ -16,7 +16,7 @@ import {
 import { useRedisClient } from '../support/redis.ts'
 import { BASE_MS, toEvent } from './events.ts'
 
-/** Calls whose CDR does not come. One server for all tests of this file; each has a prefix of its own. */
+/** Calls without a CDR. The tests of this file share one server; each uses its own prefix. */
 const redis = await startRedisServer()
 const proxy = await startUpstashProxy({ redisUrl: redis.url, token: 't' })
 afterAll(async () => {
@@ -56,7 +56,7 @@ function useCalls() {
     store,
     prefix,
     commit,
-    /** The schedule at a second, at which a relay is ready as a rule. Returns the references that are listed then. */
+    /** Runs the schedule at a second, by default with a ready relay. Returns the references that are then listed. */
     look: async (second: number, isReady = true) => {
       at = second
       if (isReady) await commit(alive(second - 1))
@@ -71,7 +71,7 @@ function useCalls() {
   }
 }
 
-test('a call that its agent left 15 minutes ago without a CDR is listed with what is known, until its CDR comes', async () => {
+test('a call is listed 15 minutes after its agent left it without a CDR, until its CDR is committed', async () => {
   const { store, at, look } = useCalls()
   await at(0, alive(0))
   await at(10, call(10, { contact_ref: 'k1' }), status('busy', 11), status('wrapup', 100))
@@ -93,7 +93,7 @@ test('a call that its agent left 15 minutes ago without a CDR is listed with wha
     },
   ])
   expect(await store.read.missingCount()).toBe(1)
-  // Days later, behind another CDR with its reference that is not its own.
+  // Its CDR is committed days later, after a CDR of another call with the same reference.
   const later = 2 * 24 * 3_600
   await at(later, ended(later, later - 60))
   expect(await look(later)).toEqual(['7'])
@@ -102,19 +102,19 @@ test('a call that its agent left 15 minutes ago without a CDR is listed with wha
 })
 
 test.each<[string, Effect[]]>([
-  ['in time', [ended(105, 5, { call_time: 90 })]],
+  ['is received in time', [ended(105, 5, { call_time: 90 })]],
   [
-    'before the next call',
+    'is received before the next call',
     [ended(105, 5, { call_time: 90 }), call(120, { call_ref: '8' }), ended(150, 115, { call_ref: '8' })],
   ],
   [
-    'after the next call',
+    'is received after the next call',
     [call(120, { call_ref: '8' }), ended(130, 5, { call_time: 90 }), ended(150, 115, { call_ref: '8' })],
   ],
-  ['and names no agent', [ended(105, 5, { extension: null, call_time: 95 })]],
-  ['twice', [ended(105, 5, { call_time: 90 }), ended(106, 5, { call_time: 90 })]],
-  ['and says nothing of when it was dialled', [ended(105, 5, { dialed_at: null as never })]],
-])('a call whose CDR comes %s is not listed, in whatever order they are committed', async (_, cdrs) => {
+  ['names no agent', [ended(105, 5, { extension: null, call_time: 95 })]],
+  ['is received twice', [ended(105, 5, { call_time: 90 }), ended(106, 5, { call_time: 90 })]],
+  ['has no dialed_at', [ended(105, 5, { dialed_at: null as never })]],
+])('a call whose CDR %s is not listed, in any order of commits', async (_, cdrs) => {
   const own = [call(10), status('busy', 11), status('wrapup', 100), ...cdrs]
   for (const order of [own, own.toReversed(), [...cdrs, ...own], [...own, ...own]]) {
     const { at, look } = useCalls()
@@ -139,7 +139,7 @@ test('a CDR of another number, of an earlier try, or of a later call with the sa
   }
 })
 
-test('a source whose CDR list nobody takes never lists a call', async () => {
+test('no call is listed for a source whose CDR list no relay takes', async () => {
   for (const lists of [[], null, ['enigma:notifications:inbound'], ['enigma:notifications:cdr']]) {
     const { at, look } = useCalls()
     await at(0, alive(0, lists))
@@ -152,7 +152,7 @@ test('a source whose CDR list nobody takes never lists a call', async () => {
   expect(await look(3_600)).toEqual([])
 })
 
-test('while no relay is ready nothing is listed, and a relay that no longer takes the list ends it', async () => {
+test('no call is listed while no relay is ready or the ready relay does not take the CDR list', async () => {
   const { at, look } = useCalls()
   await at(0, alive(0))
   await at(10, call(10), status('wrapup', 100))
@@ -162,7 +162,7 @@ test('while no relay is ready nothing is listed, and a relay that no longer take
   expect(await look(3_700)).toEqual(['7'])
 })
 
-test('a call of Click2Dial is looked at where its own CDR list is taken', async () => {
+test('a Click2Dial call is listed if a relay takes the CDR list of Click2Dial', async () => {
   const inbound = (at: number, own: Partial<InboundCall> = {}) =>
     inboundCall(
       toEvent('inbound', 'call', undefined, { ref: '801', call_ref: 'i1', ...own }, at, { transport: 'list' }),
@@ -180,7 +180,7 @@ test('a call of Click2Dial is looked at where its own CDR list is taken', async 
   expect((await store.read.missing()).items).toMatchObject([{ direction: 'inbound', agent: '801', left_at: iso(60) }])
 })
 
-test('an agent that still has the call keeps it off the list, for two hours where no state tells', async () => {
+test('a call that no status ends is listed two hours and 15 minutes after its start', async () => {
   const { store, at, look } = useCalls()
   await at(0, alive(0))
   await at(10, status('available', 1, 'c1'), call(10), status('busy', 11), status('available', 20, 'c2'))
@@ -190,7 +190,7 @@ test('an agent that still has the call keeps it off the list, for two hours wher
   expect((await store.read.missing()).items).toMatchObject([{ left_at: null }])
 })
 
-test('of a call that both transports carry, that is transferred, or whose number is tried again, one CDR is waited for', async () => {
+test('a call is listed once and awaits one CDR if both transports carry it, it is transferred or its number is tried again', async () => {
   const copy = call(10.2, {}, { transport: 'list' })
   const second = call(60, {}, {}, '1003')
   for (const [effects, cdrs] of [
@@ -211,7 +211,7 @@ test('of a call that both transports carry, that is transferred, or whose number
   }
 })
 
-test('a call that comes late, or is committed late, is waited for from then on', async () => {
+test('a call that is committed late is listed 15 minutes after its commit', async () => {
   const { at, look } = useCalls()
   await at(0, alive(0))
   await at(3_000, alive(2_999), call(10, {}, { stale: true }), status('wrapup', 100))
@@ -219,7 +219,7 @@ test('a call that comes late, or is committed late, is waited for from then on',
   expect(await look(3_000 + 15 * MINUTE)).toEqual(['7'])
 })
 
-test('the list is filtered and paged, newest first; what is kept of each agent is bounded, and everything expires', async () => {
+test('the list is filtered and paged, newest first, and holds the last 50 calls of an agent; every key expires', async () => {
   const { store, prefix, at, look } = useCalls()
   await at(0, alive(0))
   for (let n = 0; n < 60; n++) await at(n, call(n, { call_ref: `c${n}`, campaign_ref: n % 2 === 0 ? 'even' : 'odd' }))

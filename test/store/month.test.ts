@@ -27,7 +27,7 @@ import { BASE_MS, toEvent } from './events.ts'
 const DAY_SECONDS = 24 * 3_600
 const DAYS = 30
 
-/** A day passes in the database: what would have run out is gone. */
+/** Lets a day pass in the database: deletes the keys that would have expired. */
 const PASS_DAY = `
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local left = redis.call('PTTL', key)
@@ -51,7 +51,7 @@ function* toDay(day: number): Generator<Effect> {
     yield agentStatus(toEvent('agents', 'status', ref, { status: 'wrapup', campaign_ref: campaign }, at + 2))
     yield agentStats(toEvent('agents', 'stats', ref, { campaign_ref: campaign, calls: day }, at))
     yield latest(toEvent('agents', 'break', ref, { text: 'x'.repeat(1_000) }, at))
-    // Some come out of a backup, of years before.
+    // Some CDRs come from a backup and were dialled years before.
     const dialed = index % 5 === 0 ? at - index * 90 * DAY_SECONDS : at
     const payload = {
       call_ref: `${day}-${index}`,
@@ -97,7 +97,7 @@ function* toDay(day: number): Generator<Effect> {
   yield relayParked(toEvent('relay', 'parked', 'main', { ...parked, parkedat, state: 'parked' }, start))
 }
 
-/** Bytes of all keys, by what stands before their first reference. */
+/** Bytes of all keys, by the first part of their name after the prefix. */
 const WEIGH = `
 local sizes, replies = {}, {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -110,12 +110,12 @@ for family, size in pairs(sizes) do
 end
 return replies`
 
-/** What operators do on a day besides: a line of the audit log. */
+/** The daily action of an operator: one line of the audit log. */
 const operated = (day: number, id: string) => [
   audit({ id: `a${day}`, at: new Date(BASE_MS).toISOString(), operator: 'o', action: 'replay', what: id, count: 1 }),
 ]
 
-test('thirty days leave no more behind than the time for which each thing is kept', { timeout: 60_000 }, async () => {
+test('thirty days of work leave no data behind beyond the retention of each key', { timeout: 60_000 }, async () => {
   let day = 0
   const { store, redis } = await useStore({ now: () => BASE_MS + day * DAY_SECONDS * 1_000 })
   const client = await useRedisClient(redis.url)
@@ -136,7 +136,7 @@ test('thirty days leave no more behind than the time for which each thing is kep
       failed: [{ messageId: `m${day}`, attempt: 1, reason: '503', keys: [`k${day}`] }],
       parked: [failing],
     })
-    // Each is sent again, and every second one handled.
+    // Each entry is replayed, and every second one is handled.
     const [newest] = (await store.read.parked({ from: 'functions', limit: 1 })).items
     const id = newest?.id ?? ''
     const asked = { operator: 'o', created_at: new Date(BASE_MS).toISOString(), rate: 1, filter: null }
@@ -147,7 +147,7 @@ test('thirty days leave no more behind than the time for which each thing is kep
       replayed: [{ job, entry: id, hasFailed: day % 2 === 0, messageId: `n${day}` }],
       done: new Map(),
     })
-    // Of those that failed again every second one goes to the bin, and stays there.
+    // Every second entry that failed again is moved to the bin and stays there.
     const nowMs = BASE_MS + day * DAY_SECONDS * 1_000
     if (day % 4 === 0) await store.commit({ effects: [deleteEntries([id], 'o', nowMs)], done: new Map() })
     if (day === 21 || day === DAYS - 1) {
@@ -159,7 +159,7 @@ test('thirty days leave no more behind than the time for which each thing is kep
     await client.eval(PASS_DAY, { keys: [], arguments: [String(DAY_SECONDS * 1_000)] })
   }
   const [before, last] = weights as [Map<string, number>, Map<string, number>]
-  // Kept for thirty days and longer, or as many as there may be; each has a limit of its own, and grows until then.
+  // These keys are kept for thirty days or longer, or up to a maximum number. Each grows until it reaches its own limit.
   const LONG = new Set([
     'campaign',
     'campaign_history',
@@ -189,7 +189,7 @@ test('thirty days leave no more behind than the time for which each thing is kep
   expect(grown).toEqual([])
   for (const family of ['parked_part', 'bin', 'replay', 'attempts', 'done'])
     expect([family, (last.get(family) ?? 0) > 0]).toEqual([family, true])
-  // In proportion to the days, and no more.
+  // They grow in proportion to the days, and no faster.
   const sum = (sizes: Map<string, number>) =>
     [...sizes].reduce((all, [family, bytes]) => (LONG.has(family) ? all + bytes : all), 0)
   expect(sum(last)).toBeLessThan(1.5 * sum(before))

@@ -9,7 +9,7 @@ import { BASE_MS, toEvent } from './events.ts'
 const DONE = new Map<string, string[]>()
 const iso = (at: number) => new Date(BASE_MS + at * 1000).toISOString()
 
-/** What the relay says at second `at` of the notification `main/l/1/<number>`, which it put aside at second `number`. */
+/** The notice at second `at` about the notification `main/l/1/<number>`, which the relay parked at second `number`. */
 function say(state: RelayParked['state'], number: number, at: number, own: Partial<RelayParked> = {}) {
   const payload: RelayParked = {
     source: 'main',
@@ -27,14 +27,14 @@ function say(state: RelayParked['state'], number: number, at: number, own: Parti
   return relayParked(toEvent('relay', 'parked', payload.id, payload, at, { transport: 'relay' }))
 }
 
-test('G5: what the relay put aside is there until it was sent again or dropped, in whatever order and however often it is said', async () => {
+test('G5: an entry that the relay parked is listed until it is retried or dropped, for any order and number of notices', async () => {
   const { store } = await useStore()
   await store.commit({
     effects: [say('parked', 1, 1), say('parked', 1, 1), say('parked', 2, 2), say('parked', 3, 3)],
     done: DONE,
   })
   await store.commit({ effects: [say('retried', 2, 12), say('parked', 2, 2), say('dropped', 3, 13)], done: DONE })
-  // Comes before what it takes back.
+  // The retry is committed before the parking.
   await store.commit({ effects: [say('retried', 4, 14), say('parked', 4, 4)], done: DONE })
   const { items, next, relay, functions } = await store.read.parked()
   expect(items.map((item) => item.id)).toEqual(['main/l/1/1'])
@@ -47,7 +47,7 @@ test('G5: what the relay put aside is there until it was sent again or dropped, 
   ])
 })
 
-test('the size that was too large is shown as it is; other words that came with a notification are masked', async () => {
+test('the detail of an oversized notification is shown unchanged; phone numbers in a detail are masked', async () => {
   const { store } = await useStore()
   const detail = 'more than the 1048576 bytes of enigma-campaigns-cdr.fifo, also when gzipped'
   await store.commit({
@@ -60,7 +60,7 @@ test('the size that was too large is shown as it is; other words that came with 
   ])
 })
 
-test('filters and pages find each that fits once, newest first', async () => {
+test('filters and pages return each matching entry once, newest first', async () => {
   const { store } = await useStore()
   const own = (number: number) => ({
     ...(number % 2 === 0 ? { source: 'north', route: 'agents-call' } : {}),
@@ -90,7 +90,7 @@ test('filters and pages find each that fits once, newest first', async () => {
   await expect(store.read.parked({ cursor: 'nonsense' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
 })
 
-test('entries older than 30 days are not shown, and of the relay ten thousand at most are kept', async () => {
+test('entries older than 30 days are not listed, and at most 10,000 entries of the relay are kept', async () => {
   const { store, redis } = await useStore()
   const days = (count: number) => ({ parkedat: new Date(BASE_MS - count * 24 * 3600_000).toISOString() })
   await store.commit({
@@ -112,7 +112,7 @@ test('entries older than 30 days are not shown, and of the relay ten thousand at
     done: DONE,
   })
   const client = await useRedisClient(redis.url)
-  // Besides those: the one that is too old, and the mark of what was dropped; both run out by themselves.
+  // Plus the entry that is too old and the mark of the dropped entry; both expire.
   expect((await client.keys('enigma:parked:*')).length).toBe(10_002)
   expect(await client.ttl('enigma:parked:main/l/1/9')).toBeLessThan(15 * 24 * 3600)
   expect(await client.ttl('enigma:parked:main/l/1/10119')).toBeGreaterThan(29 * 24 * 3600)
@@ -129,7 +129,7 @@ const failing = (n: number, own: object = {}) => ({
   ...own,
 })
 
-test('G3: thousands that are parked in one commit are listed in their order, however many requests it takes', async () => {
+test('G3: 5,000 notifications parked in one commit are listed in order, even if the commit takes several requests', async () => {
   const { store } = await useStore({ maxRequestBytes: 200_000 })
   const count = 5_000
   await store.commit({ effects: [], done: DONE, parked: Array.from({ length: count }, (_, n) => failing(n)) })
@@ -148,7 +148,7 @@ test('G3: thousands that are parked in one commit are listed in their order, how
   expect(found).toHaveLength(count)
 })
 
-test('G7: neither an endless attribute of a foreign event nor thousands of failures at once hold up a commit', async () => {
+test('G7: neither an oversized attribute of a foreign event nor 9,000 failures at once block a commit', async () => {
   const { store } = await useStore()
   const endless = { subject: 'x'.repeat(700_000), source: '\u0001'.repeat(100_000), type: 'y'.repeat(600_000) }
   const keys = Array.from({ length: 9_000 }, (_, n) => `k${n}`)
@@ -168,7 +168,7 @@ test('G7: neither an endless attribute of a foreign event nor thousands of failu
   expect(await readBody(message?.body ?? '', message?.contentEncoding)).toMatchObject([endless])
 })
 
-test('of more attempts than fit the latest are kept, and a late copy of what was handled is not parked again', async () => {
+test('an entry keeps only its latest failed attempts, and a late copy of a handled notification is not parked again', async () => {
   const { store } = await useStore()
   const keys = Array.from({ length: 200 }, (_, n) => `a-key-of-some-length-${n}`)
   for (let attempt = 1; attempt <= 30; attempt++)
@@ -184,12 +184,12 @@ test('of more attempts than fit the latest are kept, and a late copy of what was
   await store.commit({ effects: [], done: DONE, replayed: [{ ...replay, hasFailed: false, messageId: 'x' }] })
   await store.commit({ effects: [], done: DONE, parked: [one] })
   expect((await store.read.parked()).items).toEqual([])
-  // Another message with it is another failure.
+  // The same notification in another message is a new failure.
   await store.commit({ effects: [], done: DONE, parked: [{ ...one, messageId: 'n' }] })
   expect((await store.read.parked()).items).toHaveLength(1)
 })
 
-test('a message that can be read when it is sent again is parked as the notifications that are in it', async () => {
+test('if a replayed message has become readable and fails, its notifications are parked instead of the message', async () => {
   const { store } = await useStore()
   const { key: _, notification: __, ...unreadable } = failing(1)
   await store.commit({ effects: [], done: DONE, parked: [{ ...unreadable, body: 'no event' }] })
@@ -209,7 +209,7 @@ test('a message that can be read when it is sent again is parked as the notifica
   expect((await store.read.replay('j'))?.counts).toMatchObject({ sent: 0, failed_again: 1 })
 })
 
-test('parked notifications are compressed one after the other, and small ones not at all', async () => {
+test('large parked notifications are compressed one at a time; small ones are not compressed', async () => {
   const { store } = await useStore()
   let [open, most, made] = [0, 0, 0]
   const Original = CompressionStream
@@ -228,7 +228,7 @@ test('parked notifications are compressed one after the other, and small ones no
   expect([made, most]).toEqual([20, 1])
 })
 
-test('what fails again while it is in the bin is parked again; one that a replay is about to send is not deleted', async () => {
+test('an entry in the bin that fails again is parked again; an entry that a replay has claimed is not deleted', async () => {
   const { store } = await useStore({ now: () => BASE_MS })
   const failingEntry = {
     route: 'agents-status',
@@ -279,7 +279,7 @@ test('a restored entry that would have expired in the bin is kept for another da
 test.each([
   [30, 26.9, 27.1],
   [2, 0.9, 1.1],
-])('of entries that are kept for %i days those are counted that are removed soon', async (days, before, after) => {
+])('with entries kept for %i days, the entries that expire soon are counted', async (days, before, after) => {
   let nowMs = BASE_MS
   const day = 24 * 3_600_000
   const { store } = await useStore({ now: () => nowMs, expiries: { parked: (days * day) / 1_000 } })
@@ -294,6 +294,6 @@ test.each([
   nowMs = BASE_MS + before * day
   expect(await store.read.parkedCounts(3 * day)).toEqual({ parked: 2, expiring: 0 })
   nowMs = BASE_MS + after * day
-  // What the relay parked does not expire there.
+  // The entry that the relay parked does not count as expiring.
   expect(await store.read.parkedCounts(3 * day)).toEqual({ parked: 2, expiring: 1 })
 })

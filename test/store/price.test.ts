@@ -7,7 +7,7 @@ import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, toEvent } from './events.ts'
 
-/** A store, and what work with it costs in commands. */
+/** A store with a counter of the commands that an operation costs. */
 async function usePricedStore() {
   const { store, redis } = await useStore()
   const client = await useRedisClient(redis.url)
@@ -41,16 +41,19 @@ test.each([
   ['a status', status, 4, 2],
   ['a call', call, 6, 4],
   ['a CDR', record, 8, 4],
-] as const)('%s costs so few commands, alone and in a commit of 50', async (_name, make, alone, inPacks) => {
-  const { commit, count } = await usePricedStore()
-  const refs = Array.from({ length: 50 }, (_, index) => String(1_000 + index))
-  // The first commit does the hourly work.
-  await commit(refs.map(make))
-  expect(await count(() => commit([make('1000')]))).toBeLessThanOrEqual(alone)
-  expect((await count(() => commit(refs.map(make)))) / refs.length).toBeLessThanOrEqual(inPacks)
-})
+] as const)(
+  '%s stays within its limit of commands, alone and in a commit of 50',
+  async (_name, make, alone, inPacks) => {
+    const { commit, count } = await usePricedStore()
+    const refs = Array.from({ length: 50 }, (_, index) => String(1_000 + index))
+    // The first commit does the hourly work.
+    await commit(refs.map(make))
+    expect(await count(() => commit([make('1000')]))).toBeLessThanOrEqual(alone)
+    expect((await count(() => commit(refs.map(make)))) / refs.length).toBeLessThanOrEqual(inPacks)
+  },
+)
 
-test('a call whose CDR is waited for, and its CDR, cost no more', async () => {
+test('a call that awaits its CDR, and that CDR, stay within the same limits', async () => {
   const { store, commit, count } = await usePricedStore()
   const relay = { relay: 'r1', sources: ['main'], lists: ['enigma:notifications:campaigns'], started: '' }
   const own = { timeMs: Date.now(), transport: 'relay' } as const
@@ -76,7 +79,7 @@ test('a call whose CDR is waited for, and its CDR, cost no more', async () => {
   expect(await store.read.awaitedCalls(-1e9)).toEqual([])
 })
 
-test('a copy costs three commands and changes nothing, whatever it is of', async () => {
+test('a copy of a status, a call or a CDR costs at most three commands', async () => {
   const { commit, count } = await usePricedStore()
   for (const make of [status, call, record]) {
     const effect = make('1000')
@@ -85,7 +88,7 @@ test('a copy costs three commands and changes nothing, whatever it is of', async
   }
 })
 
-test('a page of agents costs two commands, however many there are, and a CDR with all that finds it 800 bytes', async () => {
+test('a page of agents costs two commands, and a CDR with its index entries takes less than 800 bytes', async () => {
   const { store, client, commit, count } = await usePricedStore()
   for (let from = 0; from < 2_000; from += 500)
     await commit(Array.from({ length: 500 }, (_, index) => status(String(1_000 + from + index))))

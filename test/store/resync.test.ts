@@ -39,7 +39,7 @@ test('states from before a gap are sure again when a resync confirms or corrects
   expect(await states()).toEqual([[['available', true]], 'started', true])
   await commit(agent('wrapup', 10, RESYNC), campaign('started', 10, RESYNC))
   expect(await states()).toEqual([[['wrapup', false]], 'started', false])
-  // Behind a gap nothing is unexpected, a state that is confirmed began when it did, and it is no change of the campaign.
+  // After a gap no state is unexpected. A confirmed state keeps its `since` and adds nothing to the history.
   expect(await store.read.agent('1002')).toMatchObject({ states: [{ since: iso(10), unexpected_count: 0 }] })
   expect(await store.read.campaign('c1')).toMatchObject({ since: iso(1), history: [{ at: iso(1) }] })
   await commit(gap(20), agent('wrapup', 20, RESYNC), campaign('stopped', 20, RESYNC))
@@ -49,7 +49,7 @@ test('states from before a gap are sure again when a resync confirms or corrects
   expect((await store.read.wall({ reasons: ['hungup'], of: 'answered', threshold: 0.03 })).totals.unsure).toBe(0)
 })
 
-test('a state that is heard at the same time or later wins, in whatever order they are committed', async () => {
+test('a state received at the time of the resync or later wins, in any order of commits', async () => {
   for (const at of [10, 11])
     for (const order of ['heard first', 'resync first']) {
       const { commit, states } = await useStates()
@@ -61,7 +61,7 @@ test('a state that is heard at the same time or later wins, in whatever order th
     }
 })
 
-test('a resync ends the call of an agent that has left it, and leaves that of one who is busy in doubt', async () => {
+test('a resync ends the call of an agent who is available, and leaves the call of a busy agent unsure', async () => {
   for (const [word, expected] of [
     ['available', null],
     ['busy', { call_ref: '7' }],
@@ -77,7 +77,7 @@ test('a resync ends the call of an agent that has left it, and leaves that of on
   }
 })
 
-test('a resync enters no campaign that is over, and no agent that is offline', async () => {
+test('a resync adds no completed or stopped campaign and no offline agent', async () => {
   const { store, commit } = await useStates()
   await commit(
     agent('offline', 10, RESYNC, '1003'),

@@ -15,33 +15,33 @@ test.each([
   ['an event', { id: 'x' }, /create it with toEffect/],
   ['steps of a former version', { ops: [['alive', 'r1']] }, /create it with toEffect/],
   [
-    'a step with a slip in its name',
+    'a step with a misspelt name',
     { steps: [{ ...ALIVE, name: 'alife' }] },
     /no step "alife"; its steps are agent_status, call/,
   ],
-  ['a step of every object', { steps: [{ ...ALIVE, name: 'toString' }] }, /no step "toString"/],
-  ['an argument that is missing', { steps: [{ ...ALIVE, values: { relay: 'r1' } }] }, /alive needs stamp, as a string/],
+  ['a step named like a method of every object', { steps: [{ ...ALIVE, name: 'toString' }] }, /no step "toString"/],
+  ['a missing argument', { steps: [{ ...ALIVE, values: { relay: 'r1' } }] }, /alive needs stamp, as a string/],
   ['a number', { steps: [{ ...ALIVE, values: { ...ALIVE.values, json: 7 } }] }, /alive needs json, as a string/],
-  ['arguments too many', { steps: [{ ...ALIVE, rest: ['more'] }] }, /alive accepts no further arguments/],
+  ['an extra argument', { steps: [{ ...ALIVE, rest: ['more'] }] }, /alive accepts no further arguments/],
   [
-    'further arguments that are no texts',
+    'a list of further arguments that are not strings',
     { steps: [{ name: 'done', values: { message: 'm' }, rest: [1] }] },
     /not an array of strings/,
   ],
-])('%s is no effect, which is said with what to do', (_name, effect, words) => {
+])('%s is rejected as an effect with a helpful error', (_name, effect, words) => {
   expect(() => checkEffect(effect)).toThrow(
     expect.objectContaining({ code: 'store.effect.invalid', message: expect.stringMatching(words) as string }) as Error,
   )
 })
 
-test('an effect of typed steps is taken; one that no request can carry is not', () => {
+test('toEffect accepts typed steps and rejects an effect that is too large for a request', () => {
   expect(toEffect([ALIVE])).toEqual({ steps: [ALIVE] })
   expect(() => toEffect([step('part', { subject: 'other', id: 'x', index: '0', text: 'x'.repeat(900_000) })])).toThrow(
     expect.objectContaining({ code: 'store.effect.too_large' }) as Error,
   )
 })
 
-test('G7: a wrong effect is parked with its own notification alone, and the rest of the batch is written', async () => {
+test('G7: an invalid effect parks only its own notification, and the rest of the batch is committed', async () => {
   const { store } = await useStore()
   const parked: Parked[] = []
   const app = new Hono<AdapterEnv<Effect>>()

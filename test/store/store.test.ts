@@ -52,7 +52,7 @@ test('a batch is one request, and so is a recall', async () => {
   expect(proxy.seen.requests).toBe(2)
 })
 
-test('a batch that would hold the database up for long goes in several requests, in order', async () => {
+test('a batch that would block the database for long is committed in several requests, in order', async () => {
   const { store, proxy } = await useStore()
   const effects = Array.from({ length: 250 }, (_, at) =>
     agentStatus(toEvent('agents', 'status', '1002', { status: `s${at}`, campaign_ref: 'c1' }, at)),
@@ -75,7 +75,7 @@ test('a large batch goes in several requests, each under the limit', async () =>
   expect((await store.read.agents({ limit: 500 })).items).toHaveLength(500)
 })
 
-test('errors have a code, say what to do, and never hold the command', async () => {
+test('errors have a code and say whether to retry, and contain neither the command nor a token', async () => {
   const { proxy } = await useStore()
   const wrongToken = await failure(proxy.url, 'secret-wrong')
   expect(wrongToken).toMatchObject({ code: 'store.upstash.unauthorized', retryable: false })
@@ -85,7 +85,7 @@ test('errors have a code, say what to do, and never hold the command', async () 
   expect(hanging).toMatchObject({ code: 'store.upstash.timeout', retryable: true })
   const throttled = await failure(await useHttp(429, '{"error":"ERR rate limit exceeded, command was: 27821234567"}'))
   expect(throttled).toMatchObject({ code: 'store.upstash.throttled', retryable: true })
-  // Tried again it would be as large.
+  // A retry would be as large.
   const large = await failure(
     await useHttp(413, '{"error":"ERR max request size exceeded. Limit: 1048576 bytes, Actual: 1048577 bytes"}'),
   )
@@ -98,7 +98,7 @@ test('errors have a code, say what to do, and never hold the command', async () 
   }
 })
 
-test("the database's own words are in the error, without the command and without personal data", async () => {
+test("an error quotes the database's message, without the command and without personal data", async () => {
   const words = async (status: number, error: string) => failure(await useHttp(status, JSON.stringify({ error })))
   expect(await words(400, 'ERR DB capacity quota exceeded')).toMatchObject({
     code: 'store.upstash.full',
@@ -154,7 +154,7 @@ test('without an address it says which variables to set', () => {
     )
 })
 
-test('an address that is asked for is asked for again when its token is refused, and a new one is tried once', async () => {
+test('the address is requested again if its token is rejected, and a new token is tried once', async () => {
   const { proxy } = await useStore()
   const asked: (string | undefined)[] = []
   let token = 'former-token'
@@ -176,7 +176,7 @@ test('an address that is asked for is asked for again when its token is refused,
   ).rejects.toMatchObject({ code: 'store.address.missing' })
 })
 
-test('the script goes along once, and again when the database has forgotten it', async () => {
+test('the script is sent once, and again after the database has lost it', async () => {
   const { store, proxy, redis } = await useStore()
   const client = await useRedisClient(redis.url)
   const calls = async (name: string) =>
@@ -187,7 +187,7 @@ test('the script goes along once, and again when the database has forgotten it',
   await store.commit({ effects: [call], done: NONE })
   await store.commit({ effects: [call], done: NONE })
   expect([await calls('eval'), proxy.seen.requests]).toEqual([2, 8])
-  // One that forgets each time is not asked again and again.
+  // If the database loses the script each time, the store stops asking for it by its digest.
   for (let n = 0; n < 6; n++) {
     await client.scriptFlush()
     await store.commit({ effects: [call], done: NONE })
@@ -196,7 +196,7 @@ test('the script goes along once, and again when the database has forgotten it',
   expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '7' })
 })
 
-test("while the database is full, own steps and parking happen once, and the log has the database's words", async () => {
+test("while the database is full, handlers run once, a call is parked once, and the log quotes the database's message", async () => {
   const { redis, proxy } = await useStore({ proxy: { maxDataBytes: 1 } })
   const roomy = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token' })
   onTestFinished(() => roomy.stop())
@@ -232,6 +232,6 @@ test("while the database is full, own steps and parking happen once, and the log
   expect(failed.map(({ error }) => error)).toEqual(
     Array.from({ length: 5 }, () => expect.stringContaining('ERR DB capacity quota exceeded') as string),
   )
-  // Five minutes old by now: it is recorded, and pops up on no screen.
+  // The call is five minutes old by now: it is recorded and does not pop.
   expect(await store.read.agent('1002')).toMatchObject({ call: null, calls: [{ call_ref: '7', stale: true }] })
 })

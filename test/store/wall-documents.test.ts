@@ -17,7 +17,7 @@ import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, toEvent } from './events.ts'
 
-/** The wall reads again only what was written since: it must show what one that reads everything shows. */
+/** The wall reads only documents that were written since its last read. It must equal a wall that reads everything. */
 
 const RULE = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 0.03 } as const
 const MINUTE_MS = 60_000
@@ -46,7 +46,7 @@ async function useWall(options: Partial<StoreOptions> = {}) {
 const status = (ref: string, word: string, at: number, campaign = 'c1') =>
   agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: campaign }, at))
 
-/** Anything that may happen in a call centre, now and some time ago: what comes late, twice, by another way, or is of somebody new. */
+/** Random events of a call centre, some of them late, repeated, on another transport or about new agents. */
 function createChance(seed: number) {
   const random = createRandom(seed)
   const pick = <T>(some: readonly T[]): T => some[Math.floor(random.between(0, some.length))] as T
@@ -116,7 +116,7 @@ function createChance(seed: number) {
 }
 
 test.each([1, 2, 3])(
-  'what was kept and what is read anew are the same, whatever happens (seed %i)',
+  'after each commit of random events, the wall equals a wall that reads everything (seed %i)',
   { timeout: 60_000 },
   async (seed) => {
     const { clock, commit, wall, whole } = await useWall()
@@ -130,7 +130,7 @@ test.each([1, 2, 3])(
   },
 )
 
-test('a status that comes too late to show may end a call all the same', async () => {
+test('a status that is too late to be shown can still end a call', async () => {
   const { commit, wall, whole } = await useWall()
   const call = (at: number, callRef: string) =>
     agentCall(toEvent('agents', 'call', '1', { call_ref: callRef, campaign_ref: 'c1' }, at))
@@ -140,7 +140,7 @@ test('a status that comes too late to show may end a call all the same', async (
   expect([(await wall()).totals.calls, await wall()]).toEqual([0, await whole()])
 })
 
-test('only what was written since is moved', async () => {
+test('the wall reads only the documents that were written since its last read', async () => {
   const { commit, wall, proxy } = await useWall()
   await commit(...Array.from({ length: 300 }, (_, n) => status(`agent-${n}`, 'busy', 1, `campaign-${n % 3}`)))
   const bytesOf = async () => {
@@ -155,17 +155,17 @@ test('only what was written since is moved', async () => {
   expect([again < first / 10, changed - again > 100, changed - again < 1_000]).toEqual([true, true, true])
 })
 
-test('all is read where the stream has forgotten the last read, or a commit names no documents, and every five minutes', async () => {
+test('the wall reads everything if its cursor is gone, if a commit names no documents, and every five minutes', async () => {
   const { clock, client, commit, wall, whole, requestsOf } = await useWall()
   await commit(status('1', 'busy', 1))
   await wall()
   await commit(status('1', 'wrapup', 2))
   await commit(status('2', 'busy', 2))
   await client.xTrim('enigma:changes', 'MAXLEN', 1)
-  // One that finds the cursor gone, and two for everything.
+  // One request finds that the cursor is gone, and two read everything.
   expect(await requestsOf(wall)).toBe(3)
   expect(await wall()).toEqual(await whole())
-  // An entry of the stream that names none: more than it has room for, or of an earlier version.
+  // An entry of the change stream that names no documents: there were too many, or an earlier version wrote it.
   await commit(status('3', 'busy', 3))
   await client.xAdd('enigma:changes', '*', { changes: '[]' })
   expect(await requestsOf(wall)).toBe(3)
@@ -179,7 +179,7 @@ test('all is read where the stream has forgotten the last read, or a commit name
   expect(await wall()).toEqual(await whole())
 })
 
-test('a document that may have expired is read each time, and so is one that nobody knows the age of', async () => {
+test('a document that may have expired, or whose age is unknown, is read each time', async () => {
   const { clock, client, commit, wall } = await useWall({ expiries: { agent: 3_600 } })
   await commit(status('1', 'busy', 1))
   const stateOf = async () => (await wall()).agents[0]?.status
@@ -194,7 +194,7 @@ test('a document that may have expired is read each time, and so is one that nob
   expect(await stateOf()).toBe(null)
 })
 
-test('those who ask at once share reads, each of which began after they asked', async () => {
+test('concurrent calls of the wall share reads, and each call gets a read that began after it', async () => {
   const { commit, wall, requestsOf } = await useWall()
   await commit(status('1', 'busy', 1))
   await wall()

@@ -8,7 +8,7 @@ const DONE = new Map<string, string[]>()
 const status = (ref: string, word: string, campaign: string, at = 1) =>
   agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: campaign }, at))
 
-test("a campaign shows its agents by status, and what the CDRs of today in the stack's time zone come to", async () => {
+test("a campaign shows its agents by status, and the totals of today's CDRs in the time zone of the stack", async () => {
   const timeZone = 'Asia/Kathmandu'
   const { fromMs, toMs } = dayOf(timeZone, BASE_MS)
   const { store } = await useStore({ timeZone, now: () => BASE_MS })
@@ -32,7 +32,7 @@ test("a campaign shows its agents by status, and what the CDRs of today in the s
       tried('1', fromMs),
       tried('2', fromMs, answered),
       tried('3', fromMs + 60_000, { ...answered, call_time: 45, hold_time: 1 }),
-      // No call was talked on: nobody had it, or not at all.
+      // Not answered: the CDR names an agent, but its call_time is 0.
       tried('4', fromMs, { extension: '1', call_time: 0 }),
       tried('yesterday', fromMs - 1_000, answered),
       tried('tomorrow', Math.min(toMs, BASE_MS + 20 * 3_600_000), {
@@ -53,7 +53,7 @@ test("a campaign shows its agents by status, and what the CDRs of today in the s
   const { items } = await store.read.campaigns()
   expect(items.find(({ ref }) => ref === 'c1')).toMatchObject({ today, agents: { busy: 2 } })
   expect(await store.read.campaign('c1')).toMatchObject({ today })
-  // A revision counts in the place of what it revises.
+  // In the totals, a revision replaces the CDR that it revises.
   await store.commit({ effects: [tried('2', fromMs, { ...answered, call_time: 130 }, 2)], done: DONE })
   expect(await store.read.campaign('c1')).toMatchObject({ today: { ...today, average_talk_time: 87.5 } })
 })
@@ -99,7 +99,7 @@ test('the wall counts abandoned calls by its rule, today and in the last hour', 
     ],
     done: DONE,
   })
-  // A revision that names an agent is abandoned no longer.
+  // A call whose revision names an agent is no longer abandoned.
   await store.commit({ effects: [tried('revised', 5, answered, 2)], done: DONE })
   const { campaigns, totals, abandon_rate } = await store.read.wall(RULE)
   const lastHour = { cdrs: 7, answered: 4, abandoned: { rate: 0.3333, numerator: 2, denominator: 6 } }
@@ -140,7 +140,7 @@ test('the wall shows each agent once, by the latest state that is not offline, w
   ])
   expect(campaigns).toMatchObject([{ ref: 'c1', status: 'started', agents: { busy: 1, offline: 1 }, calls: 1 }])
   expect(totals).toMatchObject({ agents: { busy: 1, offline: 1 }, campaigns: { started: 1 }, calls: 1, unsure: 0 })
-  // A gap of Pub/Sub: what is from before it may have changed unheard.
+  // After a gap, states from before it may have changed.
   const payload = {
     source: 'main',
     relay: 'r1',
@@ -156,7 +156,7 @@ test('the wall shows each agent once, by the latest state that is not offline, w
   expect(unsure.totals.unsure).toBe(2)
 })
 
-test('the wall takes one request, also where somebody is heard of for the first time; the first of a process takes two', async () => {
+test('the first wall of a process takes two requests, and each later one takes one, even with a new agent', async () => {
   const { store, proxy } = await useStore()
   const commit = (...refs: string[]) =>
     store.commit({ effects: refs.map((ref) => status(ref, 'busy', 'c1')), done: DONE })
@@ -183,7 +183,7 @@ const tried = (n: number, own: object) =>
     }),
   )
 
-test('words that are names of an object count like any other', async () => {
+test('statuses and end reasons that are named like object properties are counted like any other', async () => {
   const { store } = await useStore()
   const words = ['constructor', '__proto__', 'toString']
   await store.commit({

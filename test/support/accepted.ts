@@ -1,7 +1,7 @@
 import { readBody, type Notification } from '../../src/protocol/index.ts'
 import type { AcceptedEntry, useSqsFaults } from './sqs-faults.ts'
 
-/** What is in a message: tests that wait ask for all of them again and again. */
+/** Caches the notifications of each message, because tests that wait read all messages repeatedly. */
 const readBodies = new WeakMap<AcceptedEntry, Promise<readonly Notification[]>>()
 
 function read(entry: AcceptedEntry): Promise<readonly Notification[]> {
@@ -13,7 +13,7 @@ function read(entry: AcceptedEntry): Promise<readonly Notification[]> {
   return events
 }
 
-/** The notifications that the test's SQS has accepted on a queue, in the order of each group. */
+/** Returns the notifications that the test's SQS has accepted on a queue, in the order of each group. */
 export async function readAccepted(
   { accepted }: Awaited<ReturnType<typeof useSqsFaults>>,
   queue: string,

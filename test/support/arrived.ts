@@ -10,7 +10,7 @@ import type { useSqsFaults } from './sqs-faults.ts'
 export const arrivedAt = (sqs: Awaited<ReturnType<typeof useSqsFaults>>, route: string): Promise<Notification[]> =>
   readAccepted(sqs, `enigma-${route}.fifo`)
 
-/** Asserts what G1 to G3 say of everything that arrived: each reference in order, and a notification the same id on each copy. */
+/** Asserts ids and order (G1 to G3): all copies of a notification have one id, no two notifications share one, and references are in order. */
 export function expectOrderAndIds(events: readonly Notification[]): void {
   const idsOf = new Map<number, Set<string>>()
   for (const { n, id } of events.map(toNumbered)) idsOf.set(n, (idsOf.get(n) ?? new Set()).add(id))
@@ -28,7 +28,7 @@ export function expectAll(events: readonly Notification[], count: number): void 
   expect(numbers.size).toBe(count)
 }
 
-/** The gaps that SQS was told of, with their times in unix ms. */
+/** Returns the gaps that were announced to SQS, with their times in unix ms. */
 export async function gapsOf(sqs: Awaited<ReturnType<typeof useSqsFaults>>) {
   const events = await arrivedAt(sqs, 'relay-gap')
   return events.map((event) => {
@@ -37,7 +37,7 @@ export async function gapsOf(sqs: Awaited<ReturnType<typeof useSqsFaults>>) {
   })
 }
 
-/** Asserts G2 of what was published: each number arrived, or it was published in a gap that was announced. */
+/** Asserts G2: each published number arrived, or was published within an announced gap. */
 export async function expectHeardOrAnnounced(
   sqs: Awaited<ReturnType<typeof useSqsFaults>>,
   published: readonly Published[],

@@ -6,10 +6,10 @@ type Answer = { readonly violations: readonly { readonly id: string; readonly no
 
 let source: Promise<string> | undefined
 
-/** What axe finds wrong with a page for people who cannot see it well, or use no mouse: each rule, with the elements that break it. */
+/** Returns the accessibility violations that axe finds on a page: each rule, with the elements that break it. */
 export async function findInaccessible(page: Page): Promise<(readonly [rule: string, elements: readonly string[]])[]> {
   source ??= readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-  // As from the developer tools, which the page's policy does not concern.
+  // Playwright evaluates the script as the developer tools do, so the page's Content-Security-Policy does not apply.
   await page.evaluate(await source)
   const { violations } = (await page.evaluate('axe.run()')) as Answer
   return violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])

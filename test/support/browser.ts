@@ -2,18 +2,18 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, onTestFinished } from 'vitest'
 import { launchBrowser } from './launch-browser.ts'
 
-/** A Chromium without a window, for all tests of a file. It ends with them, and with this process. To be called outside of tests. */
+/** Launches a headless Chromium for all tests of a file. It ends after them, or with this process. Call it outside of tests. */
 export async function useBrowser(): Promise<Browser> {
   const browser = await launchBrowser()
   afterAll(() => browser.close())
   return browser
 }
 
-/** Tells what a strict policy has kept from the page. */
+/** Reports violations of the Content-Security-Policy as console errors. */
 const REPORT_VIOLATIONS = `addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sample }) =>
   console.error('Content-Security-Policy: ' + violatedDirective + ' ' + blockedURI + ' ' + sample))`
 
-/** A page with nothing kept of others, closed when the test ends; `errors`: what the page has thrown, or written to the console as an error. */
+/** Opens a page without the state of others, and closes it when the test ends. `errors`: uncaught exceptions and console errors of the page. */
 export async function usePage(
   browser: Browser,
   options: BrowserContextOptions = {},

@@ -9,7 +9,7 @@ export class ClosingLine implements Reporter {
         const { state } = test.result()
         if (state !== 'pending') counts[state]++
       }
-      // A file that does not even load has no test that could fail.
+      // A file that cannot be loaded has no tests, so count it as a failure.
       if (module.errors().length > 0) counts.failed++
     }
     console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)

@@ -2,7 +2,7 @@ import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/clien
 import { readBody, type Notification } from '../../src/protocol/index.ts'
 import type { useSqs } from './sqs.ts'
 
-/** Receives and deletes until `count` different notifications of a route have come; with all copies, in the order of each group. */
+/** Receives and deletes messages until `count` different notifications of a route have arrived. Returns all copies, in the order of each group. */
 export async function receiveDistinct(
   server: Awaited<ReturnType<typeof useSqs>>,
   route: string,
@@ -41,7 +41,7 @@ export async function receiveDistinct(
 
 type Numbered = { readonly n: number; readonly id: string; readonly reference: string }
 
-/** What the flows look at: the number that the test gave to a notification, its id, and what keeps its order. */
+/** Returns the fields that the flow tests check: the number that the test gave to a notification, its id, and its order key. */
 export function toNumbered(event: Notification): Numbered {
   const { payload } = JSON.parse(String(event.data)) as { payload: { n: number; call_ref?: number } }
   return { n: payload.n, id: event.id, reference: event.subject ?? String(payload.call_ref) }

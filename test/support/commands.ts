@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto'
 import { COMMAND_QUEUE, formatCommand, queueName, type RelayCommand } from '../../src/protocol/index.ts'
 import type { useSqs } from './sqs.ts'
 
-/** The queue of commands, as the API uses it. A command that a relay left hidden is there again after `hiddenSeconds` (default 2). */
+/** Opens the command queue as the API does. A command that a relay received but did not delete is visible again after `hiddenSeconds` (default 2). */
 export async function useCommandQueue({ sqs }: Pick<Awaited<ReturnType<typeof useSqs>>, 'sqs'>, hiddenSeconds = 2) {
   const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: queueName('enigma-', COMMAND_QUEUE) }))
   const Attributes = { VisibilityTimeout: String(hiddenSeconds) }
@@ -22,7 +22,7 @@ export async function useCommandQueue({ sqs }: Pick<Awaited<ReturnType<typeof us
       const whole: RelayCommand = { action: 'retry', source: 'main', operator: 'jane', ...command }
       return sendBody(formatCommand(whole, { id: randomUUID(), timeMs: Date.now() }), whole.source)
     },
-    /** How many there are, hidden ones included. */
+    /** Returns the number of commands, including hidden ones. */
     size: async (): Promise<number> => {
       const names = ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'] as const
       const { Attributes: of = {} } = await sqs.send(

@@ -7,7 +7,7 @@ import { bundleConsole, writeConsole, type ConsoleBundle } from '../../infra/bui
 import type { ConsoleFiles } from '../../src/api/index.ts'
 import { readConsole } from '../../src/lambda/handle-url.ts'
 
-/** The console as a build makes it, for the API of the tests of a file. To be called outside of tests. */
+/** Builds the console for all tests of a file, and deletes it after them. Call it outside of tests. */
 export async function useConsole(): Promise<{ readonly bundle: ConsoleBundle; readonly files: ConsoleFiles }> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-console-'))
   afterAll(() => rm(folder, { recursive: true, force: true }))

@@ -4,7 +4,7 @@ import { LAUNCHER, start, type Running } from '../cli/run.ts'
 
 const TOKEN = 'the-token-of-this-test-of-32-characters'
 
-/** `enigma-relay dev` with state of its own, on free ports. */
+/** Starts `enigma-relay dev` with separate state and free ports. */
 export function startDev(
   folder: string,
   args: readonly string[],
@@ -26,7 +26,7 @@ export function startDev(
   })
 }
 
-/** What dev has said of a part: its address. */
+/** Waits until `dev` has printed the address of a part, and returns it. */
 export async function addressOf(dev: Running, part: string): Promise<string> {
   const line = new RegExp(`^${part} +(\\S+)`, 'm')
   await dev.says(line)
@@ -44,7 +44,7 @@ export async function get(
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
 
-/** The processes of dev: they have its folder in their environment, or work in it (a redis-server writes its title over the former). */
+/** Finds the processes of `dev` by its folder: in their environment, or as working directory (a redis-server's title overwrites its environment). */
 export async function processesOf(folder: string): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const found = pids.map(async (pid) => {
@@ -61,9 +61,9 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended by itself.
+    // The process has already ended.
   }
 }
 
-/** One line a second: the time, and what went through. */
+/** Matches the line that `dev` prints once a second: the time and ten figures. */
 export const FIGURES = /^\d\d:\d\d:\d\d (?:[\d./kM]+ +){10}/m

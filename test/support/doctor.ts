@@ -3,12 +3,12 @@ import { examineSource } from '../../src/relay/doctor/doctor.ts'
 import type { Finding } from '../../src/relay/doctor/check.ts'
 import { readConfig } from '../../src/relay/index.ts'
 
-/** By what was looked at; those of one check behind each other. */
+/** Groups findings by check. */
 export function byCheck(findings: readonly Finding[]): Record<string, Finding[]> {
   return Object.fromEntries(Map.groupBy(findings, ({ check }) => check))
 }
 
-/** What doctor says of the Redis at this address, `redis/main/` left out; texts of one check joined by lines. Variables are the relay's. */
+/** Returns the doctor's findings about a Redis by check, without `redis/main/`. Joins the texts of a check as lines. `env`: the relay's variables. */
 export async function lookAtRedis(url: string, env: Record<string, string> = {}): Promise<Record<string, Finding>> {
   const config = readConfig({ ENIGMA_SOURCES: `main=${url}`, ENIGMA_RELAY_ID: 'test', AWS_REGION: 'none', ...env })
   const findings = await examineSource(config.sources[0] as (typeof config.sources)[0], config, Date.now)
@@ -20,7 +20,7 @@ export async function lookAtRedis(url: string, env: Record<string, string> = {})
   )
 }
 
-/** All that is in a Redis, byte for byte, and how many changes it has seen. */
+/** Returns all keys of a Redis with their exact values and whether they expire, and the number of changes since the last save. */
 export async function everythingIn(url: string) {
   const client = createClient({ url, RESP: 2 })
   client.on('error', () => undefined)

@@ -3,8 +3,8 @@ import { onTestFinished } from 'vitest'
 type Env = Readonly<Record<string, string | undefined>>
 
 /**
- * Sets variables of this process (undefined: takes them away), and returns how to set them back. Never assigns to `process.env` itself:
- * a copy in its place would keep what is deleted from the real one, in every test that follows in this process.
+ * Sets variables of this process (undefined deletes them). Returns a function that restores them. Never replaces `process.env` with a copy:
+ * variables would then stay set in the real environment after they are deleted, in all later tests of this process.
  */
 function setEnv(env: Env): () => void {
   const former = Object.keys(env).map((name) => [name, process.env[name]] as const)
@@ -17,12 +17,12 @@ function setEnv(env: Env): () => void {
   return () => set(former)
 }
 
-/** These variables, until the test ends. */
+/** Sets variables until the test ends. */
 export function useEnv(env: Env): void {
   onTestFinished(setEnv(env))
 }
 
-/** These variables, while it works. */
+/** Sets variables while `work` runs. */
 export async function withEnv<T>(env: Env, work: () => Promise<T>): Promise<T> {
   const setBack = setEnv(env)
   try {

@@ -6,7 +6,7 @@ import { useStore } from './store.ts'
 
 let sent = 0
 
-/** A function of `functions/` behind SQS, and a real read model behind it; all ends with the test. */
+/** Runs a function of `functions/` as behind SQS, with a real read model. Everything stops when the test ends. */
 export async function useFunction(app: App, route: DeclaredRoute) {
   const { store } = await useStore()
   let outcome = 'done'
@@ -20,7 +20,7 @@ export async function useFunction(app: App, route: DeclaredRoute) {
   })
   return {
     read: store.read,
-    /** Hands a notification to the function, as the relay would have made it. Resolves with `done`, `retry`, or `parked: <reason>`. */
+    /** Sends a notification in the relay's format to the function. Resolves with `done`, `retry`, or `parked: <reason>`. */
     send: async (
       payload: unknown,
       own: Partial<Notification> & { readonly reference?: string } = {},

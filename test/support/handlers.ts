@@ -17,11 +17,11 @@ import { ROUTES } from './routes.ts'
 
 export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'postpone'> & {
   readonly store: Store
-  /** Called with what was parked. */
+  /** Called with each parked notification. */
   readonly park?: (parked: Parked) => unknown
-  /** After this (ms) a call is stale. Default: the route's. */
+  /** The age (ms) at which a notification is stale. Default: that of the route. */
   readonly maxAgeMs?: number
-  /** Stands between the adapter and an app: sees each request, and may answer instead. Default: runs the app. */
+  /** Middleware between the adapter and an app. It may answer a request itself. Default: runs the app. */
   readonly around?: (request: Request, run: () => Promise<Response>) => Promise<Response>
 }
 
@@ -29,7 +29,7 @@ export type Handler = (event: SqsEvent, context?: LambdaContext) => Promise<SqsB
 
 const ROOT = new URL('../../', import.meta.url)
 
-/** The apps of `functions/` and of the relay's notices with their routes, as `fromHttp` takes them. `around` is that of `HandlersOptions`. */
+/** Loads the apps of `functions/` and of the relay's notices with their routes, as `fromHttp` expects them. `around`: see `HandlersOptions`. */
 export async function loadApps(around: NonNullable<HandlersOptions['around']> = (_request, run) => run()) {
   const files = ROUTES.all
     .map((route) => ({ route, url: new URL(appFile(route), ROOT) }))
@@ -43,7 +43,7 @@ export async function loadApps(around: NonNullable<HandlersOptions['around']> = 
   )
 }
 
-/** The same as Lambda handlers, by the name of their queue; what they reach of the world is given here. */
+/** Loads the same apps as Lambda handlers, by queue name. The options replace the read model and the other services that they use. */
 export async function loadHandlers({ around, ...options }: HandlersOptions): Promise<ReadonlyMap<string, Handler>> {
   const apps = await loadApps(around)
   return new Map(apps.map(({ route, app }) => [queueName('enigma-', route), toHandler(route, app, options)]))

@@ -2,17 +2,17 @@ import { createServer, request as httpRequest } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** An HTTP proxy on 127.0.0.1: tunnels by CONNECT, and forwards requests that name a whole `http:` address. */
+/** Starts an HTTP proxy on 127.0.0.1. It tunnels CONNECT requests, and forwards requests for an absolute `http:` URL. */
 export async function useHttpProxy() {
   const seen: string[] = []
   const state = {
-    /** What `proxy-authorization` has to be. */
+    /** The required value of `proxy-authorization`. */
     authorization: undefined as string | undefined,
-    /** The status that it answers instead of doing what it is asked. */
+    /** The status with which the proxy answers each request, instead of forwarding it. */
     status: undefined as number | undefined,
-    /** It answers nothing. */
+    /** The proxy never answers. */
     hang: false,
-    /** It reaches other hosts under these names. */
+    /** The local port to which the proxy connects for a host name. */
     hosts: new Map<string, number>(),
   }
   const sockets = new Set<Socket>()

@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
 import { parseEvents, type Notification } from '../../src/protocol/index.ts'
 
-/** A request as it came over the wire. */
+/** A request as the server received it. */
 export type TargetRequest = {
   readonly path: string
   readonly headers: IncomingHttpHeaders
@@ -13,12 +13,12 @@ export type TargetRequest = {
   readonly events: readonly Notification[]
 }
 
-/** An outcome, or `retry` after so many seconds. */
+/** An outcome, or `retry` after the given number of seconds. */
 type EventOutcome = 'done' | 'parked' | 'retry' | { readonly after: number }
 
-/** What the server does with a request. */
+/** How the server responds to a request. */
 export type TargetAnswer =
-  /** Finishes every event, and says so of each. */
+  /** Finishes every event, and answers `done` for each. */
   | 'done'
   /** Finishes every event, and cuts the connection before the answer. */
   | 'lose'
@@ -28,15 +28,15 @@ export type TargetAnswer =
   | 'hang'
   /** Answers for the whole request; 2xx finishes every event. */
   | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
-  /** Says for each event what became of it; undefined: done. */
+  /** Answers with an outcome for each event. Undefined: `done`. */
   | { readonly outcome: (event: Notification) => EventOutcome | undefined }
 
 export const OUTCOMES = 'application/vnd.enigma-relay.outcomes+json'
 
-/** A server of the functions' side of the tests' own: it answers as `fromHttp` does, and misbehaves on command. Liveness messages are none of its requests. */
+/** Starts a test server that answers as `fromHttp` does, or fails on command. It accepts liveness messages but does not record them as requests. */
 export async function startHttpTarget(tls?: ServerOptions, atPort = 0) {
   const requests: TargetRequest[] = []
-  /** In the order in which they were finished, copies too. */
+  /** Finished notifications in order, including copies. */
   const finished: Notification[] = []
   const state = {
     answer: (_request: TargetRequest): TargetAnswer | Promise<TargetAnswer> => 'done',
@@ -78,7 +78,7 @@ export async function startHttpTarget(tls?: ServerOptions, atPort = 0) {
     const text = body.toString()
     const events = text === '[]' ? [] : parseEvents(text)
     const request = { path, headers, body, events }
-    // When they come is a matter of the clock.
+    // Liveness messages arrive at unpredictable times, so they must not affect what a test counts.
     if (headers['ce-route'] === 'relay-alive')
       return say(
         response,
@@ -113,7 +113,7 @@ export async function startHttpTarget(tls?: ServerOptions, atPort = 0) {
   }
 }
 
-/** The same, stopped when the test ends. */
+/** Starts the same server, and stops it when the test ends. */
 export async function useHttpTarget(tls?: ServerOptions, atPort?: number) {
   const server = await startHttpTarget(tls, atPort)
   onTestFinished(() => server.stop())

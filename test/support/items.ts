@@ -2,7 +2,7 @@ import { formatPacket, parseEvents } from '../../src/protocol/index.ts'
 import { toItem, type Item, type Acknowledger } from '../../src/relay/item.ts'
 import { stamp } from './routes.ts'
 
-/** Who keeps the test's notifications: notes what was settled, what was parked, and attempts, by id and in order. */
+/** Creates an acknowledger that records settled and parked notifications, and attempts, by id and in order. */
 export function createAcknowledger() {
   const settled: string[] = []
   const parked: { id: string; reason: string; detail: string }[] = []
@@ -18,7 +18,7 @@ export function createAcknowledger() {
   return { acknowledger, settled, parked, attempts }
 }
 
-/** An agents/status notification on its way through the relay: the `n`th of agent `reference`. */
+/** Creates an item of agents/status: the `n`th of agent `reference`. */
 export function makeItem(
   acknowledger: Acknowledger,
   reference: string,
@@ -38,7 +38,7 @@ export function makeItem(
   return toItem(stamp(Buffer.from(packet), received), acknowledger, n)
 }
 
-/** The `n`s in a message body, by agent. */
+/** Returns each `n` in a message body, with its agent. */
 export function readNumbers(body: string): { reference: string; n: number }[] {
   return parseEvents(body).map((event) => ({
     reference: event.subject ?? '',

@@ -17,7 +17,7 @@ export const entry = (index: number, route = 'agents-status'): JournalEntry => (
 export const openTestJournal = (dataDir: string, relayId = 'test', { log } = captureLog()) =>
   openJournal({ dataDir, relayId, sourceIds: ['main'], log, now: () => 1_764_000_000_000 })
 
-/** The same, closed at the end of the test, with shorter ways to write and read. */
+/** Opens the same journal, with helpers to write and read. Closes it when the test ends. */
 export function useJournal(folder: string, relayId = 'test', capture = captureLog()) {
   const journal = openTestJournal(folder, relayId, capture)
   let isOpen = true
@@ -29,7 +29,7 @@ export function useJournal(folder: string, relayId = 'test', capture = captureLo
   return {
     ...journal,
     close,
-    /** Writes them, and returns their rows. */
+    /** Writes entries, and returns the numbers of their rows. */
     add: (...entries: JournalEntry[]) => {
       const rows = entries.map((one) => ({ row: journal.nextRow(one.route), entry: one }))
       journal.write({ rows })

@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { chromium, type Browser } from 'playwright-core'
 
-/** As Debian and others name it: `npm test` makes sure that there is one. */
+/** The names of the program on Debian and other systems. `npm test` makes sure that one is installed. */
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
 
 async function findBrowser(): Promise<string> {
@@ -22,11 +22,11 @@ async function findBrowser(): Promise<string> {
   throw new Error(`none of ${NAMES.join(', ')} is on PATH: run npm test, or install it`)
 }
 
-/** Starts a Chromium without a window. */
+/** Launches a headless Chromium. */
 export async function launchBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath: await findBrowser(),
-    // Chromium's sandbox does not run as root.
+    // Chromium's sandbox does not work as root.
     chromiumSandbox: process.getuid?.() !== 0,
   })
 }

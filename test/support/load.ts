@@ -6,11 +6,11 @@ type Client = Awaited<ReturnType<typeof useRedisClient>>
 
 export const CAMPAIGNS = 'enigma:notifications:campaigns'
 
-/** The `n`th CDR, of one of a hundred calls: what has a `call_ref` keeps its order. */
+/** Returns the `n`th CDR, of one of a hundred calls. Its `call_ref` is the order key. */
 export const cdrOf = (n: number): string =>
   formatPacket({ type: 'cdr', payload: { call_ref: n % 100, dialed_at: 1_764_000_000, n, number: '27821234567' } })
 
-/** Whether all CDRs were taken and sent: neither on the list nor in a claim. */
+/** Returns whether all CDRs are settled: none is on the list or in a claim. */
 export const drained =
   (client: { lLen: (key: string) => Promise<number>; keys: (pattern: string) => Promise<string[]> }) =>
   async (): Promise<boolean> =>
@@ -20,17 +20,17 @@ export const drained =
 export const statusOf = (n: number): string => formatPacket({ type: 'status', payload: { status: 'busy', n } })
 export const agentChannel = (n: number): string => `enigma:notifications:agents:${1_000 + (n % 50)}`
 
-/** How often a load writes: what is due since the last time goes in one command. */
+/** The interval between writes. Each writes the packets that have become due. */
 const TICK_MS = 10
 
 export type Load = {
-  /** How many were written so far: they have the numbers 0 … written - 1. */
+  /** How many packets are written so far: those with the numbers 0 … written - 1. */
   readonly written: number
-  /** Stops, and resolves with how many were written when the last one is there. */
+  /** Stops the load. Resolves after the last write, with the number of packets written. */
   stop: () => Promise<number>
 }
 
-/** Does `write` with the numbers that are due, at this rate; what Redis did not take is written again, as a dialler does. */
+/** Calls `write` with the numbers that are due at this rate, after the previous call has resolved. */
 function startLoad(perSecond: number, write: (from: number, to: number) => Promise<unknown>): Load {
   const state = { written: 0, isStopped: false }
   const start = performance.now()
@@ -59,7 +59,7 @@ function startLoad(perSecond: number, write: (from: number, to: number) => Promi
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, at) => from + at)
 
-/** Pushes CDRs; while Redis does not take them it tries again, and pushes nothing twice that it knows to be there. */
+/** Pushes CDRs. Retries a push until Redis confirms it, and never repeats a confirmed push. */
 export function pushCdrs(client: Client, perSecond: number, list = CAMPAIGNS): Load {
   return startLoad(perSecond, async (from, to) => {
     for (;;) {
@@ -72,10 +72,10 @@ export function pushCdrs(client: Client, perSecond: number, list = CAMPAIGNS): L
   })
 }
 
-/** When (unix ms) a number was published: before the command, and when Redis had answered. */
+/** When (unix ms) a number was published: the times before the command and after the reply of Redis. `taken`: Redis accepted it. */
 export type Published = { readonly fromMs: number; readonly toMs: number; readonly taken: boolean }
 
-/** Publishes statuses, whoever listens, and notes when. Those that Redis did not take are gone, as with a dialler. */
+/** Publishes statuses whether or not a relay is subscribed, and records when. As with a dialler, a failed PUBLISH is not retried. */
 export function publishStatuses(
   client: Client,
   perSecond: number,

@@ -2,7 +2,7 @@ import { createLog } from '../../src/runtime/index.ts'
 
 type Line = Record<string, unknown> & { readonly level: number; readonly msg: string }
 
-/** A log whose lines can be looked at. */
+/** Creates a log, and keeps its lines for assertions. */
 export function captureLog() {
   const lines: string[] = []
   const log = createLog('debug', { write: (line) => void lines.push(line) })

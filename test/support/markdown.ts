@@ -1,6 +1,6 @@
-/* Reads as much of Markdown as a check of links needs: headings, anchors, links. As GitHub renders it. */
+/* Reads only the parts of Markdown that a link check needs (headings, anchors, links), as GitHub renders them. */
 
-/** Text outside of fenced code, comments and code spans; the code is replaced by spaces, so that lines stay where they are. */
+/** Replaces fenced code, comments and code spans with spaces, so that line numbers do not change. */
 function withoutCode(markdown: string): string {
   const blank = (text: string) => text.replace(/[^\n]/g, ' ')
   return markdown
@@ -9,7 +9,7 @@ function withoutCode(markdown: string): string {
     .replace(/(?<!`)(`+)(?!`)((?:[^`]|(?!\1(?!`))`)+?)\1(?!`)/g, blank)
 }
 
-/** The text of a heading, without the marks of code, links and emphasis. */
+/** Returns the text of a heading, without the markup of code, links and emphasis. */
 const plainText = (heading: string): string =>
   heading
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
@@ -19,7 +19,7 @@ const plainText = (heading: string): string =>
     .trim()
 
 /**
- * The anchor that GitHub gives a heading: lower case, without punctuation, with a hyphen for each space.
+ * Returns the anchor that GitHub generates for a heading: lower case, without punctuation, with a hyphen for each space.
  * Source: https://github.com/Flet/github-slugger
  */
 export const toSlug = (heading: string): string =>
@@ -28,10 +28,10 @@ export const toSlug = (heading: string): string =>
     .replace(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, '')
     .replaceAll(' ', '-')
 
-/** Returns the anchors of a document: those of its headings, the second of a name with `-1` behind it, and those in HTML. */
+/** Returns the anchors of a document: those of its headings (repeated ones end in `-1`, `-2` …), and those in HTML. */
 export function anchorsOf(markdown: string): Set<string> {
   const anchors = new Set<string>()
-  // Headings keep their code spans, and fenced code has comments that look like headings.
+  // Fenced code may contain comments that look like headings, so find headings without code, but keep their code spans.
   const lines = markdown.split('\n')
   for (const [at, line] of withoutCode(markdown).split('\n').entries()) {
     if (!/^ {0,3}#{1,6} /.test(line)) continue

@@ -1,6 +1,6 @@
 /**
- * Sums the samples of a metric as `/metrics` shows it, of those whose labels hold all that are named. The relay's signs of life are
- * left out: when they come is a matter of the clock.
+ * Sums the samples of a metric in `/metrics` that have all of the given labels. Liveness messages are excluded, because they are sent at
+ * unpredictable times.
  *
  * @example await readMetric(relay.address, 'gaps_total', { cause: 'reconnect' })
  */

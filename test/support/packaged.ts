@@ -5,7 +5,7 @@ import { afterAll } from 'vitest'
 import type { Template } from '../../infra/check/cloudformation.ts'
 import { packageStack } from '../../src/local/street/bundles.ts'
 
-/** A stack packaged as `npm run package` does, removed when the tests of the file end. */
+/** Packages a stack as `npm run package` does, and deletes it after the tests of the file. */
 export async function usePackaged(
   prefix = 'enigma-',
   parameters: readonly string[] = [],

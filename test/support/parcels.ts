@@ -6,10 +6,10 @@ import type { Parcel } from '../../src/relay/targets/target.ts'
 import { createAcknowledger } from './items.ts'
 import { stamp } from './routes.ts'
 
-/** Larger than anything that is made here. */
+/** Larger than any pack that this file creates. */
 const MAX_BYTES = 16 * 1024 * 1024
 
-/** The packets of one message, and how it travels. */
+/** The packets of one message, their reference, and whether the message is gzipped. */
 export type Content = { readonly packets: readonly Buffer[]; readonly reference: string; readonly isGzipped: boolean }
 
 const space = fc.constantFrom('', '', ' ', '\t', '\r\n')
@@ -40,7 +40,7 @@ const packet = fc
     return `${outer}${parts.replaceAll(',', `,${inner}`)}${outer}`
   })
 
-/** What the dialler may write, and what it should not. */
+/** Packets that a dialler may write, and random bytes that it should not write. */
 export const packets: fc.Arbitrary<Buffer> = fc.oneof(
   { weight: 4, arbitrary: packet.map((one) => Buffer.from(one)) },
   { weight: 1, arbitrary: fc.uint8Array().map((bytes) => Buffer.from(bytes)) },
@@ -74,7 +74,7 @@ async function makePack({ packets: all, reference, isGzipped }: Content): Promis
   return (isGzipped ? await toGzippedPack(items, MAX_BYTES) : toPack(items, MAX_BYTES)) as Pack
 }
 
-/** The parcels of a request, as the relay makes them of these packets. No two packets have the same id. */
+/** Creates the parcels of a request from packets, as the relay does. Each packet has a different id. */
 export const makeParcels = (all: readonly Content[]): Promise<Parcel[]> =>
   Promise.all(
     all.map(async (content) => ({ group: String(laneOf(content.reference, 32)), pack: await makePack(content) })),

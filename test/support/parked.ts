@@ -6,24 +6,24 @@ import { stamp } from './routes.ts'
 
 export const PARKED_LIST = 'enigma:relay:parked'
 
-/** When the first entry was put aside; each later one a second after. */
+/** When entry 0 was parked. Each later entry was parked a second after the previous one. */
 export const PARKED_MS = Date.parse('2026-01-31T10:00:00.000Z')
 
 export type ParkedOptions = {
-  /** The packet's bytes. Default: a CDR with a number in it. */
+  /** The packet's bytes. Default: a CDR with a phone number. */
   readonly packet?: string | Uint8Array
   /** The list's key, or the channel. */
   readonly key?: string
   readonly reason?: string
   readonly detail?: string
-  /** Of the event. Default: what the packet gives. */
+  /** The type of the event. Default: the type that the relay derives from key and packet. */
   readonly type?: string
 }
 
 export const cdr = (n: number, reference: number | string = n): string =>
   `{"type":"cdr","payload":{"call_ref":${reference},"n":${n},"number":"2782555${String(n).padStart(4, '0')}"}}`
 
-/** The `n`th entry as a relay parks it: its id is `main/l/1764000000000/<n>`. */
+/** Creates the `n`th entry as a relay parks it, with the id `main/l/1764000000000/<n>`. */
 export function parkedEntry(
   n: number,
   {

@@ -2,7 +2,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 
-/** A real Postgres behind a TCP port, as a client knows it; statements of all connections run one after the other. */
+/** Starts a real Postgres (PGlite) behind a TCP port. Statements of all connections run one after the other. */
 export async function startPostgres() {
   const db = await PGlite.create()
   const sockets = new Set<Socket>()
@@ -22,7 +22,7 @@ export async function startPostgres() {
   return {
     db,
     url: `postgres://test:test@127.0.0.1:${port}/postgres`,
-    /** Breaks all connections, and takes none until `start`. */
+    /** Cuts all connections, and refuses new ones until `start`. */
     stop: () => {
       server.close()
       for (const socket of sockets) socket.destroy()
@@ -43,7 +43,7 @@ export async function startPostgres() {
 const WELCOME = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5a, 0, 0, 0, 5, 0x49])
 const [SYNC, QUERY, TERMINATE] = ['S', 'Q', 'X'].map((letter) => letter.charCodeAt(0))
 
-/** Answers each group of messages that ends with one which wants an answer. */
+/** Collects messages until one that requires a reply (Sync or Query), runs them together, and replies. */
 async function serve(socket: Socket, run: (messages: Uint8Array) => Promise<Uint8Array>): Promise<void> {
   let left = Buffer.alloc(0)
   let isWelcome = false
@@ -52,7 +52,7 @@ async function serve(socket: Socket, run: (messages: Uint8Array) => Promise<Uint
     for await (const chunk of socket) {
       left = Buffer.concat([left, chunk as Buffer])
       for (;;) {
-        // The first message has no letter before its length.
+        // The startup message has no type byte before its length.
         const letters = isWelcome ? 1 : 0
         if (left.length < end + letters + 4) break
         const next = end + letters + left.readUInt32BE(end + letters)

@@ -1,7 +1,7 @@
-/** What the tests use as personal data and as secrets: none of it may be in a log. */
+/** Matches the personal data and secrets of the tests. None of them may appear in a log. */
 const NEVER = [/2782\d{7}/, /\b082\d{7}\b/, /C-PRIVATE/, /private-recording/, /secret-of-the-test/]
 
-/** @throws Error that names the first line with personal data or a secret in it */
+/** Asserts that no line contains personal data or a secret. @throws Error with the first line that does */
 export function expectPrivate(lines: readonly string[], whose: string): void {
   for (const line of lines) {
     const found = NEVER.find((pattern) => pattern.test(line))

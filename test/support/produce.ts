@@ -2,8 +2,8 @@ import { createProducer } from '../../src/producer/index.ts'
 import { CAMPAIGNS, cdrOf } from './load.ts'
 
 /**
- * A dialler's process for the tests: pushes the CDRs `from` to `to`, several at once, with a backup in `folder`, and writes the number
- * of each on standard output when it is safe; then `drained`, and ends.
+ * A process that pushes the CDRs `from` to `to` as a dialler does, several at once, with a backup in `folder`. Prints the number of each CDR
+ * once Redis or the backup has it. Prints `drained` when the backup is empty, then exits.
  */
 const [url = '', folder = '', from = '0', to = '0'] = process.argv.slice(2)
 const WIDTH = 20
@@ -17,7 +17,7 @@ for (let n = Number(from); n < Number(to); n += WIDTH) {
       process.stdout.write(`${one}\n`)
     }),
   )
-  // Some 2,000 a second, as a large dialler.
+  // At most 2,000 a second, the rate of a large dialler.
   await new Promise((resolve) => setTimeout(resolve, 10))
 }
 await producer.backup?.drained()

@@ -1,41 +1,41 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** So much of a connection is on a slow uplink at once. */
+/** The size of the pieces in which a connection sends over a slow uplink. */
 const PIECE_BYTES = 4 * 1024
 
 /**
- * A TCP proxy on 127.0.0.1 in front of a local port, that makes the faults of a network: it holds back answers, delays, cuts in the
- * middle of an answer, goes half-open, and changes its target. `listenPort` is for one that comes back where it was.
+ * Starts a TCP proxy on 127.0.0.1 in front of a local port. It simulates network faults: it drops answers, delays data, cuts a connection in
+ * the middle of an answer, and goes half-open. `retarget` changes its target; `listenPort` lets a proxy restart on its previous port.
  */
 export async function startProxy(firstPort: number, listenPort = 0) {
   let targetPort = firstPort
   const pairs = new Set<{ readonly client: Socket; readonly target: Socket }>()
   const state = {
-    /** What the target answers is thrown away; what clients send still arrives. */
+    /** Answers of the target are dropped. Data from clients still arrives. */
     holdAnswers: false,
     /** New connections are closed at once. */
     refuse: false,
-    /** Packets vanish in both directions, without a reset: nobody is told anything. Connections that go through this never heal. */
+    /** Data vanishes in both directions, without a reset. A connection that loses data never recovers. */
     halfOpen: false,
-    /** Everything is this late (ms), in each direction. */
+    /** The delay (ms) of all data, in each direction. */
     delayMs: 0,
-    /** After this many more bytes of answers each connection is cut, in the middle of an answer as a rule. */
+    /** Each connection is cut when it has carried this many bytes of answers: usually in the middle of an answer. */
     cutAfterBytes: undefined as number | undefined,
     /**
-     * The connection on which a client sends this is cut then, or goes half-open for good, or what it sends from there on is under way
-     * until `deliver`, which is after the client has given up.
+     * A fault for the connection on which a client sends `words`. `cut`: it is cut. `vanish`: it goes half-open permanently. `late`: it goes
+     * half-open too, but the data that the client sends from then on reaches the target at `deliver`, after the client has given up.
      */
     failAt: undefined as { readonly words: string; readonly how: 'cut' | 'vanish' | 'late' } | undefined,
-    /** So much (bytes/s) of what clients send gets through, of all connections together: a slow uplink. */
+    /** The bandwidth (bytes/s) that the data of all clients shares: a slow uplink. */
     uplinkBytesPerSecond: undefined as number | undefined,
-    /** How many bytes of clients got through. */
+    /** The number of bytes from clients that the slow uplink has carried. */
     sentBytes: 0,
-    /** How many times that has happened. */
+    /** How often `failAt` has matched. */
     failures: 0,
   }
   const late: (() => void)[] = []
-  /** When (ms) the uplink has sent all that it was given. */
+  /** When (ms) the uplink will have sent all data that it accepted. */
   let uplinkFreeMs = 0
   const server = createServer((client) => {
     if (state.refuse) return void client.destroy()
@@ -56,9 +56,9 @@ export async function startProxy(firstPort: number, listenPort = 0) {
       if (state.delayMs === 0) to.write(chunk)
       else setTimeout(() => void (to.destroyed || to.write(chunk)), state.delayMs)
     }
-    /** Piece by piece, so that connections share the uplink; what a client has not got through when it gives up is gone. */
+    /** Sends data piece by piece, so that connections share the uplink. Drops the rest when the client disconnects. */
     const squeeze = async (chunk: Buffer): Promise<void> => {
-      // Not read on before that: what the client writes waits in its own buffers then.
+      // Pausing leaves further data in the client's own buffers, as a slow network does.
       client.pause()
       for (let from = 0; from < chunk.length && !client.destroyed; from += PIECE_BYTES) {
         const piece = chunk.subarray(from, from + PIECE_BYTES)
@@ -103,7 +103,7 @@ export async function startProxy(firstPort: number, listenPort = 0) {
     state,
     /** Cuts all connections. */
     cut,
-    /** What was under way reaches the target now. */
+    /** Delivers the data that `late` has held back. Returns the number of chunks. */
     deliver: (): number => late.splice(0).map((write) => write()).length,
     retarget: (to: number): void => {
       targetPort = to

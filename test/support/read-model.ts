@@ -61,7 +61,7 @@ async function startProxiedRedis(): Promise<Database> {
   }
 }
 
-/** The suite finds its keys by SCAN, which goes through the whole database, and Upstash bills each command. */
+/** The maximum number of other keys in the database: the tests find theirs by SCAN, which reads all keys, and Upstash bills each command. */
 const MAX_FOREIGN_KEYS = 10_000
 
 async function openUpstash(address: UpstashAddress): Promise<Database> {

@@ -2,7 +2,7 @@ import { createClient } from 'redis'
 import { onTestFinished } from 'vitest'
 import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/servers.ts'
 
-/** A redis-server of the test's own, stopped when the test ends. */
+/** Starts a redis-server, and stops it when the test ends. */
 export async function useRedisServer(options?: RedisServerOptions): Promise<RedisServer> {
   const server = await startRedisServer(options)
   onTestFinished(() => server.stop())

@@ -2,7 +2,7 @@ import { SignatureV4 } from '@smithy/signature-v4'
 import { createHash, createHmac, type BinaryLike, type Hash, type Hmac } from 'node:crypto'
 import type { SignOptions } from '../../src/relay/targets/sqs/aws-credentials.ts'
 
-/** SHA-256 as the SDK's signer takes it: with a secret it is an HMAC. */
+/** SHA-256 with the interface that the SDK's signer requires. With a secret, it is an HMAC. */
 class Sha256 {
   readonly #hash: Hash | Hmac
   constructor(secret?: unknown) {
@@ -19,7 +19,7 @@ class Sha256 {
   }
 }
 
-/** The headers that the SDK's own signer gives to a request. */
+/** Returns the headers of a request that the SDK's own signer has signed. */
 export async function signByReference(options: SignOptions): Promise<Record<string, string>> {
   const { credentials, region, service, path, headers, body, timeMs } = options
   const { sessionToken, ...key } = credentials

@@ -13,17 +13,17 @@ const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname
 
 export type RelayProcessOptions = Omit<UseRelayOptions, 'dataDir'> & {
   readonly dataDir: string
-  /** Where the SDK looks for credentials: in the environment (default), or nowhere. */
+  /** Whether the environment contains AWS credentials (default: true). Without them, the SDK finds none. */
   readonly credentials?: boolean
-  /** A limit on the size of its files, in KiB: as on a disk that is full. `liftFileLimit` takes it away. */
+  /** A limit on the size of the relay's files, in KiB, which acts like a full disk. `liftFileLimit` removes it. */
   readonly fileKib?: number
 }
 
 type Line = Record<string, unknown>
 
-/** `enigma-relay relay` as a child process. */
+/** Starts `enigma-relay relay` as a child process. */
 export function spawnRelay({ credentials = true, fileKib, ...options }: RelayProcessOptions) {
-  // As it would start itself again: that start is saved.
+  // With the flags with which the relay would otherwise restart itself, so that it starts only once.
   const node = [
     process.execPath,
     ...HEAP_FLAGS,
@@ -38,9 +38,9 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env['PATH'],
-      // What Node made of TypeScript before, so that a start is quick; where files may not be large it is not written either.
+      // Node's compile cache makes the start fast. With a file size limit, Node could not write it.
       ...(fileKib === undefined ? { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] } : {}),
-      // No profile of the user who runs the tests, and no metadata service.
+      // The SDK must not find credentials in the user's AWS profile or the metadata service.
       HOME: options.dataDir,
       AWS_EC2_METADATA_DISABLED: 'true',
       ENIGMA_ROUTES: ROUTES_FILE,
@@ -85,7 +85,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     coded,
     isRunning,
     exited,
-    /** Waits until it hears and takes, whatever becomes of its targets. */
+    /** Waits until the relay is ready. Its targets need not be. */
     ready: async () => {
       const at = await address()
       await waitFor(async () => {
@@ -93,7 +93,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
         return Object.entries(parts).every(([name, part]) => part.ok || /^(sqs|target)/.test(name))
       }, 'the relay to be ready')
     },
-    /** What `/readyz` answers. */
+    /** Returns the answer of `/readyz`. */
     readiness: async () => {
       const answer = await fetch(`${await address()}/readyz`)
       return {
@@ -111,7 +111,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
   }
 }
 
-/** The same, killed when the test ends. */
+/** Starts the same process. Kills it when the test ends, and asserts that its output contains no personal data. */
 export function startRelayProcess(options: RelayProcessOptions): ReturnType<typeof spawnRelay> {
   const relay = spawnRelay(options)
   onTestFinished(async () => {

@@ -8,7 +8,7 @@ import { createParking } from '../../src/relay/parking/parking.ts'
 import { createRedis } from '../../src/relay/redis/redis-client.ts'
 import { captureLog } from './log.ts'
 
-/** A client as the relay makes it, with its scripts; closed when the test ends. */
+/** Connects a client as the relay creates it, with its scripts. Closes it when the test ends. */
 export async function useRelayRedis(url: string) {
   const client = createRedis({ url, name: 'test', log: captureLog().log, reconnect: true })
   await client.connect()
@@ -16,7 +16,7 @@ export async function useRelayRedis(url: string) {
   return client
 }
 
-/** The claims of a relay on a client of their own: a second call with the same id is what the next process sees. */
+/** Creates the claims of a relay with a separate client. A second call with the same relay id acts like the relay's next process. */
 export async function useClaims(
   url: string,
   options: Partial<ClaimsOptions> & { readonly announce?: (notice: Notice) => Promise<void> } = {},
@@ -53,7 +53,7 @@ export async function useClaims(
     ...options,
   })
   const begun = new Map<string, Promise<void>>()
-  /** Takes from a list whose generation begins before the first time, and fails when the take was fenced. */
+  /** Takes items from a list. Begins the list's generation before the first take. @throws if the take was fenced */
   const take = async (list: string, count: number, maxBytes: number) => {
     const generation = begun.get(list) ?? claims.beginGeneration(list)
     begun.set(list, generation)
@@ -69,10 +69,10 @@ export async function useClaims(
 export const itemsOf = (claim: Claim | undefined): Map<number, Buffer> =>
   new Map([...(claim?.items ?? [])].map(([index, { data }]) => [index, Buffer.from(data)]))
 
-/** The same as text. */
+/** Returns the same items as text. */
 export const textsOf = (claim: Claim | undefined): string[] => [...itemsOf(claim).values()].map(String)
 
-/** All of an item that a claim looks at. */
+/** Creates an item with only the fields that a claim reads. */
 export const itemAt = (position: number): Item =>
   ({
     id: `main/l/1/${position}`,

@@ -19,7 +19,7 @@ export type UseRelayOptions = Partial<Omit<RelayOptions, 'config' | 'log'>> & {
   readonly dataDir?: string
 }
 
-/** A folder of the test's own. */
+/** Creates a folder, and deletes it when the test ends. */
 export async function useFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-test-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
@@ -37,7 +37,7 @@ export function relayEnv(
     ENIGMA_DATA_DIR: dataDir,
     ENIGMA_RELAY_ID: 'test',
     ENIGMA_LINGER: 'none',
-    // Its requests would be among those that a test counts.
+    // Requests for commands would count among the requests of a test.
     ENIGMA_COMMANDS: 'none',
     ENIGMA_HTTP: '127.0.0.1:0',
     AWS_ENDPOINT_URL_SQS: endpoint,
@@ -47,7 +47,7 @@ export function relayEnv(
   }
 }
 
-/** A relay in this process, stopped when the test ends; resolves when it hears and takes, from all sources that are not refused. */
+/** Starts a relay in this process, and stops it when the test ends. Resolves when all parts are ready, except SQS and refused sources. */
 export async function useRelay(options: UseRelayOptions) {
   process.env['AWS_ACCESS_KEY_ID'] ??= 'test'
   process.env['AWS_SECRET_ACCESS_KEY'] ??= 'test'
@@ -93,7 +93,7 @@ export async function useRelay(options: UseRelayOptions) {
   return { address, stop, lines, coded, dataDir, metrics: relay.metrics }
 }
 
-/** Waits until the condition holds; fails with the words when it does not within `timeoutMs` (default 20 s: a machine may be busy). */
+/** Waits until the condition holds. @throws Error that names `what` after `timeoutMs` (default 20 s, because a machine may be busy) */
 export async function waitFor(
   condition: () => boolean | Promise<boolean>,
   what: string,
@@ -104,13 +104,13 @@ export async function waitFor(
     const from = performance.now()
     if (await condition()) return
     if (performance.now() > until) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
-    // What takes long to ask is asked seldom, or the asking would keep the machine busy.
+    // Checks a slow condition less often, so that the checks do not keep the machine busy.
     const pauseMs = Math.min(200, Math.max(10, 3 * (performance.now() - from)))
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }
 
-/** Receives and deletes until `count` notifications of a route have come; in the order of each message group. */
+/** Receives and deletes messages until `count` notifications of a route have arrived. Returns them in the order of each message group. */
 export async function receiveAll(
   server: Awaited<ReturnType<typeof useSqs>>,
   route: string,

@@ -32,7 +32,7 @@ async function listen(fetch: Fetch): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-/** A street without SQS: functions behind HTTP whose faults a test decides, the API, the read model, and relays that drive replays. */
+/** Starts a street without SQS: functions behind HTTP with faults that a test sets, the API, the read model, and relays that drive replays. */
 export async function useReplaysByHttp() {
   const { store, proxy } = await useStore()
   const state: { answer: (run: Run) => number | Promise<number>; status: number | undefined } = {
@@ -79,7 +79,7 @@ export async function useReplaysByHttp() {
     })
     return { status: response.status, body: (await response.json()) as Answer & { detail: string } }
   }
-  /** A relay that drives replays until it is killed: it then does nothing any more, not even report. */
+  /** Starts a relay that drives replays until it is killed. A killed relay stops at once, without a last report. */
   const startRelay = (
     relayId = 'pbx-1',
     send: SendAgain = createSend(url, PUSH),

@@ -3,9 +3,9 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 
 /**
- * A port on 127.0.0.1 that nobody else gets until it is released: servers may listen there, end, and come back; while none does,
- * connections are refused. It belongs to a connection that leaves from it: Linux then gives it to nobody who asks for any port, and
- * to whoever names it. Source: `inet_csk_bind_conflict` in net/ipv4/inet_connection_sock.c
+ * Reserves a port on 127.0.0.1 until it is released. Servers can start, stop and restart on it; while none listens, connections are refused.
+ * The port is the local port of an open connection. Linux does not assign such a port to a process that asks for any free port, but a server
+ * can still bind it explicitly. Source: `inet_csk_bind_conflict` in net/ipv4/inet_connection_sock.c
  */
 export async function reservePort() {
   const other = createServer().listen(0, '127.0.0.1')

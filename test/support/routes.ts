@@ -5,32 +5,32 @@ import { readDeclarations } from '../../src/lambda/declarations.ts'
 import { createRoutes, formatRoutes, type Route } from '../../src/protocol/index.ts'
 import { createStamp } from '../../src/relay/item.ts'
 
-/** What `functions/` declares. */
+/** The declarations in `functions/`. */
 export const DECLARED = await readDeclarations()
 
-/** The route table of it. */
+/** The route table of these declarations. */
 export const ROUTES = createRoutes(DECLARED)
 
-/** The functions that need what only their user has, such as a CRM: deployed, and in bundles, they do not work without it. */
+/** Functions that declare variables or secrets which only the user has, such as those of a CRM. Deployed or bundled, they fail without them. */
 export const NEEDY: ReadonlySet<string> = new Set(
   DECLARED.filter(({ variables = {}, secrets = [] }) => Object.keys(variables).length + secrets.length > 0).map(
     ({ name }) => name,
   ),
 )
 
-/** The secrets that they declare, each with a value that opens nothing. */
+/** The secrets that functions declare, each with a dummy value. */
 export const SECRETS = Object.fromEntries(
   DECLARED.flatMap(({ secrets = [] }) => secrets).map((name) => [name, 'of-the-test']),
 )
 
-/** The same in a file: a process that reads it need not load `functions/`. */
+/** A file with the route table, so that a child process need not load `functions/`. */
 export const ROUTES_FILE = join(tmpdir(), `enigma-routes-${process.pid}.json`)
 writeFileSync(ROUTES_FILE, formatRoutes(DECLARED))
 process.once('exit', () => rmSync(ROUTES_FILE, { force: true }))
 
 export const stamp = createStamp(ROUTES)
 
-/** @throws when there is none */
+/** Returns a route. @throws TypeError if `functions/` does not declare it */
 export function routeOf(type: string, subType: string): Route {
   const route = ROUTES.find(type, subType)
   if (route === undefined) throw new TypeError(`functions/ declares no ${type}/${subType}`)

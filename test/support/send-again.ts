@@ -3,7 +3,7 @@ import { createSendAgain, type SendAgain } from '../../src/relay/replays/send-ro
 import { createTargetClient } from '../../src/relay/targets/target.ts'
 import { ROUTES } from './routes.ts'
 
-/** What the relay sends messages of replays by, to functions at one address that know it by a token. */
+/** Creates the function with which a relay sends messages of replays to functions behind HTTP, authenticated with a token. */
 export function createSend(url: string, token: string): SendAgain {
   const config = readConfig({ ENIGMA_TARGET: url, ENIGMA_TARGET_TOKEN: token }, ROUTES)
   return createSendAgain({ config, routes: ROUTES, http: createTargetClient(config, { requestTimeoutMs: 10_000 }) })

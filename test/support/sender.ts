@@ -17,17 +17,17 @@ import { captureLog } from './log.ts'
 import { waitFor } from './relay.ts'
 import { routeOf } from './routes.ts'
 
-/** The route of agents/status with limits of the test's own; it lingers only when the test says so. */
+/** Returns the route of agents/status with the given settings. By default, it does not linger. */
 export const routeWith = (own: Partial<Route>): Route => ({ ...routeOf('agents', 'status'), lingerMs: 0, ...own })
 
-/** An uplink that is known to be fast, so that how full a request is depends on the sender alone. */
+/** Creates an uplink that has measured a high speed, so that it does not limit the size of requests. */
 export function fastUplink(options: UplinkOptions = {}): Uplink {
   const uplink = createUplink(options)
   uplink.arrive(uplink.ship(100 * 1024 * 1024), 'answered')
   return uplink
 }
 
-/** The client of the hot path beside one of the SDK's: that of `createSqs`, or one of the test's own. */
+/** Returns the client that sends batches: the one that `createSqs` attached to this SDK client, or a new one. */
 export function batchesOf(sqs: SQSClient & { readonly batches?: BatchClient }): BatchClient {
   if (sqs.batches !== undefined) return sqs.batches
   const http = createHttpHandler({
@@ -38,7 +38,7 @@ export function batchesOf(sqs: SQSClient & { readonly batches?: BatchClient }): 
   return createBatchClient({ sqs, http })
 }
 
-/** The queues of this SQS as the targets of all routes. */
+/** Returns the queues of this SQS as the targets of all routes. */
 export const targetsOf = (sqs: SQSClient): Pick<Targets, 'targetOf'> => {
   const batches = batchesOf(sqs)
   return { targetOf: (route, tools) => createSqsTarget({ ...tools, route, queuePrefix: 'enigma-', batches }) }
@@ -55,7 +55,7 @@ export function httpTargetOf(route: Route, url: string, access: TargetAccess = {
   return createHttpTarget({ route, url: new URL(url), access, http })
 }
 
-/** A sender into the queue of this route, or to another target, stopped when the test ends. */
+/** Starts a sender to the queue of this route, or to another target. Stops it when the test ends. */
 export function startSender(
   to: SQSClient | ((route: Route) => Target),
   options: Pick<SenderOptions, 'route'> & Partial<SenderOptions>,
@@ -77,7 +77,7 @@ export function startSender(
   return sender
 }
 
-/** A sender on this SQS client or to this target, stopped when the test ends, and the acknowledger of what is pushed into it. */
+/** Starts a sender with an acknowledger that records the outcomes of all items pushed into it. Stops it when the test ends. */
 export function useSender(to: SQSClient | ((route: Route) => Target), own: Partial<Route> = {}, uplink = fastUplink()) {
   const route = routeWith(own)
   const metrics = createMetrics()
@@ -96,12 +96,12 @@ export function useSender(to: SQSClient | ((route: Route) => Target), own: Parti
       const item = makeItem(acknowledger, reference, n, more)
       sender.push({ ...item, lane: item.lane % route.lanes, receivedMs: Date.now() })
     },
-    /** Waits until nothing is held any more. */
+    /** Waits until the sender holds no items. */
     drained: (timeoutMs = 10_000) => waitFor(() => sender.held === 0, 'the sender to be drained', timeoutMs),
   }
 }
 
-/** Whether the numbers of each agent come in their order. */
+/** Returns whether the numbers of each agent rise. */
 export function isInOrder(numbers: readonly { readonly reference: string; readonly n: number }[]): boolean {
   const last = new Map<string, number>()
   return numbers.every(({ reference, n }) => {

@@ -7,7 +7,7 @@ export const START_MS = 1_764_000_000_000
 export const scheduleOf = (agents: number, seed: number): Schedule =>
   createSchedule({ agents, seed, toUnixMs: (atMs) => START_MS + atMs })
 
-/** The packets of the first `ms` of virtual time, and the one after: it has been taken, so what comes next builds upon it. */
+/** Returns the packets of the first `ms` of virtual time, and the next one: the schedule has already advanced past it. */
 export function takeUntil(schedule: Schedule, ms: number): TimedPacket[] {
   const packets = [schedule.next()]
   while ((packets.at(-1)?.atMs ?? 0) <= ms) packets.push(schedule.next())
@@ -21,7 +21,7 @@ export type Seen = {
   readonly payload: Record<string, unknown>
 }
 
-/** A packet as the relay sees it. */
+/** Reads and routes a packet as the relay does. */
 export function see({ atMs, outgoing: { key, packet } }: TimedPacket): Seen {
   const read =
     typeof packet === 'string'

@@ -1,6 +1,6 @@
 /**
- * Tests that take minutes: `npm run proofs` runs them, `npm test` does not. Most of what needs a browser, the documents followed in a clone, packages that are
- * installed, faults that have to last, and hundreds of faults and kills at random.
+ * Tests that take minutes: `npm run proofs` runs them, `npm test` does not. Among them are most tests that need a browser, tests that follow
+ * the docs in a clone or install packages, and tests with long faults or with hundreds of random faults and kills.
  */
 export const SLOW = [
   'test/proofs/*.test.ts',

@@ -3,8 +3,8 @@ import type { Answer, WireRequest } from './sqs-faults.ts'
 const KIB = 1024
 
 /**
- * Servers, and proxies before them, that take 256 KiB at once whatever their queues say, each in the way in which it refuses.
- * Seen at LocalStack 4.3, at ElasticMQ 1.6, and at a proxy with a limit for bodies.
+ * Servers and proxies that accept at most 256 KiB at once, whatever `MaximumMessageSize` their queues report. Each rejects more in a different
+ * way. Observed with LocalStack 4.3, ElasticMQ 1.6, and a proxy with a body limit.
  */
 export const SMALLER_SERVERS: readonly (readonly [string, (request: WireRequest) => Answer])[] = [
   [
@@ -12,7 +12,7 @@ export const SMALLER_SERVERS: readonly (readonly [string, (request: WireRequest)
     (request) => (bytesOf(request) > 256 * KIB ? { status: 400, code: 'BatchRequestTooLong' } : 'accept'),
   ],
   [
-    'MessageTooLong in the words of another error',
+    'InvalidAttributeValue with the message MessageTooLong',
     (request) =>
       bytesOf(request) > 256 * KIB
         ? { status: 400, code: 'InvalidAttributeValue', message: 'MessageTooLong' }
@@ -20,7 +20,7 @@ export const SMALLER_SERVERS: readonly (readonly [string, (request: WireRequest)
   ],
   ['413', (request) => (bytesOf(request) > 256 * KIB ? { status: 413, code: 'Html' } : 'accept')],
   [
-    'an entry that failed',
+    'a failed entry',
     (request) =>
       bytesOf(request) <= 256 * KIB
         ? 'accept'

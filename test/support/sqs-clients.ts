@@ -14,7 +14,7 @@ export const CREDENTIALS = {
   sessionToken: 'token/of+the=test==',
 }
 
-/** The same requests by the SDK: what our own client is measured against. */
+/** Sends the same requests with the SDK, as the reference for our own client. */
 export const sdkBatches = (sqs: SQSClient): BatchClient => ({
   sqs,
   async send(body, signal, limitMs): Promise<BatchAnswer> {
@@ -24,7 +24,7 @@ export const sdkBatches = (sqs: SQSClient): BatchClient => ({
   },
 })
 
-/** The SDK and our own client, each behind a target of the route agents/status, and each with a clock and connections of its own. */
+/** Creates the SDK and our own client, each behind a target of the route agents/status, with separate clocks and connections. */
 export async function useClients(endpoint: string, region = 'us-east-1') {
   vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId)
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey)
@@ -52,19 +52,19 @@ export async function useClients(endpoint: string, region = 'us-east-1') {
 
 export type Client = { readonly target: Target; readonly limits: Endpoint }
 
-/** What a client tells the sender. */
+/** An outcome, as a client reports it to the sender. */
 export type Told = 'accepted' | (Omit<Rejection, 'reason' | 'detail' | 'problem'> & { readonly problem: string })
 
 const toTold = (outcome: Outcome): Told => {
   if (outcome === 'accepted') return outcome
   if (outcome.verdict === 'unfinished') throw new TypeError('SQS finishes nothing in part')
   const { verdict, isForSize, isAnswer, isMissing, problem, reason, detail } = outcome
-  // They go into the parked list as text.
+  // The parked list stores both as text.
   if (typeof reason !== 'string' || typeof detail !== 'string') throw new TypeError(`no text: ${reason}, ${detail}`)
   return { verdict, isForSize, isAnswer, isMissing, problem: problem.code }
 }
 
-/** Sends, and says what became of each parcel, or of the request. */
+/** Sends parcels. Returns the outcome of each, or of the whole request. */
 export async function tell(
   { target, limits }: Client,
   parcels: readonly Parcel[],

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** An entry of SendMessageBatch, as it came over the wire. */
+/** An entry of SendMessageBatch, as the server received it. */
 export type WireEntry = {
   readonly Id: string
   readonly MessageBody: string
@@ -12,42 +12,42 @@ export type WireEntry = {
   readonly MessageAttributes?: Record<string, { readonly StringValue: string }>
 }
 
-/** `accessKey`: whose signature it bears. */
+/** `accessKey`: the access key in the signature. */
 export type WireRequest = { readonly queue: string; readonly entries: readonly WireEntry[]; readonly accessKey: string }
 
 export type AcceptedEntry = WireEntry & { readonly queue: string; readonly accessKey: string }
 
 type Failure = { readonly Code: string; readonly SenderFault: boolean; readonly Message?: string | number | null }
 
-/** What the server does with a request. */
+/** How the server responds to a request. */
 export type Answer =
   | 'accept'
-  /** Accepts, and cuts the connection before the answer. */
+  /** Accepts the request, and cuts the connection before the answer. */
   | 'lose'
   /** Cuts the connection at once. */
   | 'close'
   /** Never answers. */
   | 'hang'
-  /** Refuses the whole request. */
+  /** Rejects the whole request. */
   | { readonly status: number; readonly code: string; readonly message?: string }
   /** Accepts the entries for which this returns undefined. */
   | { readonly fail: (entry: WireEntry) => Failure | undefined }
 
 export type SqsFaultsOptions = {
-  /** The largest message that its queues take. Default 1 MiB. */
+  /** The `MaximumMessageSize` that its queues report. Default 1 MiB. */
   readonly maxBytes?: number
-  /** Default true. */
+  /** Whether its queues report that they are FIFO queues. Default true. */
   readonly fifo?: boolean
-  /** Called with each message that is accepted; then neither messages nor requests are kept. For runs that last long. */
+  /** Called with each accepted message. If set, the server keeps neither messages nor requests, which suits long runs. */
   readonly onAccepted?: (entry: AcceptedEntry) => void
 }
 
-/** SQS knows a copy for five minutes. Source: the SQS developer guide, "Exactly-once processing". */
+/** SQS drops copies for five minutes. Source: the SQS developer guide, "Exactly-once processing". */
 const DEDUPLICATION_MS = 5 * 60_000
 
 /**
- * A small SQS of the tests' own: it speaks the JSON protocol as the SDK sends it, knows copies by their deduplication id, and
- * misbehaves on command. It has every queue that it is asked for, unless `missing` names it.
+ * Starts a small SQS server for tests. It speaks the SDK's JSON protocol, drops copies by their deduplication id, and fails on command. Every
+ * queue exists, except those in `missing`.
  */
 export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAccepted }: SqsFaultsOptions = {}) {
   const requests: WireRequest[] = []
@@ -57,22 +57,22 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const missing = new Set<string>()
   const busyGroups = new Set<string>()
   const state = {
-    /** Decides about each request; may wait before it does. */
+    /** Returns the answer to each request. It may wait first. */
     answer: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
-    /** The relay's signs of life are none of the other requests: when they come is a matter of the clock. */
+    /** Returns the answer to a liveness message. These are kept apart from other requests, because they arrive at unpredictable times. */
     answerSignOfLife: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
-    /** The attribute that its queues have now; undefined: they do not say it. */
+    /** The present `MaximumMessageSize` of its queues. Undefined: they do not report it. */
     maxBytes: maxBytes as number | undefined,
-    /** The code with which it refuses every request for a queue. */
+    /** Returns the error code with which the server rejects all requests for a queue. */
     refuse: (_queue: string): string | undefined => undefined,
-    /** What its queues say of themselves besides. */
+    /** Further attributes that its queues report. */
     attributes: {} as Readonly<Record<string, string>>,
-    /** Whether its answers have a date. */
+    /** Whether its answers have a `date` header. */
     hasDate: true,
-    /** What it answers to everything, as a proxy does, or a server of another protocol. */
+    /** An HTML page with which the server answers every request, like a proxy or a server of another protocol. */
     page: undefined as string | undefined,
     mostInFlight: 0,
-    /** How often a request carried a group of which another one was out. */
+    /** How often a request contained a message group that another request in flight also contained. */
     overlaps: 0,
   }
   let inFlight = 0
@@ -147,7 +147,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     if (missing.has(queue)) return refuse(response, 400, 'QueueDoesNotExist')
     const refusal = state.refuse(queue)
     if (refusal !== undefined) return refuse(response, 403, refusal)
-    // Nobody sends commands here.
+    // The tests with this server send no commands, so it has no command queue.
     if (queue.endsWith('relay-commands.fifo')) return refuse(response, 400, 'QueueDoesNotExist')
     const action = request.headers['x-amz-target']
     if (action === 'AmazonSQS.GetQueueUrl')
@@ -184,7 +184,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   }
 }
 
-/** The same with a real SDK client, both ended when the test ends. */
+/** Starts the same server with a real SDK client. Stops both when the test ends. */
 export async function useSqsFaults({
   requestTimeoutMs = 10_000,
   ...options

@@ -4,7 +4,7 @@ import { createQueues } from '../../src/relay/targets/sqs/sqs-target.ts'
 import { startSqsServer, type SqsServerOptions } from '../../src/local/local-aws.ts'
 import { ROUTES } from './routes.ts'
 
-/** A local SQS server with every queue of the route table (prefix `enigma-`), and a real SDK client for it. */
+/** Starts a local SQS server with every queue of the route table (prefix `enigma-`), and a real SDK client. Stops both when the test ends. */
 export async function useSqs(options?: SqsServerOptions) {
   const server = await startSqsServer(options)
   onTestFinished(() => server.stop())

@@ -3,7 +3,7 @@ import { startUpstashProxy, type UpstashProxyOptions } from '../../src/local/ups
 import { createStore, type StoreOptions } from '../../src/store/index.ts'
 import { useRedisServer } from './redis.ts'
 
-/** A store on a real Redis behind the proxy, all ended with the test. */
+/** Creates a store with the Upstash proxy and a real Redis, and stops them when the test ends. */
 export async function useStore(
   options: Partial<StoreOptions> & { readonly proxy?: Partial<UpstashProxyOptions> } = {},
 ) {

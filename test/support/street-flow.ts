@@ -10,8 +10,8 @@ import { waitFor } from './relay.ts'
 import { NEEDY, SECRETS } from './routes.ts'
 
 /**
- * The tests of a whole street, each notification from PUBLISH or LPUSH to what the API answers. One street for all of them: functions
- * out of their sources are modules of this process, which take their environment once, as on Lambda.
+ * Defines the tests of a whole street, from PUBLISH or LPUSH to the API. All tests share one street: functions that run from source are
+ * modules of this process, and read their environment only once, as on Lambda.
  */
 export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-street-'))
@@ -46,7 +46,7 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     return (await response.json()) as { readonly id: string }
   }
 
-  /** Waits until the API answers with at least this; fails with what it answered last. */
+  /** Waits until the API's answer contains `expected`. On failure, shows the last answer. */
   async function see(path: string, expected: unknown): Promise<void> {
     let last: unknown
     await waitFor(async () => {
@@ -56,10 +56,10 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     expect(last).toMatchObject(expected as object)
   }
 
-  /** A function of the user's own is tested by the user's tests. */
+  /** Bundled functions that need the user's own variables or secrets are not tested here: the user's tests do that. */
   const isOurs = (name: string) => own.bundles !== true || !NEEDY.has(name)
 
-  test('each sub_type goes from PUBLISH or LPUSH to what the API answers', { timeout: 60_000 }, async () => {
+  test('a notification of each sub_type reaches the API from PUBLISH or LPUSH', { timeout: 60_000 }, async () => {
     const now = Math.floor(Date.now() / 1000)
 
     await publish('agents:1002', 'status', { ref: 1002, status: 'busy', campaign_ref: 12 })
@@ -116,23 +116,23 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
       functions: { total: 1 },
     })
     const { id } = await replay({ filter: { route: 'agents-status' } })
-    // Nobody has corrected it.
+    // The packet is still invalid, so it fails again.
     await see(`/replays/${id}`, { state: 'done', operator: 'dev', counts: { failed_again: 1, handled: 0 } })
     await see('/relays', { items: [{ sources: ['main'] }] })
     if (isOurs('campaigns-cdr')) {
-      // CDRs are not corrected, but sent again.
+      // A replay of CDRs sends notifications that were already handled.
       const { id: ofCdrs } = await replay({ cdrs: { campaign: '12' }, route: 'campaigns-cdr' })
       await see(`/replays/${ofCdrs}`, { state: 'done', counts: { handled: 1, failed_again: 0 } })
     }
   })
 
-  test('a span in which nobody could hear Pub/Sub is shown as a gap', { timeout: 60_000 }, async () => {
+  test('the API lists a gap after the Pub/Sub connection is killed', { timeout: 60_000 }, async () => {
     await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
     await see('/gaps', { items: [{ source: 'main' }] })
   })
 
   test(
-    'a large preview, a large number and emoji come through the whole street to the digit',
+    'a preview of more than 3 MiB, integers above 2^53 and emoji reach the API unchanged',
     { timeout: 60_000 },
     async () => {
       const callees = Array.from({ length: 45_000 }, (_, index) => ({

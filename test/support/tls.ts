@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 
 const execFile = promisify(execFileCallback)
 
-/** An authority of the test's own, and a certificate of its for 127.0.0.1, in a folder. */
+/** Creates a certificate authority in a folder, and a certificate for 127.0.0.1 that it signs. */
 export async function makeCertificates(folder: string, name = 'ca'): Promise<Certified> {
   const [caFile, caKey, certFile, keyFile, request, extension] = [
     'ca.pem',
@@ -53,31 +53,31 @@ export async function makeCertificates(folder: string, name = 'ca'): Promise<Cer
   return { caFile, certFile, keyFile }
 }
 
-/** A certificate, its key, and the authority that signed it, as files. */
+/** The paths of a certificate, its key, and the certificate of its authority. */
 export type Certified = { readonly caFile: string; readonly certFile: string; readonly keyFile: string }
 
-/** Arguments of a redis-server that speaks TLS on this port, and asks each client for a certificate. */
+/** Returns arguments for a redis-server that uses TLS on this port, and requires a client certificate. */
 export const tlsArgs = ({ caFile, certFile, keyFile }: Certified, port: number): string[] =>
   `--tls-port ${port} --tls-cert-file ${certFile} --tls-key-file ${keyFile} --tls-ca-cert-file ${caFile}`.split(' ')
 
-/** Of one that asks no client for a certificate. */
+/** Returns arguments for a redis-server that requires no client certificate. */
 export const tlsOpenArgs = (certified: Certified, port: number): string[] => [
   ...tlsArgs(certified, port),
   '--tls-auth-clients',
   'no',
 ]
 
-/** What a certificate may be besides a sound one. */
+/** Settings of a certificate. The defaults give a valid one. */
 export type CertificateOptions = {
-  /** Default 2; -1 for one that has expired. */
+  /** Days until it expires. Default 2; -1: it has expired. */
   readonly days?: number
-  /** Default: 127.0.0.1 and dialler.test. */
+  /** The subject alternative names. Default: 127.0.0.1 and dialler.test. */
   readonly altName?: string
-  /** Of the key. Default: none. */
+  /** The passphrase of the key. Default: none. */
   readonly passphrase?: string
 }
 
-/** A certificate of the authority that `makeCertificates` made under this name, and its key. */
+/** Creates a key, and a certificate signed by the authority that `makeCertificates` created under the name `authority`. */
 export async function signCertificate(
   folder: string,
   authority: string,

@@ -4,7 +4,7 @@ import { createLambdaTrigger, type Invocation, type LambdaHandler } from '../../
 import { createLog } from '../../src/runtime/index.ts'
 import type { useSqs } from './sqs.ts'
 
-/** Hands what lies in a route's queue to a handler, as Lambda does, until the test ends. */
+/** Delivers the messages in a route's queue to a handler, as Lambda does, until the test ends. */
 export async function useTrigger(
   server: Awaited<ReturnType<typeof useSqs>>,
   route: string,

@@ -2,7 +2,7 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import type { AddressInfo, Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** A request as it came over the wire. */
+/** A request as the server received it. */
 export type WireMessage = {
   readonly method: string
   readonly path: string
@@ -10,10 +10,10 @@ export type WireMessage = {
   readonly body: Buffer
 }
 
-/** Answers as it likes: by `response`, or by its socket where HTTP does not allow what it does. */
+/** Answers a request through `response`, or through its socket if the answer is not valid HTTP. */
 export type WireAnswer = (response: ServerResponse, message: WireMessage) => void
 
-/** An SQS that finds any queue; what it answers to SendMessageBatch is the test's. */
+/** Starts an SQS server on which every queue exists. The test supplies the answer to SendMessageBatch. */
 export async function useWireServer() {
   const seen: WireMessage[] = []
   const connections = new Set<Socket>()

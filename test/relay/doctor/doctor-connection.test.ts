@@ -10,7 +10,7 @@ import { useFolder } from '../../support/relay.ts'
 import { useReservedPort } from '../../support/reserved-port.ts'
 import { makeCertificates, tlsOpenArgs } from '../../support/tls.ts'
 
-test('a Redis that is not there, or not for this user, is one line without the password', async () => {
+test('an unreachable Redis or a denied user yields a single finding without the password', async () => {
   const { url, port, stop } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
   expect(await lookAtRedis(url)).toEqual({
     answer: expect.objectContaining({
@@ -32,7 +32,7 @@ test('a Redis that is not there, or not for this user, is one line without the p
 })
 
 test(
-  'TLS with an own CA, user and password in files: all checks go through it; without the CA it is one line; a secret that all can read is said',
+  'doctor checks Redis over TLS with a private CA and secret files, and reports a world-readable secret or an untrusted CA',
   { timeout: 30_000 },
   async () => {
     const folder = await useFolder()
@@ -90,7 +90,7 @@ test(
   },
 )
 
-test('a password file that is empty is named, with what to do, and Redis is not blamed', async () => {
+test('an empty password file is reported with its path, and not as a fault of Redis', async () => {
   const { port } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
   const passwordFile = join(await useFolder(), 'password')
   const look = async () => (await lookAtRedis(`redis://127.0.0.1:${port}?passwordFile=${passwordFile}`))['answer']
@@ -105,16 +105,20 @@ test('a password file that is empty is named, with what to do, and Redis is not 
 
 test.each([
   ['accepts and never answers', { holdAnswers: true }],
-  ['falls silent after that', { failAt: { words: 'PING', how: 'vanish' } }],
-] as const)('a Redis that %s is one line after some seconds', { timeout: 30_000 }, async (_words, fault) => {
-  const { port } = await useRedisServer()
-  const proxy = await useProxy(port)
-  Object.assign(proxy.state, fault)
-  const found = await lookAtRedis(`redis://127.0.0.1:${proxy.port}`)
-  expect(found).toEqual({
-    answer: expect.objectContaining({
-      code: 'doctor.redis.unreachable',
-      fix: expect.stringContaining('PING') as string,
-    }) as unknown,
-  })
-})
+  ['stops answering at PING', { failAt: { words: 'PING', how: 'vanish' } }],
+] as const)(
+  'a Redis that %s yields a single finding after some seconds',
+  { timeout: 30_000 },
+  async (_words, fault) => {
+    const { port } = await useRedisServer()
+    const proxy = await useProxy(port)
+    Object.assign(proxy.state, fault)
+    const found = await lookAtRedis(`redis://127.0.0.1:${proxy.port}`)
+    expect(found).toEqual({
+      answer: expect.objectContaining({
+        code: 'doctor.redis.unreachable',
+        fix: expect.stringContaining('PING') as string,
+      }) as unknown,
+    })
+  },
+)

@@ -25,7 +25,7 @@ const ENTRY = {
 const filesIn = async (folder: string) =>
   Promise.all((await readdir(folder)).map(async (file) => [file, (await stat(join(folder, file))).size]))
 
-test('a journal that a relay has open is sound, and how much waits in it is said; its folder stays as it is, and no copy is left', async () => {
+test('doctor counts the notifications in an open or closed journal, leaves the folder unchanged and deletes its copy', async () => {
   const [dataDir, copies] = [await useFolder(), await useFolder()]
   vi.stubEnv('TMPDIR', copies)
   onTestFinished(() => void vi.unstubAllEnvs())
@@ -53,7 +53,7 @@ test('a journal that a relay has open is sound, and how much waits in it is said
   expect(await readdir(copies)).toEqual([])
 })
 
-test('a damaged journal is a warning, and is left to the relay', async () => {
+test('a damaged journal is reported and left unchanged for the relay', async () => {
   const dataDir = await useFolder()
   const journal = journalIn(dataDir)
   journal.write({ rows: [{ row: 1, entry: { ...ENTRY, packet: Buffer.alloc(20_000, 'a') } }] })
@@ -66,7 +66,7 @@ test('a damaged journal is a warning, and is left to the relay', async () => {
   expect(await filesIn(dataDir)).toEqual(before)
 })
 
-test('a journal that is large is left alone', async () => {
+test('a journal over 64 MiB is not checked', async () => {
   const dataDir = await useFolder()
   await writeFile(join(dataDir, 'journal-test.db'), 'no journal')
   await truncate(join(dataDir, 'journal-test.db'), 64 * 1024 * 1024 + 1)
@@ -76,9 +76,9 @@ test('a journal that is large is left alone', async () => {
   })
 })
 
-test('a journal that cannot be read is no damaged one', async () => {
+test('an unreadable journal is not reported as damaged', async () => {
   const dataDir = await useFolder()
-  // Root may read every file, but nobody can open a socket.
+  // Root can read every file, but not even root can open a socket like a file.
   const path = join(dataDir, 'journal-test.db')
   const server = createServer().listen(path)
   onTestFinished(() => void server.close())
@@ -89,7 +89,7 @@ test('a journal that cannot be read is no damaged one', async () => {
   })
 })
 
-test('the folder: there, to be made, a file, and one that cannot be written; nothing is left there', async () => {
+test('an existing or creatable data folder passes, a file or a read-only folder is reported, and doctor leaves nothing behind', async () => {
   const folder = await useFolder()
   expect(checkFolder(configOf(folder))).toMatchObject({ state: 'ok' })
   expect(checkFolder(configOf(join(folder, 'a/b')))).toMatchObject({ state: 'ok' })
@@ -100,7 +100,7 @@ test('the folder: there, to be made, a file, and one that cannot be written; not
   await mkdir(closed)
   await chmod(closed, 0o500)
   onTestFinished(() => chmod(closed, 0o700))
-  // Root may write everywhere but where nothing can be made.
+  // Root can write to every folder except one in which nothing can be created.
   expect(checkFolder(configOf(process.getuid?.() === 0 ? '/proc/enigma' : closed))).toMatchObject({
     code: 'doctor.folder.not_writable',
     fix: expect.stringContaining('ENIGMA_DATA_DIR') as string,
@@ -116,7 +116,7 @@ test.each([
   expect([finding.code, finding.text]).toEqual([code, expect.stringContaining(size)])
 })
 
-test('a Node that is too old fails', () => {
+test('a Node.js version that is too old is reported', () => {
   expect(checkNode('22.12.0')).toMatchObject({ code: 'doctor.node.too_old' })
   expect(checkNode()).toMatchObject({ state: 'ok' })
 })

@@ -13,7 +13,7 @@ const LISTS = { ENIGMA_LISTS: CAMPAIGNS }
 const cdr = (dialedAt: number) =>
   JSON.stringify({ type: 'cdr', payload: { call_ref: String(dialedAt), dialed_at: dialedAt, number: '27825550001' } })
 
-test('a sound server: every check is ok, the rights are there, the heartbeat is heard, and nothing was changed', async () => {
+test('on a healthy server every check passes, and doctor changes nothing', async () => {
   const { url } = await useRedisServer({ args: ['--appendonly', 'yes'] })
   const redis = await useRedisClient(url)
   // Pushed on the left: the oldest is on the right.
@@ -27,12 +27,12 @@ test('a sound server: every check is ok, the rights are there, the heartbeat is 
   expect(await everythingIn(url)).toEqual(before)
   expect(before.values).toHaveLength(2)
   expect(await redis.info('commandstats')).toContain('cmdstat_scan:calls=1,')
-  // Its connections are closed, and not by their own time limit.
+  // doctor closes its connections itself, before they time out.
   const own = async () => (await redis.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n')
   await waitFor(async () => (await own()).length === 1, 'no other client', 5_000)
 })
 
-test('a server that evicts fails, with the command that mends it; one that is full fails, and is not touched', async () => {
+test('an evicting server is reported with the command that fixes it; a full server is reported and left unchanged', async () => {
   const { url, port } = await useRedisServer({ args: ['--maxmemory', '8mb', '--maxmemory-policy', 'allkeys-lru'] })
   const redis = await useRedisClient(url)
   expect((await lookAtRedis(url))['memory']).toMatchObject({
@@ -48,12 +48,12 @@ test('a server that evicts fails, with the command that mends it; one that is fu
   const before = await everythingIn(url)
   const full = await lookAtRedis(url, LISTS)
   expect(full['memory']).toMatchObject({ code: 'doctor.memory.full' })
-  // It refuses to copy, but the right to is there.
+  // A full server rejects the command, but that answer proves the right.
   expect(full['rights']?.state).toBe('ok')
   expect(await everythingIn(url)).toEqual(before)
 })
 
-test('persistence: none and snapshots only are said, an append-only file is well, a snapshot that failed fails', async () => {
+test('missing persistence, snapshots without an append-only file and writes refused after a failed snapshot are reported', async () => {
   const { url } = await useRedisServer({ args: ['--enable-protected-configs', 'yes'] })
   const redis = await useRedisClient(url)
   expect((await lookAtRedis(url))['persistence']).toMatchObject({
@@ -75,11 +75,11 @@ test('persistence: none and snapshots only are said, an append-only file is well
     answer: { state: 'ok' },
     persistence: { code: 'doctor.persistence.writes_refused' },
   })
-  // Else it would not end: it cannot save.
+  // Without this the server would not stop, because it cannot save its snapshot.
   await redis.configSet('save', '')
 })
 
-test('a replica fails and names the primary', async () => {
+test('a replica is reported with the address of its primary', async () => {
   const primary = await useRedisServer({ args: ['--repl-diskless-sync-delay', '0'] })
   const { url } = await useRedisServer({ args: ['--replicaof', `127.0.0.1 ${primary.port}`] })
   const redis = await useRedisClient(url)
@@ -91,7 +91,7 @@ test('a replica fails and names the primary', async () => {
   expect((await lookAtRedis(primary.url))['role']).toMatchObject({ state: 'ok' })
 })
 
-test('lists: the wrong type, the other end, the singular, one that is not named', async () => {
+test('list checks report a wrong type, a wrong end, a mix of singular and plural keys, and a list that is not named', async () => {
   const { url } = await useRedisServer()
   const redis = await useRedisClient(url)
   await redis.set('enigma:notifications:cdr', 'x')
@@ -148,7 +148,7 @@ test('lists: the wrong type, the other end, the singular, one that is not named'
   }
 })
 
-test('a user who may not SCAN still learns of the lists that diallers are known to use', async () => {
+test('without the right to SCAN, doctor still finds a list that diallers are known to use', async () => {
   const { url, port } = await useRedisServer()
   const redis = await useRedisClient(url)
   await redis.sendCommand(['ACL', 'SETUSER', 'relay', 'on', '>hunter2', '~*', '&*', '+@all', '-scan'])
@@ -160,7 +160,7 @@ test('a user who may not SCAN still learns of the lists that diallers are known 
   })
 })
 
-test('of two sources that are one new Redis the second fails; neither a source that is away nor one that tells little of itself is another', async () => {
+test('a second source on the same new Redis is reported; an unreachable Redis or one without INFO is not taken for a duplicate', async () => {
   const { url } = await useRedisServer()
   const [quiet, silent] = await Promise.all(
     [1, 2].map(() => useRedisServer({ args: ['--rename-command', 'INFO', ''] })),
@@ -182,7 +182,7 @@ test('of two sources that are one new Redis the second fails; neither a source t
   ])
 })
 
-test('another consumer that waits on a list is seen, with its address; a relay that waits is none', async () => {
+test('another consumer that blocks on a list is reported with its address; a running relay is not', async () => {
   const { url } = await useRedisServer()
   const redis = await useRedisClient(url)
   const waits = async (command: readonly string[]) => {
@@ -198,7 +198,7 @@ test('another consumer that waits on a list is seen, with its address; a relay t
   }
   expect((await lookAtRedis(url, LISTS))['consumers']?.state).toBe('ok')
   await waits(['BRPOPLPUSH', CAMPAIGNS, 'enigma:relay:waiting:other', '0'])
-  // One that does not run waits for nothing.
+  // A relay that does not run cannot be the client that waits.
   await redis.zAdd('enigma:relay:relays', { score: 1, value: 'gone' })
   expect((await lookAtRedis(url, LISTS))['consumers']).toMatchObject({
     code: 'doctor.consumers.other_reader',
@@ -213,7 +213,7 @@ test('another consumer that waits on a list is seen, with its address; a relay t
   })
 })
 
-test('a small output buffer, and channels that others listen to and ENIGMA_CHANNELS does not match', async () => {
+test('a small output buffer and subscribed channels that ENIGMA_CHANNELS does not match are reported', async () => {
   const { url } = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub 1mb 512kb 10'] })
   const other = await useRedisClient(url)
   await other.subscribe('enigma:notifications:agent:1002', () => undefined)
@@ -231,7 +231,7 @@ test('a small output buffer, and channels that others listen to and ENIGMA_CHANN
   expect((await lookAtRedis(url))['channels']).toMatchObject({ state: 'ok' })
 })
 
-test('the relay id of another host, claims of a relay that is gone, and parked notifications are said', async () => {
+test('a relay id held by another host, claims of a stopped relay and parked notifications are reported', async () => {
   const { url } = await useRedisServer()
   const redis = await useRedisClient(url)
   const lease = (host: string, pid: number) =>
@@ -255,7 +255,7 @@ test('the relay id of another host, claims of a relay that is gone, and parked n
   await redis.rPush('enigma:relay:parked', '{}')
   const before = await everythingIn(url)
   const found = await lookAtRedis(url)
-  // The one that lives has its own claims under way.
+  // The relay `test` is running: its claims are in use.
   expect(found['claims']).toMatchObject({
     code: 'doctor.claims.left',
     text: expect.stringMatching(/^3 items are in claims of gone, .*$/) as string,

@@ -7,7 +7,7 @@ import { useSqs } from '../../support/sqs.ts'
 const LIST = 'enigma:notifications:campaigns'
 const LISTS = { ENIGMA_LISTS: LIST }
 
-/** All that a relay needs; with these alone it must work. */
+/** Every command that a relay needs. A relay must work with these alone. */
 const COMMANDS = [
   'ping',
   'eval',
@@ -41,7 +41,7 @@ const COMMANDS = [
   'subscribe',
   'psubscribe',
 ]
-// PSUBSCRIBE is allowed for the very patterns of the rules only, SUBSCRIBE for what they match.
+// Redis allows PSUBSCRIBE only for a pattern that equals a rule, but SUBSCRIBE for every channel that a rule matches.
 const CHANNELS = ['&enigma:notifications*', '&enigma:relay:*']
 const rules = (commands: readonly string[], ...more: string[]) => [
   '~enigma:*',
@@ -50,7 +50,7 @@ const rules = (commands: readonly string[], ...more: string[]) => [
   ...more,
 ]
 
-/** A server with a user `relay`, and two items that must stay as they are. */
+/** Starts a server with a user `relay` and two items that doctor must not change. */
 async function useUser(first: readonly string[]) {
   const { url, port } = await useRedisServer({ args: ['--appendonly', 'yes'] })
   const redis = await useRedisClient(url)
@@ -62,7 +62,7 @@ async function useUser(first: readonly string[]) {
   return { url, redis, set, userUrl, look: (env: Record<string, string> = LISTS) => lookAtRedis(userUrl, env) }
 }
 
-test('a user with exactly the rights that the relay needs is well, with and without transactions; nothing is left behind', async () => {
+test('a user with exactly the rights that the relay needs passes, with and without transactions; doctor leaves nothing behind', async () => {
   const { url, look, set } = await useUser(rules(COMMANDS))
   const before = await everythingIn(url)
   const found = await look()
@@ -78,7 +78,7 @@ test('a user with exactly the rights that the relay needs is well, with and with
       text: expect.stringContaining('NOPERM') as string,
       fix: expect.stringContaining('allow this command') as string,
     })
-  // Without a transaction two writes to a key of its own are taken back in their step.
+  // Without a transaction, doctor tries two writes on its own key and undoes each in the same script.
   const after = await everythingIn(url)
   expect(after.values).toEqual(before.values)
   await set(rules([...COMMANDS, 'multi', 'discard']))
@@ -86,7 +86,7 @@ test('a user with exactly the rights that the relay needs is well, with and with
   expect(await everythingIn(url)).toEqual(after)
 })
 
-test('each right of which one is missing is found missing, and the fix grants it', async () => {
+test('each missing right is reported, and the fix grants it', async () => {
   const { look, set, redis } = await useUser(rules(COMMANDS))
   const unseen: string[] = []
   for (const command of COMMANDS) {
@@ -98,14 +98,14 @@ test('each right of which one is missing is found missing, and the fix grants it
       unseen.push(`${command}: ${JSON.stringify(finding)}`)
   }
   expect(unseen).toEqual([])
-  // The fix is one that Redis takes, and it mends.
+  // Redis accepts the fix, and then the check passes.
   await set(rules(COMMANDS.filter((one) => !['ltrim', 'hget'].includes(one))))
   const { fix } = (await look())['rights'] ?? {}
   await redis.sendCommand((fix ?? '').split(' ').slice(5))
   expect((await look())['rights']).toMatchObject({ state: 'ok' })
 })
 
-test('keys and channels that a user may not use are found, and named in the fix', async () => {
+test('keys and channels that a user may not use are reported and named in the fix', async () => {
   const commands = COMMANDS.map((command) => `+${command}`)
   const { look, set } = await useUser(['~enigma:notifications:*', ...CHANNELS, ...commands])
   expect((await look())['rights']).toMatchObject({
@@ -133,7 +133,7 @@ test('keys and channels that a user may not use are found, and named in the fix'
   })
 })
 
-test('the rights that doctor asks for are enough for a relay: a list is taken, PubSub is heard, claims of another are adopted', async () => {
+test('a relay with exactly the rights that doctor requires takes a list, receives Pub/Sub and adopts claims of another relay', async () => {
   const { redis, userUrl } = await useUser(rules(COMMANDS))
   await redis.zAdd('enigma:relay:relays', { score: 1, value: 'gone' })
   await redis.hSet('enigma:relay:claims:gone', '5', `1:1:${LIST}`)
@@ -145,7 +145,7 @@ test('the rights that doctor asks for are enough for a relay: a list is taken, P
   expect(await receiveAll(sqs, 'agents-stats', 1)).toHaveLength(1)
 })
 
-test('on a server with commands renamed away each check that needs one says so, and the others go on', async () => {
+test('each check that needs a command that was renamed away reports it, and the other checks still run', async () => {
   const gone = ['CONFIG', 'CLIENT', 'INFO', 'ACL', 'SCAN', 'MULTI', 'PUBSUB', 'HELLO', 'TYPE']
   const { url } = await useRedisServer({ args: gone.flatMap((command) => ['--rename-command', command, '']) })
   const redis = await useRedisClient(url)
@@ -167,7 +167,7 @@ test('on a server with commands renamed away each check that needs one says so, 
   expect(await redis.keys('*')).toEqual([LIST])
 })
 
-test('a command that the relay cannot do without, renamed away, fails and is named; a password is not', async () => {
+test('a required command that was renamed away is reported by name, and no finding shows the password', async () => {
   const { port } = await useRedisServer({
     args: [
       '--rename-command',
@@ -205,7 +205,7 @@ test('the states that the dialler keeps are counted; where they may not be read,
   await redis.hSet('enigma:campaigns', { 12: 'started', 13: 'stopped' })
   await redis.hSet('enigma:campaign:12:agents', { 1001: 'busy', 1002: 'available' })
   const found = { state: 'ok', text: '2 campaigns in enigma:campaigns with 2 agent states' }
-  // By HGETALL, and by HSCAN.
+  // First with HGETALL, then with HSCAN.
   expect((await look())['states']).toMatchObject(found)
   await set(rules(COMMANDS, '+hscan'))
   expect((await look())['states']).toMatchObject(found)

@@ -6,7 +6,7 @@ import { useProxy } from '../../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { waitFor } from '../../support/relay.ts'
 
-/** A redis-server behind a proxy that changes what it answers; replies are found by their length, so that must stay. */
+/** Starts a redis-server behind a proxy that rewrites its replies. Replies carry their length, so a rewrite must keep it. */
 async function useRewritten(rewrite: (answer: string) => string, args: readonly string[] = []): Promise<string> {
   const { port } = await useRedisServer({ args: [...args] })
   const proxy = createServer((client) => {
@@ -24,7 +24,7 @@ async function useRewritten(rewrite: (answer: string) => string, args: readonly 
 const versionAs = (version: string) => (answer: string) =>
   answer.replace(/(?<=redis_version:)[\d.]+/, (real) => version.padEnd(real.length, '0'))
 
-test('a server that is too old fails, and one without BLMOVE where it is needed; one that keeps its version for itself is a warning', async () => {
+test('doctor reports a server that is too old, lacks BLMOVE where it is needed, or hides its version', async () => {
   const left = { ENIGMA_LISTS: 'enigma:notifications:campaigns', ENIGMA_LIST_END: 'left' }
   const old = await useRewritten(versionAs('2.4.'))
   expect((await lookAtRedis(old))['version']?.code).toBe('doctor.version.too_old')
@@ -38,7 +38,7 @@ test('a server that is too old fails, and one without BLMOVE where it is needed;
   expect((await lookAtRedis(silent))['version']?.code).toBe('doctor.version.unknown')
 })
 
-test('a cluster fails; a replica that takes writes is a warning', async () => {
+test('a cluster is reported; a writable replica is a warning', async () => {
   const cluster = await useRedisServer({ args: ['--cluster-enabled', 'yes'] })
   expect((await lookAtRedis(cluster.url))['role']?.code).toBe('doctor.role.cluster')
   const primary = await useRedisServer({ args: ['--repl-diskless-sync-delay', '0'] })
@@ -49,20 +49,20 @@ test('a cluster fails; a replica that takes writes is a warning', async () => {
   expect((await lookAtRedis(url))['role']).toMatchObject({ state: 'warn', code: 'doctor.role.writable_replica' })
 })
 
-test('a server that would evict, and one that is nearly full, are warnings', async () => {
+test('a server that would evict keys and a server that is nearly full are warnings', async () => {
   const { url } = await useRedisServer({ args: ['--maxmemory-policy', 'allkeys-lfu'] })
   const redis = await useRedisClient(url)
   expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'warn', code: 'doctor.memory.would_evict' })
   await redis.configSet('maxmemory-policy', 'noeviction')
   expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'ok' })
-  // Made by the server: the buffer of a request so large would count as memory until it is freed.
+  // The server creates the value itself: the buffer of such a large request would count as used memory until it is freed.
   await redis.eval("redis.call('SET', 'large', string.rep('x', 32 * 1024 * 1024))")
   const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
   await redis.configSet('maxmemory', String(Math.ceil(used / 0.95)))
   expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'warn', code: 'doctor.memory.nearly_full' })
 })
 
-test('persistence: what could not be written is told from what is refused; less is said where CONFIG is not allowed', async () => {
+test('doctor tells a failed append, a failed snapshot and loading apart; without CONFIG the finding is less specific', async () => {
   const failed = (status: string) => (answer: string) => answer.replace(`${status}:ok`, `${status}:er`)
   const append = await useRewritten(failed('aof_last_write_status'), ['--appendonly', 'yes'])
   expect((await lookAtRedis(append))['persistence']?.code).toBe('doctor.persistence.append_failed')
@@ -79,14 +79,18 @@ test('persistence: what could not be written is told from what is refused; less 
   expect((await lookAtRedis(url))['persistence']?.code).toBe('doctor.persistence.no_append_file')
 })
 
-test('PubSub that is renamed away, or that does not come through, fails', { timeout: 30_000 }, async () => {
-  const { url } = await useRedisServer({ args: ['--rename-command', 'PSUBSCRIBE', ''] })
-  expect((await lookAtRedis(url))['heartbeat']?.code).toBe('doctor.heartbeat.no_subscribe')
-  const deaf = await useRewritten((answer) => (answer.includes('\r\nmessage\r\n') ? '' : answer))
-  expect((await lookAtRedis(deaf))['heartbeat']?.code).toBe('doctor.heartbeat.not_heard')
-})
+test(
+  'a PSUBSCRIBE that was renamed away and undelivered Pub/Sub messages are reported',
+  { timeout: 30_000 },
+  async () => {
+    const { url } = await useRedisServer({ args: ['--rename-command', 'PSUBSCRIBE', ''] })
+    expect((await lookAtRedis(url))['heartbeat']?.code).toBe('doctor.heartbeat.no_subscribe')
+    const deaf = await useRewritten((answer) => (answer.includes('\r\nmessage\r\n') ? '' : answer))
+    expect((await lookAtRedis(deaf))['heartbeat']?.code).toBe('doctor.heartbeat.not_heard')
+  },
+)
 
-test('a server that does not tell the output buffer limit is a warning; 0 is no limit, and one of the two may be small', async () => {
+test('an unknown output buffer limit is reported; 0 means unlimited; a small soft limit without a hard limit is reported', async () => {
   const silent = await useRewritten((answer) => answer.replaceAll('pubsub ', 'others '))
   expect((await lookAtRedis(silent))['output-buffer']?.code).toBe('doctor.output_buffer.unknown')
   const alone = await useRedisServer({ args: ['--rename-command', 'CLIENT', ''] })
@@ -106,7 +110,7 @@ test('a server that does not tell the output buffer limit is a warning; 0 is no 
   expect((await lookAtRedis(url))['output-buffer']?.code).toBe('doctor.output_buffer.small')
 })
 
-test('a server that answers late is a warning', { timeout: 30_000 }, async () => {
+test('a server that answers slowly is a warning', { timeout: 30_000 }, async () => {
   const { port } = await useRedisServer()
   const proxy = await useProxy(port)
   proxy.state.delayMs = 150
@@ -116,7 +120,7 @@ test('a server that answers late is a warning', { timeout: 30_000 }, async () =>
   })
 })
 
-test('a check that throws, at once or later, or does not end is a warning, and hides no other', async () => {
+test('a check that throws, rejects or hangs is a warning and does not hide other checks', async () => {
   const fails = () => {
     throw new TypeError('as the test wants it')
   }

@@ -25,7 +25,7 @@ beforeAll(() => {
 const lookAtSqs = async (endpoint: string, now: () => number = Date.now) =>
   byCheck(await examineSqs(readConfig({ AWS_ENDPOINT_URL_SQS: endpoint, AWS_REGION: 'us-east-1' }), ROUTES, now))
 
-test('queues as "queues --create" makes them are well, the right to send is there, and nothing was sent', async () => {
+test('queues made by "queues --create" pass, the right to send is found, and doctor sends nothing', async () => {
   const { endpoint, sqs, queues } = await useSqs()
   const found = await lookAtSqs(endpoint)
   expect(
@@ -46,7 +46,7 @@ test('queues as "queues --create" makes them are well, the right to send is ther
   }
 })
 
-test('a queue or a dead-letter queue that is missing, and attributes that are wrong, are found each by itself, and the fix mends them', async () => {
+test('a missing queue or dead-letter queue and wrong attributes are reported per route, and the fixes for attributes work', async () => {
   const { endpoint, sqs, url } = await useSqs()
   const deadUrl = (route: string) => url(route).replace('.fifo', '-dlq.fifo')
   const attributesOf = async (QueueUrl: string) =>
@@ -56,7 +56,7 @@ test('a queue or a dead-letter queue that is missing, and attributes that are wr
   await sqs.send(new DeleteQueueCommand({ QueueUrl: url('agents-stats') }))
   await sqs.send(new DeleteQueueCommand({ QueueUrl: deadUrl('agents-call') }))
   await set('agents-status', { VisibilityTimeout: '30', MessageRetentionPeriod: '3600', MaximumMessageSize: '262144' })
-  // The local server does not let these be changed.
+  // The local server cannot change these attributes of an existing queue.
   const made = await attributesOf(url('campaigns-cdr'))
   await sqs.send(new DeleteQueueCommand({ QueueUrl: url('campaigns-cdr') }))
   const { RedrivePolicy = '', VisibilityTimeout = '', MessageRetentionPeriod = '', MaximumMessageSize = '' } = made
@@ -107,7 +107,7 @@ test('a queue or a dead-letter queue that is missing, and attributes that are wr
     ) as string,
   })
   expect(of('inbound-call')?.state).toBe('ok')
-  // What the fixes set is what was missing.
+  // With the attributes that the fixes set, the checks pass.
   const mendable = ['agents-status', 'campaigns-stats', 'campaigns-status']
   for (const route of mendable) {
     const json = /--attributes '(.*)'$/.exec(of(route)?.fix ?? '')?.[1] ?? '{}'
@@ -129,7 +129,7 @@ test('a queue without a dead-letter queue fails', async () => {
   })
 })
 
-test('a queue that may not be sent to fails; a server that answers in another way is a warning', async () => {
+test('a denied send, an unexpected error and a server that accepts an invalid message are reported as different findings', async () => {
   const { endpoint, state } = await useSqsFaults()
   state.answer = ({ queue }) => {
     if (queue === 'enigma-agents-call.fifo') return { status: 403, code: 'AccessDeniedException' }
@@ -151,7 +151,7 @@ test('a queue that may not be sent to fails; a server that answers in another wa
   expect(found['sqs/send/campaigns-cdr']?.[0]).toMatchObject({ state: 'ok' })
 })
 
-test('a queue that may not be read fails, a dead-letter queue that may not be read is a warning, and nothing is sent to the former', async () => {
+test('an unreadable queue fails and its send check is skipped; an unreadable dead-letter queue is reported', async () => {
   const { endpoint, state } = await useSqsFaults()
   const denied = ['enigma-agents-call.fifo', 'enigma-other-dlq.fifo']
   state.refuse = (queue) => (denied.includes(queue) ? 'AccessDeniedException' : undefined)
@@ -167,7 +167,7 @@ test('a queue that may not be read fails, a dead-letter queue that may not be re
   expect(found['sqs/queue/other']?.[0]?.text).toContain('enigma-other-dlq.fifo cannot be read')
 })
 
-test('the attributes of a dead-letter queue count too, and the fix sets those of each queue on its own', async () => {
+test('wrong attributes of a dead-letter queue are reported too, and the fix has one command per queue', async () => {
   const { endpoint, sqs, url } = await useSqs()
   const deadUrl = url('agents-call').replace('.fifo', '-dlq.fifo')
   const Attributes = { MessageRetentionPeriod: '86400', MaximumMessageSize: '1024' }
@@ -186,7 +186,7 @@ test('the attributes of a dead-letter queue count too, and the fix sets those of
   )
 })
 
-test('credentials that AWS does not know are said once', async () => {
+test('credentials that AWS does not know are reported once', async () => {
   const { endpoint, state } = await useSqsFaults()
   state.refuse = () => 'UnrecognizedClientException'
   const found = await lookAtSqs(endpoint)
@@ -196,7 +196,7 @@ test('credentials that AWS does not know are said once', async () => {
   ])
 })
 
-test('what stands in the way of credentials is quoted without numbers', async () => {
+test('an error of the credential provider is quoted without numbers', async () => {
   const folder = await useFolder()
   const session = 'sso_start_url = https://sso.test/start\nsso_region = us-east-1\n'
   await writeFile(
@@ -215,7 +215,7 @@ test('what stands in the way of credentials is quoted without numbers', async ()
   expect(finding?.text).not.toContain('27825550001')
 })
 
-test('a queue is a high-throughput one with both of its attributes only; a policy that is none names no dead-letter queue', async () => {
+test('high throughput needs both of its attributes; an invalid redrive policy counts as no dead-letter queue', async () => {
   const { endpoint, state } = await useSqsFaults()
   const text = async (scope: string, limit: string) => {
     state.attributes = { DeduplicationScope: scope, FifoThroughputLimit: limit }
@@ -228,14 +228,14 @@ test('a queue is a high-throughput one with both of its attributes only; a polic
   expect((await lookAtSqs(endpoint))['sqs/queue/other']?.[0]?.text).toContain('has no dead-letter queue')
 })
 
-test('a queue with a key of its own may be sent to, and whether the key may be used is not known', async () => {
+test('for a queue with its own KMS key, doctor reports that it could not check the right to use the key', async () => {
   const { endpoint, state } = await useSqsFaults()
   state.attributes = { KmsMasterKeyId: 'alias/own' }
   state.answer = () => ({ fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) })
   expect((await lookAtSqs(endpoint))['sqs/send/other']).toMatchObject([{ code: 'doctor.send.key_not_checked' }])
 })
 
-test('an answer that names no message, and one without a date, leave a check undone, which is said', async () => {
+test('an answer without a date leaves the clock check undone, and one without results the send check; doctor reports both', async () => {
   const { endpoint, state } = await useSqsFaults()
   Object.assign(state, { hasDate: false, answer: () => ({ status: 200, code: 'nothing' }) })
   const found = await lookAtSqs(endpoint)
@@ -243,7 +243,7 @@ test('an answer that names no message, and one without a date, leave a check und
   expect(found['sqs/send/other']).toMatchObject([{ state: 'warn', code: 'doctor.send.not_checked' }])
 })
 
-test('to a queue that is not FIFO, where it would be taken, nothing is sent', async () => {
+test('a queue that is not FIFO is reported, and doctor sends nothing to it, because it would accept the message', async () => {
   const { endpoint, requests } = await useSqsFaults({ fifo: false })
   const found = await lookAtSqs(endpoint)
   for (const { name } of ROUTES.all) expect(found[`sqs/queue/${name}`]?.[0]?.code, name).toBe('doctor.queue.not_fifo')
@@ -259,7 +259,7 @@ test.each([
   expect((await lookAtSqs(endpoint, () => Date.now() + skewMs))['sqs/clock']?.[0]).toMatchObject(finding)
 })
 
-test('a server that refuses the whole request for what is wrong with its entry has looked at the right to send', async () => {
+test('a server that rejects the whole request because of its invalid entry has proved the right to send', async () => {
   const { endpoint, state } = await useSqsFaults()
   state.answer = ({ queue }) => ({
     status: 400,
@@ -270,7 +270,7 @@ test('a server that refuses the whole request for what is wrong with its entry h
   for (const { name } of ROUTES.all) expect(found[`sqs/send/${name}`]?.[0], name).toMatchObject({ state: 'ok' })
 })
 
-test('a server that says little of its queues is said once, and what it leaves out is no fault of theirs', async () => {
+test('a server that omits queue attributes is reported once, and the omission is not reported as a fault of the queues', async () => {
   const { endpoint, state } = await useSqsFaults()
   state.maxBytes = undefined
   const found = await lookAtSqs(endpoint)
@@ -279,7 +279,7 @@ test('a server that says little of its queues is said once, and what it leaves o
     expect(found[`sqs/queue/${name}`]?.[0]?.fix ?? '', name).not.toContain('Throughput')
 })
 
-test('the queue of commands is looked at without taking one; what is missing or denied is a warning, with the fix', async () => {
+test('the command queue is checked without receiving a command; a missing or unreadable queue is a warning', async () => {
   const { endpoint, sqs } = await useSqs()
   const commands = await useCommandQueue({ sqs })
   await commands.send({ ids: ['main/l/1/1'] })
@@ -297,7 +297,7 @@ test('the queue of commands is looked at without taking one; what is missing or 
   expect(await find()).toMatchObject([{ state: 'warn', code: 'doctor.commands.unreadable' }])
 })
 
-test('what answers and is no SQS is said once, and its page is not quoted', async () => {
+test('an endpoint that is not SQS is reported once, and its page is not quoted', async () => {
   const { endpoint, state } = await useSqsFaults()
   state.page = '<html>the proxy of the house</html>'
   const found = await lookAtSqs(endpoint)
@@ -310,7 +310,7 @@ test('what answers and is no SQS is said once, and its page is not quoted', asyn
   expect(JSON.stringify(found)).not.toContain('the proxy of the house')
 })
 
-test('an SQS that is not there is said once, with its port', async () => {
+test('an unreachable SQS is reported once, with its port', async () => {
   const found = await lookAtSqs('http://127.0.0.1:1')
   expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
   expect(found['sqs/answer']?.[0]).toMatchObject({

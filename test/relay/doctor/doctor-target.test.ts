@@ -15,7 +15,7 @@ const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const lookAt = async (env: Record<string, string>, now: () => number = Date.now) =>
   byCheck(await examineTargets(readConfig({ AWS_REGION: 'none', ...env }, ROUTES), ROUTES, now))
 
-test('a target that answers is well: it gets one signed request without an event', async () => {
+test('a target that answers passes; doctor sends it one request without events', async () => {
   const server = await useHttpTarget()
   const found = await lookAt({ ENIGMA_TARGET: server.url, ENIGMA_TARGET_SECRET: SECRET })
   expect(found).toMatchObject({ 'target/access': [{ state: 'ok' }], 'target/ENIGMA_TARGET': [{ state: 'ok' }] })
@@ -50,7 +50,7 @@ test.each([
   },
 )
 
-test('each address is looked at once, under the variable that names it; faults of the connection and of TLS are told apart', async () => {
+test('each address is checked once, under the variable that names it; connection and TLS faults have different codes', async () => {
   const folder = await useFolder()
   const { certFile, keyFile } = await makeCertificates(folder)
   const tls = await useHttpTarget({ cert: readFileSync(certFile), key: readFileSync(keyFile) })
@@ -72,7 +72,7 @@ test('each address is looked at once, under the variable that names it; faults o
   expect(found['target/access']).toMatchObject([{ code: 'doctor.target.unsigned' }])
 })
 
-test('a clock that is off is found by the date of the answer', async () => {
+test('a wrong clock is found from the date of the answer', async () => {
   const server = await useHttpTarget()
   const clockOf = async (offMs: number) =>
     (await lookAt({ ENIGMA_TARGET: server.url }, () => Date.now() + offMs))['target/ENIGMA_TARGET']?.map(
@@ -83,7 +83,7 @@ test('a clock that is off is found by the date of the answer', async () => {
   expect(await clockOf(-600_000)).toEqual([undefined, 'doctor.clock.refused'])
 })
 
-test('where no route goes to SQS, doctor does not ask for SQS', async () => {
+test('if no route goes to SQS, doctor skips the SQS checks', async () => {
   const server = await useHttpTarget()
   const config = readConfig(
     { ENIGMA_TARGET: server.url, ENIGMA_SOURCES: `main=redis://127.0.0.1:${await useReservedPort()}` },

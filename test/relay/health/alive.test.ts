@@ -9,7 +9,7 @@ import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { useRelay, waitFor } from '../../support/relay.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
 
-test('a relay that is ready says so in its queue, again and again, each time anew', async () => {
+test('a ready relay sends liveness messages repeatedly, each with a new id', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, aliveMs: 100 })
   await waitFor(() => sqs.signsOfLife.length >= 3, 'three signs of life')
@@ -30,7 +30,7 @@ test('a relay that is ready says so in its queue, again and again, each time ane
 })
 
 test(
-  'a relay that is not ready, hears nothing, or whose last sign SQS does not take, says nothing',
+  'a relay sends no new liveness message while it is not ready or SQS has not accepted the last one',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
@@ -48,7 +48,7 @@ test(
     sqs.state.answerSignOfLife = () => 'accept'
     await waitFor(isReady, 'it to be ready again')
 
-    // Not ready for another reason, while signs of life would be taken.
+    // Not ready for another reason, while SQS would accept liveness messages.
     const silent = async () => {
       await new Promise((resolve) => setTimeout(resolve, 500))
       const before = sqs.signsOfLife.length
@@ -69,7 +69,7 @@ test(
   },
 )
 
-test('a relay that has said often that it lives has as many listeners on its signal as before', async () => {
+test('liveness messages leave no listeners on the abort signal', async () => {
   const abort = new AbortController()
   let said = 0
   const most = { listeners: 0 }

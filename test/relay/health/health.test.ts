@@ -24,7 +24,7 @@ async function readReady(address: string) {
   return { status: response.status, ok, parts, broken }
 }
 
-test('a relay that hears, takes and may write is alive and ready, and names what that rests on', async () => {
+test('a healthy relay is live and ready, and /readyz lists the parts that it checks', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
   expect((await fetch(`${relay.address}/livez`)).status).toBe(200)
@@ -37,7 +37,7 @@ test('a relay that hears, takes and may write is alive and ready, and names what
   ])
 })
 
-test('while SQS accepts nothing it is not ready and names the route; alive it is all the time; accepted again, it is ready', async () => {
+test('while SQS accepts nothing, the relay stays live but is not ready and names the route; afterwards it is ready again', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint })
@@ -54,14 +54,14 @@ test('while SQS accepts nothing it is not ready and names the route; alive it is
     since: expect.stringMatching(/^2\d{3}-.*Z$/) as string,
     reason: expect.stringContaining('SQS cannot be reached or does not accept messages') as string,
   })
-  // Since when is kept while it lasts.
+  // `since` stays the same during the outage.
   expect((await readReady(relay.address)).parts['sqs:agents-status']).toEqual(parts['sqs:agents-status'])
   expect((await fetch(`${relay.address}/livez`)).status).toBe(200)
   sqs.state.answer = () => 'accept'
   await waitFor(async () => (await readReady(relay.address)).status === 200, 'it to be ready again')
 })
 
-test('nothing to send, and SQS gone: a cheap request tells, before anything has to wait', async () => {
+test('an idle relay notices that SQS does not answer, and is not ready until SQS answers again', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const proxy = await useProxy(Number(new URL(sqs.endpoint).port))
   let jumpMs = 0
@@ -73,7 +73,7 @@ test('nothing to send, and SQS gone: a cheap request tells, before anything has 
   expect((await readReady(relay.address)).parts).toMatchObject({ sqs: { ok: true } })
   proxy.state.refuse = true
   proxy.cut()
-  // The last answer counts for a while.
+  // The last answer counts for ten seconds.
   jumpMs = 11_000
   await waitFor(async () => (await readReady(relay.address)).broken.includes('sqs'), 'it to be not ready')
   expect((await readReady(relay.address)).parts['sqs']).toMatchObject({ reason: 'SQS does not answer' })
@@ -81,7 +81,7 @@ test('nothing to send, and SQS gone: a cheap request tells, before anything has 
   await waitFor(async () => (await readReady(relay.address)).status === 200, 'it to be ready again')
 })
 
-test('what waits without moving for half a minute is said with what it waits for, and it is not ready', async () => {
+test('a route or list without progress for 30 s makes the relay not ready, with the reason, and is logged once', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   let jumpMs = 0
@@ -116,7 +116,7 @@ test('what waits without moving for half a minute is said with what it waits for
   expect(relay.lines.filter((line) => line.includes('relay.ready.stalled'))).toHaveLength(2)
 })
 
-test('while Redis has not answered it is not ready', async () => {
+test('the relay is not ready while Redis has not answered', async () => {
   const sqs = await useSqsFaults()
   const folder = await useFolder()
   const listening = Promise.withResolvers<string>()
@@ -136,7 +136,7 @@ test('while Redis has not answered it is not ready', async () => {
   await running
 })
 
-test('/metrics counts what was received, sent and is held, for each route', async () => {
+test('/metrics counts received, sent and held notifications per route', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], shutdownMs: 10 })
@@ -164,7 +164,7 @@ test('/metrics counts what was received, sent and is held, for each route', asyn
   expect([await metric('requests_in_flight', { route: 'other' }), await metric('journal_rows')]).toEqual([1, 1])
 })
 
-test('what alarms are made of is there at 0 from the start, so that the first of each is seen to be more', async () => {
+test('metrics that alarms use start at 0, so that their first event is an increase', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint })
   const lines = (await (await fetch(`${relay.address}/metrics`)).text()).split('\n')
@@ -179,7 +179,7 @@ test('what alarms are made of is there at 0 from the start, so that the first of
     expect(lines).toContain(`enigma_relay_${series} 0`)
 })
 
-test('a key that is no list makes neither Redis look dead nor hides any other figure', async () => {
+test('a key that is not a list neither makes Redis look unreachable nor hides other metrics', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   await client.set(LIST, 'no list')
@@ -193,11 +193,11 @@ test('a key that is no list makes neither Redis look dead nor hides any other fi
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST, other] })
   await waitFor(async () => (await readMetric(relay.address, 'backlog', { list: other })) > 0, 'the length to be known')
   expect((await readReady(relay.address)).parts).toMatchObject({ 'redis:main': { ok: true } })
-  // Nor is the output buffer unwatched.
+  // The output buffer is still watched.
   await waitFor(async () => (await readMetric(relay.address, 'output_buffer_limit_bytes')) > 0, 'the limit to be known')
 })
 
-test('an address that is taken is said with the variable, and leaves the journal free', async () => {
+test('an address in use is reported with its variable, and the relay releases the journal', async () => {
   const taken = createServer().listen(0, '127.0.0.1')
   onTestFinished(() => void taken.close())
   const [redis, sqs, folder] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
@@ -217,7 +217,7 @@ test('an address that is taken is said with the variable, and leaves the journal
   expect((await fetch(`${(await useRelay(options)).address}/livez`)).status).toBe(200)
 })
 
-test('a second relay with the same id and folder ends at once with the way out', async () => {
+test('a second relay with the same id and folder fails to start because the journal is locked', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint }
   const { dataDir } = await useRelay(options)

@@ -9,7 +9,7 @@ import { captureLog } from '../../support/log.ts'
 import { waitFor } from '../../support/relay.ts'
 import { ROUTES } from '../../support/routes.ts'
 
-/** The readiness of a relay with one route and nothing else, whose SQS is the test's to play. */
+/** Creates the readiness of a relay with one route. The test plays the part of SQS. */
 function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = []) {
   const clock = { nowMs: 1_764_000_000_000 }
   const sender = {
@@ -50,7 +50,7 @@ function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = 
   }
 }
 
-test('the metric and the log know that SQS is gone, though nobody asks /readyz and nothing is to be sent', async () => {
+test('the metric and the log show that SQS is gone without a request to /readyz and with nothing to send', async () => {
   let isGone = false
   const { readiness, clock, watch, coded, isReady } = useReadiness(() =>
     isGone ? Promise.reject(new Error('gone')) : Promise.resolve(),
@@ -66,7 +66,7 @@ test('the metric and the log know that SQS is gone, though nobody asks /readyz a
   await waitFor(async () => (await isReady()) === 1, 'the metric to tell')
 })
 
-test('an outage of SQS that is over makes nothing not ready later, when SQS was not asked for a while', async () => {
+test('a past SQS outage does not make the relay not ready later, while it waits for an answer from SQS', async () => {
   let asked = 0
   const { readiness, clock, sender, watch, coded, isReady } = useReadiness(() => {
     asked++
@@ -82,7 +82,7 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
   expect(coded('relay.ready.no')).toEqual([])
 })
 
-test('a Redis that does not let the relay look for leftover claims makes it not ready after ten seconds, with the reason', async () => {
+test('a failing search for leftover claims makes the relay not ready after ten seconds, with the reason', async () => {
   const lists = { leased: true, lists: new Map(), searchFailure: undefined as unknown }
   const state = { answered: 0, pubsub: {}, lists }
   const { readiness, clock } = useReadiness(() => Promise.resolve(), [{ id: 'main', state } as unknown as Source])

@@ -8,7 +8,7 @@ import { entry, openTestJournal, useJournal } from '../../support/journal.ts'
 import { captureLog } from '../../support/log.ts'
 import { useFolder, waitFor } from '../../support/relay.ts'
 
-test('what was written is read back whole, in order, by route and behind a row', async () => {
+test('rows are read back complete and in order, per route and after a given row', async () => {
   const journal = useJournal(await useFolder())
   expect(journal.add(entry(1), entry(2, 'agents-call'), entry(3))).toEqual([1, 1, 2])
   expect(journal.read('agents-status', 0, 10)).toEqual([
@@ -16,13 +16,13 @@ test('what was written is read back whole, in order, by route and behind a row',
     { row: 2, entry: { ...entry(3), packet: new Uint8Array([0xff, 3]) } },
   ])
   expect(journal.indexes('agents-status', 1)).toEqual([3])
-  // At least one, and no more than fit into so many bytes.
+  // A read returns at least one row, and no more rows than fit into its byte limit.
   expect(journal.indexes('agents-status', 0, 1)).toEqual([1])
   expect(journal.indexes('agents-status', 0, 3)).toEqual([1])
   expect(journal.indexes('agents-stats')).toEqual([])
 })
 
-test('what was settled is gone after a reopening; the rest, and until when was heard, is there', async () => {
+test('after reopening, settled rows are gone; the other rows and the time last heard remain', async () => {
   const folder = await useFolder()
   const first = useJournal(folder)
   first.add(entry(1), entry(2), entry(3), entry(4, 'agents-call'))
@@ -36,7 +36,7 @@ test('what was settled is gone after a reopening; the rest, and until when was h
   expect([second.noted('main'), second.noted('another')]).toEqual([2_000, undefined])
 })
 
-test('a row gets a number that no row of its route had in this process, nor has in the file', async () => {
+test('a new row gets a number that no row of its route has had in this process or has in the file', async () => {
   const folder = await useFolder()
   const first = useJournal(folder)
   expect(first.add(entry(1), entry(2))).toEqual([1, 2])
@@ -47,7 +47,7 @@ test('a row gets a number that no row of its route had in this process, nor has 
   expect(useJournal(folder).add(entry(4))).toEqual([5])
 })
 
-test('routes of any name have rows of their own', async () => {
+test('routes with any name have separate rows', async () => {
   const folder = await useFolder()
   const names = [
     'agents-call',
@@ -77,7 +77,7 @@ test('the size counts rows, and bytes that are in use', async () => {
   expect(journal.size().bytes).toBeLessThan(200_000)
 })
 
-test('a second relay with the same journal is told what to do', async () => {
+test('opening a journal that is in use fails, and the error names the settings to change', async () => {
   const folder = await useFolder()
   useJournal(folder)
   expect(() => openTestJournal(folder)).toThrow(
@@ -94,7 +94,7 @@ test('relays with different ids share a folder', async () => {
   expect([...useJournal(folder, 'two').lastRows()]).toEqual([])
 })
 
-test('G2: a relay with a new id takes over the journal on its volume that nobody uses, and leaves alone one that is in use', async () => {
+test('G2: a relay with a new id takes over an unused journal of its source, but no journal that is in use or of another source', async () => {
   const folder = await useFolder()
   const running = useJournal(folder, 'running')
   running.add(entry(7))
@@ -115,7 +115,7 @@ test('G2: a relay with a new id takes over the journal on its volume that nobody
     'journal-running.db',
   ])
   expect(capture.coded('relay.journal.taken_over')).toHaveLength(1)
-  // One that has a journal keeps it, whatever else is in the folder.
+  // A relay that has a journal keeps it, whatever else is in the folder.
   next.close()
   const third = useJournal(folder, 'running-too')
   third.close()
@@ -123,7 +123,7 @@ test('G2: a relay with a new id takes over the journal on its volume that nobody
   expect(useJournal(folder, 'running').indexes()).toEqual([7])
 })
 
-test('a folder that cannot be made is said with the way out', async () => {
+test('a folder that cannot be created is reported with the setting to change', async () => {
   const folder = await useFolder()
   await writeFile(join(folder, 'file'), 'in the way')
   const unusable: unknown = expect.objectContaining({
@@ -133,7 +133,7 @@ test('a folder that cannot be made is said with the way out', async () => {
   expect(() => openTestJournal(join(folder, 'file', 'below'))).toThrow(unusable)
 })
 
-test('a write that fails writes nothing of its batch, and leaves the journal as it was', async () => {
+test('a failed write stores no row of its batch, and later writes succeed', async () => {
   const journal = useJournal(await useFolder())
   const broken = { ...entry(2, 'agents-call'), channel: undefined as unknown as string }
   expect(() => journal.add(entry(1), entry(1, 'agents-stats'), broken)).toThrow(
@@ -145,7 +145,7 @@ test('a write that fails writes nothing of its batch, and leaves the journal as 
   expect([journal.indexes(), journal.indexes('agents-stats'), journal.indexes('agents-call')]).toEqual([[3], [4], [5]])
 })
 
-test('a file gives its space back to the file system when it is not needed any more', async () => {
+test('the journal file returns unused space to the file system', async () => {
   const folder = await useFolder()
   const file = join(folder, 'journal-test.db')
   const journal = useJournal(folder)
@@ -153,7 +153,7 @@ test('a file gives its space back to the file system when it is not needed any m
   const size = async () => (await stat(file)).size + ((await stat(`${file}-wal`).catch(() => undefined))?.size ?? 0)
   expect(await size()).toBeGreaterThan(20_000_000)
   journal.forget(1, 19_900)
-  // As each heartbeat notes that it was heard.
+  // Each heartbeat notes its time like this.
   await waitFor(async () => {
     journal.note('main', 1)
     return (await size()) < 3_000_000
@@ -162,7 +162,7 @@ test('a file gives its space back to the file system when it is not needed any m
   expect(journal.add(entry(1))).toEqual([20_001])
 })
 
-/** What is to be in a journal: entries by route and row. */
+/** The expected content of a journal: entries by route and row. */
 type Model = Map<string, Map<number, JournalEntry>>
 
 const ROUTE = fc.constantFrom('agents-status', 'agents-call', 'relay-gap')
@@ -179,7 +179,7 @@ const STEP = fc.oneof(
   fc.record({ what: fc.constant('reopen' as const) }),
 )
 
-test('whatever is written, settled, read, refused and reopened, in any order: it has what a map would have', async () => {
+test('the journal behaves like a map under any sequence of writes, settles, reads, failed writes and reopenings', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(STEP, { maxLength: 40 }), async (steps) => {
       const folder = await useFolder()
@@ -228,7 +228,7 @@ test('whatever is written, settled, read, refused and reopened, in any order: it
   )
 })
 
-test('attempts are kept over a reopening, also in a file that an older version left', async () => {
+test('attempts survive reopening, even in a file of an older version', async () => {
   const folder = await useFolder()
   const file = join(folder, 'journal-test.db')
   const first = useJournal(folder)

@@ -24,10 +24,10 @@ async function damage(file: string, ...pages: readonly number[]): Promise<void> 
 
 const middleOf = async (file: string) => Math.floor((await readFile(file)).length / 2 / 4_096)
 
-/** Numbers from this one on. */
+/** Returns `count` consecutive numbers. */
 const numbers = (from: number, count: number) => Array.from({ length: count }, (_, n) => from + n)
 
-test('a file that is no journal is put aside as it is, and a new one is begun', async () => {
+test('a file that is not a journal is moved aside unchanged, and a new journal is created', async () => {
   const folder = await useFolder()
   await writeFile(join(folder, FILE), THIS_IS_NO_DATABASE)
   const capture = captureLog()
@@ -40,7 +40,7 @@ test('a file that is no journal is put aside as it is, and a new one is begun', 
   expect(journal.lost()).toMatchObject([{ sourceId: 'main', cause: 'journal_damaged', lost: 0 }])
 })
 
-/** A closed journal of 2,000 rows and some of another route, of which pages in the middle are overwritten. */
+/** Creates a closed journal of 2,000 rows and two rows of another route, and overwrites three pages in its middle. */
 async function useDamaged() {
   const folder = await useFolder()
   const first = useJournal(folder)
@@ -56,7 +56,7 @@ async function useDamaged() {
   return folder
 }
 
-test('G2: of a journal that is damaged in the middle all rows that can be read are saved, with their numbers and notes', async () => {
+test('G2: recovery of a journal that is damaged in the middle saves the readable rows, with their numbers and notes', async () => {
   const folder = await useDamaged()
   const capture = captureLog()
   const journal = useJournal(folder, 'test', capture)
@@ -78,14 +78,14 @@ test('G2: of a journal that is damaged in the middle all rows that can be read a
   expect(await asideIn(folder)).toHaveLength(1)
 })
 
-test('a journal that is damaged while it is open goes on with what can be read', async () => {
+test('a journal that is damaged while it is open still stores and returns new rows', async () => {
   const folder = await useFolder()
   const journal = useJournal(folder)
   const batch = (from: number) =>
     numbers(from, 1_000).map((index) => ({ ...entry(0), index, packet: new Uint8Array(2_000) }))
   journal.add(...batch(0))
   journal.add(...batch(1_000))
-  // What is in the write-ahead log is read from there; of the file itself nothing is left.
+  // SQLite still reads the rows in the write-ahead log; nothing is left of the file itself.
   const file = join(folder, FILE)
   await writeFile(file, (await readFile(file)).fill(0xcd), { flag: 'r+' })
   const rows = numbers(2_001, 1_000)
@@ -95,7 +95,7 @@ test('a journal that is damaged while it is open goes on with what can be read',
   expect(journal.indexes('agents-status', 2_000)).toEqual(batch(2_000).map(({ index }) => index))
 })
 
-test('G2: a recovery that was killed before its draft was whole begins again, and one that was killed later is finished', async () => {
+test('G2: a recovery killed before its draft is complete starts again, and one killed later is finished', async () => {
   const damaged = await useDamaged()
   const recovered = await useFolder()
   await copyFile(join(damaged, FILE), join(recovered, FILE))
@@ -114,19 +114,19 @@ test('G2: a recovery that was killed before its draft was whole begins again, an
     journal.close()
     expect((await namesIn(damaged)).filter((name) => !name.includes('.damaged-'))).toEqual([FILE])
   }
-  // Half a draft, and even one that is none.
+  // A draft that is not even a database.
   await writeFile(path(`${FILE}.recovery`), THIS_IS_NO_DATABASE)
   await start()
 
-  // Killed when the damaged file was aside: its write-ahead log is not the draft's.
+  // Killed after the damaged file was moved aside: its write-ahead log does not belong to the draft.
   await rename(path(FILE), path(`${FILE}.recovery`))
-  // Nothing can be had from the damaged file a second time: the draft is what counts.
+  // The damaged file cannot be read a second time, so the rows must come from the draft.
   for (const name of await asideIn(damaged)) await writeFile(path(name), THIS_IS_NO_DATABASE)
   await writeFile(path(`${FILE}-wal`), THIS_IS_NO_DATABASE)
   await start()
 })
 
-/** Opens the journal in a process of its own that is killed, later each time, until it ends by itself. */
+/** Opens the journal in a separate process and kills it, later each time, until the process finishes first. */
 async function openAndKill(folder: string): Promise<void> {
   const script = `
     import { openJournal } from ${JSON.stringify(new URL('../../../src/relay/journal/journal.ts', import.meta.url).pathname)}
@@ -140,7 +140,7 @@ async function openAndKill(folder: string): Promise<void> {
     })
     child.once('message', () => (opening.hasEnded = true))
     const exited = once(child, 'exit')
-    // From the moment on at which there is a draft, or none any more.
+    // The delay starts when there is a draft, or a damaged file that was moved aside.
     const isUnderWay = async () => (await readdir(folder)).some((name) => /\.recovery|\.damaged-/.test(name))
     while (!(await isUnderWay()) && child.exitCode === null) await new Promise(setImmediate)
     await new Promise((resolve) => setTimeout(resolve, afterMs))
@@ -151,7 +151,7 @@ async function openAndKill(folder: string): Promise<void> {
 }
 
 test(
-  'G2: whenever a recovery is killed, the next start has all that can be read, and says once what is missing',
+  'G2: whenever a recovery is killed, the next start has the readable rows and one loss in the ledger',
   { timeout: 60_000 },
   async () => {
     const folder = await useDamaged()
@@ -164,7 +164,7 @@ test(
   },
 )
 
-test('G2: of a journal that is damaged in many places every row is saved that no damaged page held', async () => {
+test('G2: recovery of a journal that is damaged in many places saves the rows outside the damaged pages', async () => {
   const folder = await useFolder()
   const first = useJournal(folder)
   first.add(
@@ -178,18 +178,18 @@ test('G2: of a journal that is damaged in many places every row is saved that no
   const pages = [50, 200, 201, 350, 500]
   await damage(join(folder, FILE), ...pages)
   const journal = useJournal(folder)
-  // Seven rows or so on a page, and one whose packet goes on there.
+  // A page holds about seven rows, and part of one larger packet.
   expect(journal.size().rows).toBeGreaterThan(4_000 - 8 * pages.length)
   expect(journal.size().rows).toBeLessThan(4_000)
   expect(journal.lost()).toHaveLength(1)
 })
 
-test('G2: rows that a damage found while running has taken are in the ledger, with their number', async () => {
+test('G2: rows lost to damage that is found while running are counted in the ledger', async () => {
   const folder = await useFolder()
   const first = useJournal(folder)
   const batch = numbers(0, 4_000).map((n) => ({ ...entry(0), index: n, timeMs: n, packet: new Uint8Array(2_000) }))
   first.add(...batch)
-  // Through a second journal, so that the log is in the file.
+  // Reopen the journal, so that the file contains its write-ahead log.
   first.close()
   const journal = useJournal(folder)
   const middle = await middleOf(join(folder, FILE))
@@ -203,14 +203,14 @@ test('G2: rows that a damage found while running has taken are in the ledger, wi
   expect(rows.length).toBeLessThan(4_000)
   const [lost] = journal.lost()
   expect(lost).toMatchObject({ sourceId: 'main', route: '', cause: 'journal_damaged', lost: 4_000 - rows.length })
-  // Within the hole, and a page around it.
+  // The time span covers the lost rows and little more.
   const missing = batch.map(({ index }) => index).filter((index) => !rows.includes(index + 1))
   expect(lost?.fromMs).toBeLessThanOrEqual(missing[0] as number)
   expect(lost?.toMs).toBeGreaterThanOrEqual(missing.at(-1) as number)
   expect((lost?.toMs ?? 0) - (lost?.fromMs ?? 0)).toBeLessThan(1_000)
 })
 
-test('G2: where no row of a route can be read, what may be missing begins with the oldest row that can', async () => {
+test('G2: if no row of a route is readable, the reported loss begins with the oldest readable row of the journal', async () => {
   const folder = await useFolder()
   const first = useJournal(folder)
   first.add(
@@ -232,7 +232,7 @@ test('G2: where no row of a route can be read, what may be missing begins with t
   expect([lost?.fromMs, (lost?.toMs ?? 0) > 9_000]).toEqual([1_000, true])
 })
 
-test('while one process recovers the journal no other can have it', async () => {
+test('while one process recovers the journal, no other can open it', async () => {
   const folder = await useDamaged()
   const unlock = takeJournalLock(join(folder, FILE))
   expect(() => openTestJournal(folder)).toThrow(expect.objectContaining({ code: 'relay.journal.locked' }))
@@ -240,7 +240,7 @@ test('while one process recovers the journal no other can have it', async () => 
   expect(useJournal(folder).size().rows).toBeGreaterThan(1_900)
 })
 
-/** A journal as the version before wrote it: one table for all routes. Each third row is settled. */
+/** Creates a journal as the previous version wrote it: one table for all routes. Every third row is settled. */
 async function useFormer(count: number) {
   const folder = await useFolder()
   const db = new DatabaseSync(join(folder, FILE))
@@ -292,7 +292,7 @@ function expectConverted(folder: string, count: number): void {
   journal.close()
 }
 
-test('a journal of the version before is taken over whole, in order and with the same ids, and is no file too many', async () => {
+test('a journal of the previous version is converted completely, in order and with the same ids, and leaves no extra file', async () => {
   const { folder, db } = await useFormer(1_000)
   db.close()
   expectConverted(folder, 1_000)
@@ -301,7 +301,7 @@ test('a journal of the version before is taken over whole, in order and with the
 })
 
 test(
-  'G2: whenever the conversion of a journal of the version before is killed, the next start has all of it',
+  'G2: whenever the conversion of a previous version’s journal is killed, the next start has every row',
   { timeout: 60_000 },
   async () => {
     const { folder, db } = await useFormer(20_000)
@@ -311,7 +311,7 @@ test(
   },
 )
 
-test('G2: a journal of the version before that is damaged as well is recovered: what can be read is taken over, and the rest is in the ledger', async () => {
+test('G2: recovery of a previous version’s damaged journal keeps the readable rows and records the loss in the ledger', async () => {
   const { folder, db } = await useFormer(20_000)
   db.close()
   const file = join(folder, FILE)
@@ -328,7 +328,7 @@ test('G2: a journal of the version before that is damaged as well is recovered: 
   expect(await asideIn(folder)).toHaveLength(1)
 })
 
-test('after a version before was used again, its rows come behind those that this version had left', async () => {
+test('after a downgrade and an upgrade, rows of the previous version follow the rows that this version left', async () => {
   const { folder, db } = await useFormer(10)
   db.close()
   const first = useJournal(folder)
@@ -346,7 +346,7 @@ test('after a version before was used again, its rows come behind those that thi
   expect(journal.indexes('agents-stats')).toEqual([1])
 })
 
-test('numbers that an older version kept from beyond the safe integers are put right: all is read, with the ids that it gave them', async () => {
+test('numbers of an older version beyond the safe integers are repaired, and every row is read with its repaired id', async () => {
   const { folder, db } = await useFormer(9)
   db.exec(`UPDATE heard SET number = 9000000000000000000 WHERE row > 3; UPDATE heard SET time = -1 WHERE row = 6;
     INSERT INTO until VALUES ('#number:main', 9000000000000000000)`)
@@ -367,7 +367,7 @@ test('numbers that an older version kept from beyond the safe integers are put r
   ])
 })
 
-test('a number that no longer is one in the file is put right, the same each time that it is read', async () => {
+test('a number in the file beyond the safe integers is repaired, with the same result at each read', async () => {
   const folder = await useFolder()
   const first = useJournal(folder)
   first.add(entry(1), entry(2))

@@ -13,7 +13,7 @@ const [GAP, STATUS, STATS, CALL] = [
   routeOf('agents', 'call'),
 ]
 
-test('over its limit the journal discards calls, then the oldest of the rest, but never notices of gaps, nor notifications that are in memory', async () => {
+test('over its limit the journal discards calls, then the oldest other rows, but never gap notices or notifications in memory', async () => {
   const journal = useJournal(await useFolder())
   // Statuses are younger than statistics.
   for (const [at, route] of [GAP, STATS, STATUS, CALL].entries())
@@ -43,7 +43,7 @@ test('over its limit the journal discards calls, then the oldest of the rest, bu
   )
 })
 
-test('of a large backlog a portion goes at a time, by its bytes', async () => {
+test('a large backlog is discarded in portions of limited size in bytes', async () => {
   const journal = useJournal(await useFolder())
   const packet = new Uint8Array(TRIM_BYTES / 4)
   journal.add(...Array.from({ length: 20 }, (_, n) => ({ ...entry(n), packet })))

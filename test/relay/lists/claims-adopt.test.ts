@@ -13,7 +13,7 @@ const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
 const ofList = (number: number, items = 2) => ({ number, list: LIST, items })
 
-/** Claims of a process that was killed: three of two items each. */
+/** Leaves three claims of two items each, as a killed process does. */
 async function useLeftClaims() {
   const { url } = await useRedisServer()
   const former = await useClaims(url, { now: () => 7_000 })
@@ -26,7 +26,7 @@ async function useLeftClaims() {
   return { url, former, taken: taken.map((part) => part?.claim) }
 }
 
-test('the next process finds what was left, the oldest first, with the same numbers, times and items', async () => {
+test('the next process finds the leftover claims, oldest first, with the same numbers, times and items', async () => {
   const { url, taken } = await useLeftClaims()
   const next = await useClaims(url)
   expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002].map((number) => ofList(number)))
@@ -44,13 +44,13 @@ test('the next process finds what was left, the oldest first, with the same numb
   expect(await next.claims.unknown()).toEqual([])
 })
 
-test("claims are the process's own: another relay id finds none", async () => {
+test('claims belong to one relay id: another relay id finds none', async () => {
   const { url } = await useLeftClaims()
   const other = await useClaims(url, { relayId: 'another' })
   expect(await other.claims.unknown()).toEqual([])
 })
 
-test('what was sent before an orderly end is not sent again after it', async () => {
+test('items that were settled before an orderly stop are not adopted after it', async () => {
   const { url, former, taken } = await useLeftClaims()
   taken[0]?.acknowledger.settle(itemAt(0))
   taken[0]?.acknowledger.settle(itemAt(1))
@@ -66,7 +66,7 @@ test('what was sent before an orderly end is not sent again after it', async () 
   expect(await next.client.hKeys(claimsKey('test'))).toEqual([`waiting:${LIST}`, '7002'])
 })
 
-test('a claim that had been settled whole but not deleted is deleted, and gives nothing to send', async () => {
+test('a claim that was fully settled but not deleted is deleted, and no item of it is sent', async () => {
   const { url, former } = await useLeftClaims()
   await former.client.sAdd(settledKey('test', 7_000), ['0', '1'])
   const next = await useClaims(url)
@@ -75,7 +75,7 @@ test('a claim that had been settled whole but not deleted is deleted, and gives 
   expect(await next.client.hExists(claimsKey('test'), '7000')).toBe(0)
 })
 
-test('a claim of which only the registry knows is taken off it', async () => {
+test('a claim that exists only in the registry is removed from it', async () => {
   const { url, former } = await useLeftClaims()
   await former.client.del('enigma:relay:claim:test:7001')
   const next = await useClaims(url)
@@ -85,7 +85,7 @@ test('a claim of which only the registry knows is taken off it', async () => {
   expect(await next.claims.adopt(4_711)).toBeUndefined()
 })
 
-test('a take whose answer is on its way is not taken for a leftover', async () => {
+test('a take whose reply is pending is not treated as a leftover', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   await client.lPush(
@@ -99,12 +99,12 @@ test('a take whose answer is on its way is not taken for a leftover', async () =
   }
 })
 
-test('a take whose answer was cut is found as a leftover, and nothing of it is lost', async () => {
+test('a take whose reply was lost is found as a leftover, with all its items', async () => {
   const server = await useRedisServer()
   const proxy = await useProxy(server.port)
   const { client, claims } = await useClaims(`redis://127.0.0.1:${proxy.port}`)
   const onlooker = await useRedisClient(server.url)
-  // The server must know the script, or it would answer only that it does not.
+  // Load the script first, or the server would only answer that it does not know it.
   await claims.take(LIST, 1, BIG)
   await client.lPush(LIST, ['1', '2', '3'])
   proxy.state.holdAnswers = true
@@ -118,13 +118,13 @@ test('a take whose answer was cut is found as a leftover, and nothing of it is l
   expect(textsOf(await claims.adopt(left?.number ?? 0))).toEqual(['1', '2', '3'])
 })
 
-test('G3: a take that a lost connection still delivers takes nothing, so that nothing newer goes before it', async () => {
+test('G3: a take that a lost connection delivers late takes nothing, so that newer items cannot overtake older ones', async () => {
   const server = await useRedisServer()
   const proxy = await useProxy(server.port)
   const { client, claims } = await useClaims(`redis://127.0.0.1:${proxy.port}`)
   const onlooker = await useRedisClient(server.url)
   await claims.beginGeneration(LIST)
-  // The server must know the script, or it would answer only that it does not.
+  // Load the script first, or the server would only answer that it does not know it.
   await claims.takeAsIs(LIST, 2, BIG)
   await onlooker.lPush(LIST, ['1', '2', '3', '4'])
   proxy.state.failAt = { words: 'enigma:relay:claim:test:', how: 'late' }
@@ -149,7 +149,7 @@ test('G3: a take that a lost connection still delivers takes nothing, so that no
   expect(typeof taken === 'object' && textsOf(taken.claim)).toEqual(['1', '2'])
 })
 
-test('what a blocking move took before the crash is found, also for a list that is no longer named', async () => {
+test('items that a blocking move took before a crash are found, even for a list that is no longer named', async () => {
   const { url } = await useRedisServer()
   const former = await useClaims(url)
   await former.claims.beginGeneration('former:list')
@@ -159,7 +159,7 @@ test('what a blocking move took before the crash is found, also for a list that 
   expect(textsOf((await next.claims.take('former:list', 0, 1))?.claim)).toEqual(['moved'])
 })
 
-/** A relay that left claims, and others that look for them, each undisturbed for as long as the test says. */
+/** A relay that left claims, and others that look for them. The test sets for how long each has renewed its lease without a failure. */
 async function useLookers(options: Partial<LeaseOptions> = {}) {
   const left = await useLeftClaims()
   const { log, coded } = captureLog()
@@ -191,7 +191,7 @@ const ALL = [7_000, 7_001, 7_002]
 const calm = { doubtful: 0, failure: undefined }
 const inDoubt = { doubtful: 1, failure: undefined }
 
-test('claims of a relay that gave its lease back come at once, to who looks first, with what is known of them', async () => {
+test('claims of a relay that released its lease go at once to the first relay that checks, with their settled items known', async () => {
   const { former, taken, lease, looker, coded } = await useLookers()
   taken[1]?.acknowledger.settle(itemAt(0))
   await former.claims.finish()
@@ -200,11 +200,11 @@ test('claims of a relay that gave its lease back come at once, to who looks firs
   expect([await one.checkOthers(), await two.checkOthers()]).toEqual([calm, calm])
   expect([await one.numbers(), await two.numbers()]).toEqual([ALL, []])
   expect(coded('relay.claims.adopted')).toMatchObject([{ relayId: 'test', claims: 3 }])
-  // What was sent before it ended is not sent again.
+  // Items that were settled before it stopped are not sent again.
   expect(itemsOf(await one.claims.adopt(7_001))).toEqual(new Map([[1, Buffer.from('4')]]))
 })
 
-test('claims of a relay whose lease runs are in doubt until it is renewed, and stay with it', async () => {
+test('claims of a relay with an unexpired lease are in doubt until the lease is renewed, and stay with that relay', async () => {
   const { lease, looker, steady } = await useLookers({ leaseMs: 400 })
   const one = await looker('one')
   expect(await one.checkOthers()).toEqual(inDoubt)
@@ -218,12 +218,12 @@ test('claims of a relay whose lease runs are in doubt until it is renewed, and s
   await keeping
 })
 
-test('a lease that ran out while this relay could not renew its own proves nothing: its claims come when nobody renews it for as long as a lease', async () => {
+test('a lease that expired while this relay could not renew its own proves nothing: adoption waits for the length of a lease', async () => {
   const { former, lease, looker, steady } = await useLookers()
   const one = await looker('one')
   await former.client.del('enigma:relay:lease:test')
   expect([await one.checkOthers(), await one.numbers()]).toEqual([inDoubt, []])
-  // It lives: it was only away, as this one was.
+  // The former relay is running: it was only cut off, as this one was.
   await lease.acquire(new AbortController().signal)
   steady.ms = 9_999
   expect([(await one.checkOthers()).doubtful, await one.numbers()]).toEqual([0, []])
@@ -232,7 +232,7 @@ test('a lease that ran out while this relay could not renew its own proves nothi
   expect([await one.checkOthers(), await one.numbers()]).toEqual([calm, ALL])
 })
 
-test('an adoption that Redis executes when the own lease has run out as well takes nothing: the other could not renew its own either', async () => {
+test('a relay whose own lease has expired adopts nothing: the other relay may not have been able to renew its lease either', async () => {
   const { former, looker, steady } = await useLookers()
   const one = await looker('one')
   await former.client.del([leaseKey('test'), leaseKey('one')])
@@ -242,18 +242,18 @@ test('an adoption that Redis executes when the own lease has run out as well tak
   expect([await one.checkOthers(), await one.numbers()]).toEqual([calm, ALL])
 })
 
-test('claims of who had our journal are ours at once, whatever its lease says', async () => {
+test('claims of the relay that had this journal are adopted at once, whatever its lease says', async () => {
   const { looker, lease } = await useLookers({ journalId: 7 })
   const [other, same] = [await looker('other', 8), await looker('same', 7)]
   expect([await other.checkOthers(), await other.numbers()]).toEqual([inDoubt, []])
   expect([await same.checkOthers(), await same.numbers()]).toEqual([calm, ALL])
-  // It lives after all, with a copy of the journal: it is believed the second time.
+  // The former relay is running after all, with a copy of the journal: the second time, its lease is respected.
   await lease.acquire(new AbortController().signal)
   await same.checkOthers()
   expect(await same.client.exists('enigma:relay:lease:test')).toBe(1)
 })
 
-test('a relay that left nothing is in no doubt; one of which nothing can be read keeps no other from being adopted', async () => {
+test('a relay without claims is not in doubt; a relay with an unreadable registry does not block the adoption of others', async () => {
   const { url, looker, steady } = await useLookers()
   const one = await looker('one')
   await one.client.zAdd('enigma:relay:relays', [
@@ -270,7 +270,7 @@ test('a relay that left nothing is in no doubt; one of which nothing can be read
   expect(await one.numbers()).toEqual(ALL)
 })
 
-test('nothing is taken from a list while it could not be seen what other relays left: until it can, or for as long as a lease', async () => {
+test('a list is not taken until the check for leftover claims succeeds or the length of a lease has passed', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   await client.zAdd('enigma:relay:relays', { value: 'former', score: 5 })
@@ -320,7 +320,7 @@ test('nothing is taken from a list while it could not be seen what other relays 
   await second.end()
 })
 
-test('settled items leave a claim that has others, in Redis and in memory; what is left keeps its ids', async () => {
+test('compaction removes settled items from a claim, in Redis and in memory; the remaining items keep their ids', async () => {
   const { url } = await useRedisServer()
   const clock = { ms: 7_000 }
   let held = 0
@@ -335,7 +335,7 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   const running = claims.run(abort.signal)
   for (const index of [0, 1, 2, 4]) claim?.acknowledger.settle(itemAt(index))
   expect([...(claim?.items.keys() ?? [])]).toEqual([3, 5, 6, 7])
-  // It is young: most claims are deleted whole within milliseconds.
+  // A young claim is not compacted: most claims are deleted whole within milliseconds.
   expect([await inRedis(), held]).toEqual([['0', '1', '2', '3', '4', '5', '6', '7'], 8])
   clock.ms += 50
   await waitFor(async () => (await inRedis()).length === 4, 'it to be compacted')
@@ -343,12 +343,12 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   for (const index of [3, 6]) claim?.acknowledger.settle(itemAt(index))
   await waitFor(async () => (await inRedis()).length === 2, 'it to be compacted again')
   expect([await inRedis(), held]).toEqual([['5', '7'], 2])
-  // Not a view of all that came over the connection with it.
+  // The item is a copy, not a view of the whole reply.
   expect(claim?.items.get(5)?.data.buffer.byteLength).toBe(1)
   abort.abort()
   await running
   await claim?.acknowledger.park(itemAt(7), 'refused', 'the detail')
-  // The next process, another relay, and a Redis that came back empty: the same item with the same id.
+  // The next process, another relay and a write-back to an empty Redis keep the same item with the same id.
   const next = await useClaims(url)
   expect(itemsOf(await next.claims.adopt(7_000))).toEqual(new Map([[5, Buffer.from('5')]]))
   const other = await useClaims(url, { relayId: 'other' })
@@ -370,14 +370,14 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   expect(await client.keys('enigma:relay:claim*')).toEqual([])
 })
 
-test('a compaction that comes late, twice, or after the claim is gone takes nothing away and brings nothing back', async () => {
+test('a compaction that is late, repeated or after the claim was deleted neither removes nor restores items', async () => {
   const { url, former } = await useLeftClaims()
   const { client } = former
   const [registry, claim] = [claimsKey('test'), 'enigma:relay:claim:test:7000']
   const read = async () => [await client.hGet(registry, '7000'), await client.lRange(claim, 0, -1)]
   const compact = (...rest: number[]) => client.compact({ registry, claim, number: 7_000, rest })
   expect(await compact(1)).toBe(1)
-  // One that was sent before that, and had both.
+  // A compaction that was sent earlier, with both items.
   expect(await compact(0, 1)).toBe(1)
   expect(await read()).toEqual([expect.stringMatching(/@1:enigma/), ['2']])
   const next = await useClaims(url)
@@ -387,10 +387,10 @@ test('a compaction that comes late, twice, or after the claim is gone takes noth
   expect(await read()).toEqual([null, []])
 })
 
-/** An item at this index, for which the functions asked so often. */
+/** Returns an item at this index with this attempt number. */
 const itemAtAttempt = (index: number, attempt: number) => ({ ...itemAt(index), attempt })
 
-test('attempts outlive the process: who adopts the claim knows them, under its own or another relay id', async () => {
+test('attempts survive the process: the next process that adopts the claim knows them', async () => {
   const { url, former, taken } = await useLeftClaims()
   const [claim] = taken
   claim?.acknowledger.keepAttempt?.(itemAtAttempt(0, 2))
@@ -403,14 +403,14 @@ test('attempts outlive the process: who adopts the claim knows them, under its o
   const next = await useClaims(url)
   const adopted = await next.claims.adopt(claim?.number ?? 0)
   expect(adopted?.former?.get(1)).toBe(3)
-  // Another one had none.
+  // The other claim had no attempts.
   expect((await next.claims.adopt(taken[1]?.number ?? 0))?.former).toEqual(new Map())
   adopted?.acknowledger.settle(itemAt(0))
   adopted?.acknowledger.settle(itemAt(1))
   await waitFor(async () => (await next.client.hExists(claimsKey('test'), field)) === 0, 'its end')
 })
 
-test('attempts of a claim that is gone are not kept', async () => {
+test('attempts of a deleted claim are not stored', async () => {
   const { former, taken } = await useLeftClaims()
   const [claim] = taken
   await former.client.hDel(claimsKey('test'), String(claim?.number))

@@ -25,7 +25,7 @@ const texts = (taken: { readonly claim: Claim } | undefined) => taken && textsOf
 test.each([
   ['right', ['1', '2', '3'], ['5', '4']],
   ['left', ['5', '4', '3'], ['2', '1']],
-] as const)('from the %s end items come in the order in which they are to go', async (listEnd, first, rest) => {
+] as const)('items are taken from the %s end in the order in which they must be sent', async (listEnd, first, rest) => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url, { listEnd })
   for (const item of ['1', '2', '3', '4', '5']) await client.lPush(LIST, item)
@@ -38,7 +38,7 @@ test.each([
   expect(await claims.take(LIST, 10, BIG)).toBeUndefined()
 })
 
-test('items come as the bytes that were pushed', async () => {
+test('a claim keeps the exact bytes that were pushed', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   const bytes = Buffer.from([0, 0xff, 0x0d, 0x0a, 0x80])
@@ -46,7 +46,7 @@ test('items come as the bytes that were pushed', async () => {
   expect([...itemsOf((await claims.take(LIST, 10, BIG))?.claim).values()]).toEqual([bytes])
 })
 
-test('a thousand items go into one claim, in order', async () => {
+test('one claim takes more than a thousand items, in order', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   const all = Array.from({ length: 1_234 }, (_, n) => String(n))
@@ -54,7 +54,7 @@ test('a thousand items go into one claim, in order', async () => {
   expect(texts(await claims.take(LIST, 1_234, BIG))).toEqual(all)
 })
 
-test('a claim holds no more than its bytes and one item, whatever comes after small items, from the list or from a blocking move', async () => {
+test('a claim exceeds its byte limit by at most one item, whether large items come from the list or from a blocking move', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   const small = Array.from({ length: 300 }, (_, n) => `small ${n}`)
@@ -68,7 +68,7 @@ test('a claim holds no more than its bytes and one item, whatever comes after sm
   expect([await client.lLen(waitingKey('test', LIST)), await client.lLen(LIST)]).toEqual([37, 36])
 })
 
-test('the number goes up when the clock is set back, and after the server was emptied', async () => {
+test('the number rises even when the clock is set back or the server is emptied', async () => {
   const { url } = await useRedisServer()
   let clock = 5_000
   const { client, claims } = await useClaims(url, { now: () => clock })
@@ -86,7 +86,7 @@ test('the number goes up when the clock is set back, and after the server was em
   expect(await client.nextNumber({ leastNumber: clock })).toBe(9_001)
 })
 
-test('a claim whose items are all settled leaves nothing in Redis but the number and when the list was empty', async () => {
+test('a fully settled claim is deleted; Redis keeps only the registry, the number and the time when the list was empty', async () => {
   const { url } = await useRedisServer()
   let held = 0
   const counts: number[] = []
@@ -107,7 +107,7 @@ test('a claim whose items are all settled leaves nothing in Redis but the number
   expect(held).toBe(0)
 })
 
-test('G5: nothing is aside before it is kept that the cloud is told of it', async () => {
+test('G5: an item is not parked before its announcement is stored', async () => {
   const { url } = await useRedisServer()
   const told = Promise.withResolvers<void>()
   const { client, claims } = await useClaims(url, { announce: () => told.promise })
@@ -121,7 +121,7 @@ test('G5: nothing is aside before it is kept that the cloud is told of it', asyn
   expect(await client.lLen(PARKED_KEY)).toBe(1)
 })
 
-test('to park puts the entry aside and settles the item in the same step', async () => {
+test('parking stores the entry and settles the item', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url, { now: () => 1_764_000_000_000 })
   await client.lPush(LIST, ['1', '2'])
@@ -141,7 +141,7 @@ test('to park puts the entry aside and settles the item in the same step', async
   expect(itemsOf(await next.claims.adopt(claim?.number ?? 0))).toEqual(new Map([[1, Buffer.from('2')]]))
 })
 
-/** Claims whose clock stands until it is told. */
+/** Creates claims with a clock that only the test moves. */
 async function useClock() {
   const { url } = await useRedisServer()
   const clock = { ms: 10_000 }
@@ -155,7 +155,7 @@ async function useClock() {
   return { url, clock, push, wait, ...street }
 }
 
-test('how long an item may have waited is known from when the list was last empty, also when that was seen by a take of nothing', async () => {
+test('the maximum wait of an item counts from when the list was last empty, even if only a take of nothing saw that', async () => {
   const { clock, push, wait } = await useClock()
   await push(2)
   expect([await wait(1), await wait(1)]).toEqual([MAX_WAIT_MS, MAX_WAIT_MS])
@@ -169,24 +169,24 @@ test('how long an item may have waited is known from when the list was last empt
   expect(await wait()).toBe(10)
 })
 
-test('an item that a blocking move took has waited since this relay last found nothing, however late the answer to the move came', async () => {
+test('the maximum wait of a moved item counts from when this relay last found the list empty, however late it is claimed', async () => {
   const { url, clock, wait, client, claims } = await useClock()
   const other = await useClaims(url, { relayId: 'other', now: () => clock.ms })
   expect(await wait()).toBeUndefined()
   clock.ms = 10_100
   await client.lPush(waitingKey('test', LIST), 'moved')
   clock.ms = 18_000
-  // Another relay finds the list empty: that says nothing of what was moved before.
+  // Another relay finds the list empty, which says nothing about items that were moved before.
   expect(await other.claims.take(LIST, 500, BIG)).toBeUndefined()
   clock.ms = 18_600
-  // Nor does a connection that was lost meanwhile.
+  // Neither does a new generation after a lost connection.
   await claims.beginGeneration(LIST)
   await client.lPush(LIST, 'fresh')
   const taken = await claims.take(LIST, 500, BIG)
   expect([texts(taken), taken?.claim.maxWaitMs]).toEqual([['moved', 'fresh'], 8_600])
 })
 
-test('of a list that is never empty it is known as soon as all that was on it at some time is taken; no item is ever said to have waited less', async () => {
+test('the maximum wait of a list that is never empty is known once its first items are taken, and is never less than the wait', async () => {
   const { clock, client, claims } = await useClock()
   const waits: { readonly said: number; readonly most: number }[] = []
   const push = (count: number) =>
@@ -206,11 +206,11 @@ test('of a list that is never empty it is known as soon as all that was on it at
   }
   expect(waits.filter(({ said, most }) => said < most)).toEqual([])
   expect(waits[0]?.said).toBe(MAX_WAIT_MS)
-  // Five rounds are on the list: an item waits for five seconds, and is said to have waited for up to twice as long.
+  // The list holds five rounds: an item waits for 5 s, and its reported maximum is up to about twice as long.
   for (const { said } of waits.slice(6)) expect(said).toBeLessThanOrEqual(11_000)
 })
 
-test('a list that others shorten or that is deleted does not keep an old time', async () => {
+test('a list that another client shortens does not keep an old time', async () => {
   const { clock, push, wait, client } = await useClock()
   await push(10_000)
   expect(await wait(1)).toBe(MAX_WAIT_MS)
@@ -223,7 +223,7 @@ test('a list that others shorten or that is deleted does not keep an old time', 
   expect(await wait(1)).toBe(2_000)
 })
 
-test('a clock that was set back makes nothing look fresh; one that is behind that of another relay makes nothing look old', async () => {
+test('a clock set back by 5 s makes no item look fresh; a clock that is 300 ms behind makes no item look old', async () => {
   const { clock, push, wait } = await useClock()
   await wait()
   clock.ms -= 5_000
@@ -234,7 +234,7 @@ test('a clock that was set back makes nothing look fresh; one that is behind tha
   expect(await wait()).toBe(1_000)
 })
 
-test('a take that comes to Redis after a newer generation was announced takes nothing, and so does one after Redis came back empty', async () => {
+test('a take of an older generation takes nothing, and neither does a take after Redis came back empty', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   const next = await useClaims(url)
@@ -247,14 +247,14 @@ test('a take that comes to Redis after a newer generation was announced takes no
   await client.flushAll()
   await client.lPush(LIST, '3')
   expect(await next.claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
-  // After it was emptied, too, a generation is a new one.
+  // After Redis was emptied, too, a newer generation fences an older one.
   await claims.beginGeneration(LIST)
   await next.claims.beginGeneration(LIST)
   expect(await claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
   expect(texts(await next.claims.take(LIST, 10, BIG))).toEqual(['3'])
 })
 
-test('no generation begins while another process holds the relay id; the field of an older version, and garbage in it, do no harm', async () => {
+test('no generation begins while another process holds the relay id; a field of an older version or with garbage does no harm', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   for (const value of ['1', 'garbage', '9'.repeat(30), '']) {
@@ -266,7 +266,7 @@ test('no generation begins while another process holds the relay id; the field o
   await expect(claims.beginGeneration(LIST)).rejects.toMatchObject({ code: 'relay.lease.taken' })
 })
 
-test('a counter that no relay wrote is repaired from the clock and reported once: numbers rise and never repeat', async () => {
+test('a counter that no relay wrote is repaired from the clock and reported once; numbers still rise and never repeat', async () => {
   const { url } = await useRedisServer()
   const clock = { ms: 1_764_000_000_000 }
   const { client, claims } = await useClaims(url, { now: () => clock.ms })
@@ -297,7 +297,7 @@ test('a counter that no relay wrote is repaired from the clock and reported once
   }
 })
 
-test('what a relay remembers is no number either when it is not: a damaged note, or one that somebody published', async () => {
+test('a relay ignores an invalid number in a damaged note or from a published message', async () => {
   const client = await useRelayRedis((await useRedisServer()).url)
   const seen: number[] = []
   for (const last of [9e18, Number.NaN, Infinity, -1, 1.5]) {
@@ -308,7 +308,7 @@ test('what a relay remembers is no number either when it is not: a damaged note,
   expect(seen).toEqual([])
 })
 
-test('a key that is no list is refused by its type and stays as it is', async () => {
+test('a take from a key that is not a list fails with WRONGTYPE and leaves the key unchanged', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   await client.set(LIST, 'no list')
@@ -316,7 +316,7 @@ test('a key that is no list is refused by its type and stays as it is', async ()
   expect(await client.get(LIST)).toBe('no list')
 })
 
-test('a server over its memory limit gives its items all the same, and that relieves it', async () => {
+test('items can be taken from a server over its memory limit, and their claim can be deleted', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   await client.lPush(LIST, ['1', '2', '3'])
@@ -329,7 +329,7 @@ test('a server over its memory limit gives its items all the same, and that reli
   expect(await client.lLen(LIST)).toBe(0)
 })
 
-test('two relays that share a list get each item once between them', async () => {
+test('two relays that share a list take each item exactly once', async () => {
   const { url } = await useRedisServer()
   const [one, two] = [await useClaims(url, { relayId: 'one' }), await useClaims(url, { relayId: 'two' })]
   const all = Array.from({ length: 400 }, (_, n) => String(n))
@@ -341,7 +341,7 @@ test('two relays that share a list get each item once between them', async () =>
   expect(new Set(taken.map((part) => part?.claim.number)).size).toBe(20)
 })
 
-test('what a blocking move took goes into the next claim, before the list', async () => {
+test('items that a blocking move took enter the next claim before items of the list', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   const other = await useRelayRedis(url)

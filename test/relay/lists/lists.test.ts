@@ -17,7 +17,7 @@ const taken = async (sqs: Awaited<ReturnType<typeof useSqsFaults>>, count: numbe
   return readAccepted(sqs, queue)
 }
 
-test('a list that is there and not named is said once with its length, and not taken from', async () => {
+test('the relay logs a list that is not named once, with its length, and takes nothing from it', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   await client.lPush(LIST, [cdrOf(1), cdrOf(2)])
@@ -29,7 +29,7 @@ test('a list that is there and not named is said once with its length, and not t
   expect(await client.lLen(LIST)).toBe(2)
 })
 
-test('`maxwaitms` is nothing for a fresh item, the time since the list was empty for a backlog, and the most when nobody knows', async () => {
+test('`maxwaitms` is 0 for a fresh item, the time since the list was empty for a backlog, and the maximum if unknown', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   let clock = 1_764_000_000_000
@@ -56,7 +56,7 @@ test('`maxwaitms` is nothing for a fresh item, the time since the list was empty
   )
 })
 
-test('several sources are read side by side, each with ids of its own', async () => {
+test('several sources are read side by side, and each notification names its source', async () => {
   const [one, two, sqs] = [await useRedisServer(), await useRedisServer(), await useSqsFaults()]
   const env = { ENIGMA_SOURCES: `east=${one.url},west=${two.url}` }
   await useRelay({ redisUrl: one.url, endpoint: sqs.endpoint, lists: [LIST], env })
@@ -78,7 +78,7 @@ test('several sources are read side by side, each with ids of its own', async ()
   expect(await sourceOf('enigma-agents-status.fifo')).toEqual(expected)
 })
 
-test('one source that is away keeps no other from being read', async () => {
+test('an unreachable source does not block the others', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const away = await useProxy(1)
   away.state.refuse = true
@@ -94,7 +94,7 @@ test('one source that is away keeps no other from being read', async () => {
   await relay
 })
 
-test('a list at its bound goes on when Redis takes writes again, though all of it was settled while Redis refused them', async () => {
+test('a list at its limit continues when Redis accepts writes again, even if all items were settled while it refused them', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const open = Promise.withResolvers<'accept'>()
@@ -103,7 +103,7 @@ test('a list at its bound goes on when Redis takes writes again, though all of i
   await client.lPush(LIST, cdrs(0, 4_100))
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
   await waitFor(async () => (await client.lLen(LIST)) === 100, 'as many to be taken as may be')
-  // Connections last, and PING is answered.
+  // Redis refuses writes, but keeps the connections and answers PING.
   await client.configSet('min-replicas-to-write', '1')
   open.resolve('accept')
   await taken(sqs, 4_000)
@@ -128,7 +128,7 @@ test('any key may be named as a list, and several lists are taken at once', asyn
   )
 })
 
-test('what an older relay moved from a list that is no longer named is sent, and what cannot be looked at hides nothing else', async () => {
+test('items that an older relay moved from a list that is no longer named are sent, despite unreadable claims', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const former = 'enigma:notifications:cdr'
@@ -145,14 +145,14 @@ test('what an older relay moved from a list that is no longer named is sent, and
   }
 })
 
-test('G7: a list whose queue accepts nothing keeps no other list waiting, at once and after a restart', async () => {
+test('G7: a list whose queue accepts nothing does not block another list, before and after a restart', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const inbound = 'enigma:notifications:inbound'
   const callOf = (n: number) => formatPacket({ type: 'call', payload: { call_ref: n, ref: '1002', n } })
   sqs.state.answer = ({ queue }) => (queue === QUEUE ? { status: 403, code: 'AccessDenied' } : 'accept')
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST, inbound] }
-  // A relay that ends leaves as much of the list as one may hold: the next one has no room for more of it from the start.
+  // The former relay leaves as many items of the list as a relay may hold, so the next one is full from the start.
   const count = 14_000
   for (let n = 0; n < count; n += 1_000)
     await client.lPush(
@@ -180,7 +180,7 @@ test('G7: a list whose queue accepts nothing keeps no other list waiting, at onc
   await waitFor(async () => new Set((await readAccepted(sqs, QUEUE)).map(numberOf)).size === count, 'every CDR', 20_000)
 }, 60_000)
 
-test('from the left end what is pushed to the right comes in order, waiting or not', async () => {
+test('with the left end, items pushed on the right are sent in order, from a backlog and while the relay waits', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   await client.rPush(LIST, [cdrOf(0, 7), cdrOf(1, 7)])
@@ -190,7 +190,7 @@ test('from the left end what is pushed to the right comes in order, waiting or n
   expect((await taken(sqs, 12)).map(numberOf)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
 })
 
-test('a key that is no list is said once, and taken from as soon as it is one', async () => {
+test('a key that is not a list is logged once, and read as soon as it is a list', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   await client.set(LIST, 'no list')
@@ -200,7 +200,7 @@ test('a key that is no list is said once, and taken from as soon as it is one', 
     lists: [LIST, 'enigma:notifications:cdr'],
   })
   await waitFor(() => relay.coded('relay.list.failed').length > 0, 'it to be said')
-  // Tried again and again, which nobody need be told, and another list does not wait for.
+  // The relay retries without logging it again, and the other list does not wait.
   const failed = async () => Number(/cmdstat_evalsha:.*failed_calls=(\d+)/.exec(await client.info('commandstats'))?.[1])
   const before = await failed()
   await waitFor(async () => (await failed()) >= before + 3, 'it to be tried again')
@@ -211,7 +211,7 @@ test('a key that is no list is said once, and taken from as soon as it is one', 
   expect(relay.coded('relay.list.failed')).toHaveLength(1)
 })
 
-test('a list that nothing can be taken from makes the relay not ready after ten seconds, with what to do; ready when it can be taken from', async () => {
+test('a list that the relay cannot take from makes it not ready after ten seconds, with the reason, and ready once it can', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
@@ -225,13 +225,13 @@ test('a list that nothing can be taken from makes the relay not ready after ten 
   const reason = expect.stringContaining('WRONGTYPE') as string
   expect(await readPart()).toMatchObject({ ok: false, reason })
   expect(relay.coded('relay.ready.no').at(-1)).toMatchObject({ parts: { [`list:main:${LIST}`]: reason } })
-  // The connection that waits for items had nothing to do meanwhile, and was kept.
+  // The connection that waits for items was idle meanwhile, and was kept.
   expect(relay.lines.filter((line) => line.includes('Socket timeout'))).toEqual([])
   await client.del(LIST)
   await waitFor(async () => (await readPart()) === undefined, 'it to be ready')
 })
 
-test('a list whose items can be taken and not be waited for is said once, while nothing changes', async () => {
+test('a list whose items can be taken but not waited for is logged once', async () => {
   const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'BLMOVE', ''] }), await useSqsFaults()]
   const relay = await useRelay({
     redisUrl: redis.url,
@@ -248,7 +248,7 @@ test('a list whose items can be taken and not be waited for is said once, while 
   expect(relay.coded('relay.list.recovered')).toEqual([])
 })
 
-test('G1: connections that are cut in mid-drain, with answers under way, lose nothing and keep the order', async () => {
+test('G1: connections that are cut while a list is taken, with replies pending, lose nothing and keep the order', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const proxy = await useProxy(redis.port)
@@ -278,7 +278,7 @@ test('G1: connections that are cut in mid-drain, with answers under way, lose no
   expect(await client.lLen(LIST)).toBe(0)
 })
 
-test('a claim that is settled while Redis is away is deleted when it is back, though nothing comes after it', async () => {
+test('a claim settled while Redis is away is deleted once Redis is back, even without new items', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
   const held = Promise.withResolvers<'accept'>()
@@ -290,7 +290,7 @@ test('a claim that is settled while Redis is away is deleted when it is back, th
   proxy.cut()
   held.resolve('accept')
   await taken(sqs, 1)
-  // Long enough for it to be settled, and for the try to delete it to fail.
+  // Long enough for the claim to be settled, and for the attempt to delete it to fail.
   await new Promise((resolve) => setTimeout(resolve, 200))
   expect(await client.keys('enigma:relay:claim:*')).toHaveLength(1)
   proxy.state.refuse = false

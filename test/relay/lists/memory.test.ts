@@ -25,7 +25,7 @@ async function useStreet(lists: readonly string[] = []) {
   return { sqs, client, relay, options }
 }
 
-/** Agent by agent, the numbers that came. */
+/** Returns the numbers that SQS accepted, per agent. */
 async function byAgent(sqs: Awaited<ReturnType<typeof useSqsFaults>>, queue: string) {
   const numbers = (await readAccepted(sqs, queue)).map(numberOf)
   return Array.from({ length: AGENTS }, (_, agent) => numbers.filter((n) => n % AGENTS === agent))
@@ -36,7 +36,7 @@ const expected = (count: number) =>
     Array.from({ length: count / AGENTS }, (_unused, at) => at * AGENTS + agent),
   )
 
-test('while SQS is down lists are taken up to the bound in bytes and no further; then all of it comes, in order', async () => {
+test('while SQS is down the relay takes a list up to its byte limit and no further; afterwards all items are sent in order', async () => {
   const { sqs, client, relay } = await useStreet([LIST])
   const count = 3_000
   const cdrs = Array.from({ length: count }, (_, n) =>
@@ -48,14 +48,14 @@ test('while SQS is down lists are taken up to the bound in bytes and no further;
   expect(left).toBeGreaterThan(count / 3)
   await waitFor(async () => (await readMetric(relay.address, 'retried_total')) > 0, 'a retry')
   expect(await client.lLen(LIST)).toBe(left)
-  // One claim may have been let in just below the bound.
+  // The relay may have taken one more claim just below the limit.
   expect(await readMetric(relay.address, 'held_bytes')).toBeLessThan(MEMORY_BYTES + 500 * 1_500)
   sqs.state.answer = () => 'accept'
   await waitFor(async () => (await readMetric(relay.address, 'sent_total')) === count, 'all to be sent')
   expect(await byAgent(sqs, 'enigma-campaigns-cdr.fifo')).toEqual(expected(count))
 })
 
-test('G1: of a list of small items, however far memory is from its bound, no more are taken than may be sent twice after a crash', async () => {
+test('G1: however much memory is free, the relay takes no more small items of a list than may be sent twice after a crash', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   sqs.state.answer = down
@@ -75,7 +75,7 @@ test('G1: of a list of small items, however far memory is from its bound, no mor
   expect(await client.lLen(LIST)).toBe(count - 4_000)
 })
 
-test('G1, G7: a queue that accepts nothing keeps in Redis and in memory what is for it, and no more: all else is sent', async () => {
+test('G1, G7: a queue that accepts nothing holds back only its own items, in Redis and in memory: all others are sent', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   sqs.state.answer = ({ queue }) => (queue === 'enigma-other.fifo' ? { status: 403, code: 'AccessDenied' } : 'accept')
@@ -139,7 +139,7 @@ test('G7: a list of large items whose queue accepts nothing leaves the other lis
   }
 })
 
-test('while SQS is down PubSub stays in the journal beyond the bound of its route; then all of it comes, in order, before newer', async () => {
+test('while SQS is down, Pub/Sub notifications over the limit of their route wait in the journal; later all are sent in order', async () => {
   const { sqs, client, relay } = await useStreet()
   const count = 2_000
   const publish = (n: number) =>
@@ -157,7 +157,7 @@ test('while SQS is down PubSub stays in the journal beyond the bound of its rout
   await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
 })
 
-test('what a run left in claims and journal comes first in the next, with the ids that it had', async () => {
+test('notifications left in claims and the journal are sent first by the next run, with the same ids', async () => {
   const { sqs, client, relay, options } = await useStreet([LIST])
   const push = (n: number) =>
     client.lPush(LIST, formatPacket({ type: 'cdr', payload: { call_ref: n % AGENTS, n, padding: PADDING } }))
@@ -191,7 +191,7 @@ test('what a run left in claims and journal comes first in the next, with the id
   expect(await readMetric(next.address, 'adopted_total', { transport: 'pubsub' })).toBe(400)
 })
 
-test('G2: over the bound of the journal the oldest calls go, which grow stale, then the oldest of the rest; each is counted and announced as a gap', async () => {
+test('G2: a full journal discards calls, which grow stale, then the oldest of the rest, and counts and announces all of them in gaps', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   sqs.state.answer = down
@@ -253,14 +253,14 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
   expect((await arrived('enigma-agents-call.fifo')).length + (await lost('agents-call'))).toBe(1_000)
   const statuses = await arrived('enigma-agents-status.fifo')
   expect(statuses.length + (await lost('agents-status'))).toBe(4_000)
-  // What was in memory and the newest are kept; each agent's are in order.
+  // Notifications in memory and the newest ones are kept; the order per agent is kept too.
   expect(new Set(statuses).has(3_999)).toBe(true)
   expect(new Set(statuses).has(0)).toBe(true)
   for (const numbers of await byAgent(sqs, 'enigma-agents-status.fifo'))
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
 })
 
-test('G2: SIGTERM right after notifications were discarded, and a Redis five milliseconds away, leave none of them unannounced', async () => {
+test('G2: a relay that stops right after it discards notifications, with Redis 5 ms away, leaves none unannounced', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
   const options = { redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, memoryBytes: MEMORY_BYTES }

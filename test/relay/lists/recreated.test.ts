@@ -10,7 +10,7 @@ import { useSqsFaults } from '../../support/sqs-faults.ts'
 const HOUR_MS = 3_600_000
 const CONTAINER = { host: 'container-1', pid: 1, run: 'former' }
 
-test('a container that is made anew on the same volume takes over at once, whatever the lease says', async () => {
+test('a container that is recreated on the same volume takes over at once, whatever the lease says', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] }
@@ -18,7 +18,7 @@ test('a container that is made anew on the same volume takes over at once, whate
   const { journal } = JSON.parse((await client.get(leaseKey('test'))) ?? '{}') as { journal?: number }
   expect(journal).toBeGreaterThan(0)
   await former.stop()
-  // What a container leaves that was killed.
+  // The lease that a killed container leaves.
   await client.set(leaseKey('test'), JSON.stringify({ ...CONTAINER, journal }), { PX: HOUR_MS })
   const next = await useRelay({ ...options, dataDir: former.dataDir })
   await client.lPush(CAMPAIGNS, cdrOf(0))
@@ -26,7 +26,7 @@ test('a container that is made anew on the same volume takes over at once, whate
   expect(next.lines.filter((line) => line.includes('relay.lease.held'))).toEqual([])
 })
 
-test('G2: while another relay holds the id Pub/Sub is heard and sent, and nothing is taken from the lists', async () => {
+test('G2: while another relay holds the relay id, Pub/Sub is received and sent, and nothing is taken from the lists', async () => {
   const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
   const client = await useRedisClient(redis.url)
   await client.set(leaseKey('test'), JSON.stringify({ ...CONTAINER, journal: 1 }), { PX: HOUR_MS })

@@ -7,7 +7,7 @@ import { itemAt, itemsOf, textsOf, useClaims, useRelayRedis } from '../../suppor
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
 
-/** Claims of a living process: of 600 items, of two items of which the first is settled, and of bytes that are no text. */
+/** Takes three claims: 600 items, two items with the first one settled, and bytes that are not text. */
 async function useTaken() {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url, { now: () => 7_000 })
@@ -20,7 +20,7 @@ async function useTaken() {
   return { url, client, claims, many, taken: taken.map((part) => part?.claim) }
 }
 
-test('G1: claims that Redis has lost are there again, as they were: the next process finds items, times and numbers, and not what was sent', async () => {
+test('G1: claims that Redis lost are written back: the next process finds their unsettled items, times and numbers', async () => {
   const { url, client, claims, many, taken } = await useTaken()
   await client.flushAll()
   expect(await claims.writeBack()).toBe(3)
@@ -35,7 +35,7 @@ test('G1: claims that Redis has lost are there again, as they were: the next pro
     expect(claim).toMatchObject({ list: LIST, takenMs: 7_000, maxWaitMs: taken[index]?.maxWaitMs })
 })
 
-test('what is in Redis is left as it is, also by two at once', async () => {
+test('write-back does not change claims that Redis still has, even when it runs twice at once', async () => {
   const { client, claims } = await useTaken()
   expect(await claims.writeBack()).toBe(0)
   await client.del([claimsKey('test'), `${claimPrefix('test')}7000`])
@@ -43,7 +43,7 @@ test('what is in Redis is left as it is, also by two at once', async () => {
   expect([one, two]).toEqual([3, 3])
   expect(await client.lLen(`${claimPrefix('test')}7000`)).toBe(600)
   expect(await claims.writeBack()).toBe(0)
-  // Written between the look and the write, by a script whose answer was cut.
+  // A script whose reply was lost wrote the claim between the check and the write.
   const late = {
     registry: claimsKey('test'),
     claim: `${claimPrefix('test')}7000`,
@@ -59,13 +59,13 @@ test('what is in Redis is left as it is, also by two at once', async () => {
   expect(await client.exists(settledKey('test', 7_000))).toBe(0)
 })
 
-test('a claim that is settled while it is written back leaves nothing, also when the server has to learn the script first', async () => {
+test('a claim settled while it is written back leaves nothing in Redis, even if the server does not know the script yet', async () => {
   const { client, claims, many, taken } = await useTaken()
   const onlooker = await useRelayRedis(client.options.url ?? '')
   await client.flushAll()
   await onlooker.sendCommand(['SCRIPT', 'FLUSH'])
   const writing = claims.writeBack()
-  // The answer to what it asks first has come, and what it writes is on its way.
+  // The first query is answered, and the writes are on their way.
   await client.ping()
   for (const index of many.keys()) taken[0]?.acknowledger.settle(itemAt(index))
   taken[1]?.acknowledger.settle(itemAt(1))
@@ -76,7 +76,7 @@ test('a claim that is settled while it is written back leaves nothing, also when
   expect(await claims.unknown()).toEqual([])
 })
 
-test('a server that is full takes them back all the same', async () => {
+test('claims are written back even to a full server', async () => {
   const { client, claims } = await useTaken()
   await client.flushAll()
   await client.configSet('maxmemory', '1')
@@ -84,7 +84,7 @@ test('a server that is full takes them back all the same', async () => {
   expect(await claims.writeBack()).toBe(3)
 })
 
-test('an orderly end writes them before it goes', async () => {
+test('an orderly stop writes lost claims back first', async () => {
   const { url, client, claims } = await useTaken()
   await client.flushAll()
   await claims.finish()
@@ -93,7 +93,7 @@ test('an orderly end writes them before it goes', async () => {
   expect(itemsOf(await next.claims.adopt(7_001))).toEqual(new Map([[1, Buffer.from('second')]]))
 })
 
-test('a process that has lost the relay id writes nothing back: the next one has sent it', async () => {
+test('a process that has lost the relay id writes nothing back, because the next process may have sent the items', async () => {
   const { url, client, claims } = await useTaken()
   const next = await useClaims(url)
   await next.claims.beginGeneration(LIST)

@@ -38,12 +38,12 @@ test('a packet becomes a CloudEvent with the attributes that the design names', 
   expect(route.name).toBe('agents-call')
 })
 
-test('the same packet received the same way is the same notification to the last byte', () => {
+test('stamping the same packet twice gives the same notification, byte for byte', () => {
   const packet = formatPacket({ type: 'status', payload: { status: 'busy' } })
   expect(eventOf(packet).event).toBe(eventOf(packet).event)
 })
 
-test('a list item says how long it may have waited; its lane follows its call_ref', () => {
+test('a notification from a list has the time that it may have waited, and its lane follows its call_ref', () => {
   const cdr = (call_ref: number | string) =>
     eventOf(formatPacket({ type: 'cdr', payload: { call_ref, ref: '7' } }), {
       transport: 'list',
@@ -56,7 +56,7 @@ test('a list item says how long it may have waited; its lane follows its call_re
   expect(new Set(Array.from({ length: 100 }, (_, n) => cdr(n).lane)).size).toBeGreaterThan(30)
 })
 
-test('two references above 2^53 that a double cannot tell apart are not given one lane by that', () => {
+test('references above 2^53 that a double cannot distinguish can have different lanes', () => {
   const laneOf = (ref: string) =>
     eventOf(`{"type":"cdr","payload":{"call_ref":${ref}}}`, { channel: 'enigma:notifications:campaigns' }).lane
   const lanes = new Set(Array.from({ length: 20 }, (_, n) => laneOf(`90071992547409${String(n).padStart(2, '0')}123`)))
@@ -77,7 +77,7 @@ test.each([
   expect(parsed).toMatchObject({ reason, datacontenttype, data: packet })
 })
 
-test('a sub_type that looks like a part of a channel is not taken for it', () => {
+test('a channel inside a sub_type is not mistaken for the channel of the packet', () => {
   const status = '{"type":"status","payload":{}}'
   eventOf(status, { channel: 'enigma:notifications:agents:x enigma:notifications:agents:y' })
   const odd = eventOf('{"type":"status enigma:notifications:agents:x","payload":{}}', {

@@ -75,7 +75,7 @@ const refuse =
             isRefused(entry) ? { Code: 'InvalidMessageContents', SenderFault: true, Message: 'no' } : undefined,
         }
 
-test('G1 parked: an entry leaves the list only after SQS accepted it and the cloud was told; with its id, its bytes and a pack of its own', async () => {
+test('G1 parked: an entry leaves the list only after SQS accepted it and its notice; it is sent as a separate message with its id and bytes', async () => {
   const packets = [
     cdr(0),
     '{ "type":"cdr",\n"payload":{"call_ref":12345678901234567890}}',
@@ -118,7 +118,7 @@ test('G1 parked: an entry leaves the list only after SQS accepted it and the clo
   expect(new Set(told.map(({ id }) => id)).size).toBe(4)
 })
 
-test('G3 parked: what is sent again keeps the order of each reference, at most one of a lane and ten in a request', async () => {
+test('G3 parked: retried entries keep the order of each reference, with at most one entry per lane and ten per request', async () => {
   const entries = parkedEntries(300, (n) => ({ packet: cdr(n, n % 7) }))
   const { sqs, left, retry } = await useParked(entries.map(({ entry }) => entry))
   await retry()
@@ -140,7 +140,7 @@ test('G3 parked: what is sent again keeps the order of each reference, at most o
   }
 })
 
-test('G7 parked: what is refused again stays, with the reason and no number in it, and hurts nobody else; also when the whole request is refused', async () => {
+test('G7 parked: an entry rejected again stays, with a reason without phone numbers; all others are sent, even if a whole request is rejected', async () => {
   const entries = parkedEntries(60, (n) => ({ packet: cdr(n) }))
   const { sqs, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
   const isRefused = (entry: WireEntry) => /"n":[37]\D/.test(textOf(entry))
@@ -169,7 +169,7 @@ test('G7 parked: what is refused again stays, with the reason and no number in i
   expect(await notices()).toHaveLength(58)
 })
 
-test('G1 parked: an answer that is lost, throttling and a connection to Redis that is cut cost nothing and send nothing twice', async () => {
+test('G1 parked: a lost answer, throttling and a cut connection to Redis lose no entry and duplicate none', async () => {
   const entries = parkedEntries(25)
   const { sqs, proxy, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
   const faults: Answer[] = [
@@ -188,7 +188,7 @@ test('G1 parked: an answer that is lost, throttling and a connection to Redis th
   expect(new Set((await notices()).map(({ payload }) => payload.id)).size).toBe(25)
 })
 
-test('a list of 1,000 is worked through once: each entry once, whatever stays and whatever a relay appends meanwhile', async () => {
+test('a retry handles each of 1,000 entries once, even if some stay and a relay appends an entry meanwhile', async () => {
   const entries = parkedEntries(1_000)
   const { sqs, redis, left, retry } = await useParked(entries.map(({ entry }) => entry))
   const isRefused = (n: number) => n % 3 === 0
@@ -234,7 +234,7 @@ test('copies of an id are all sent again, as one message for SQS, and all leave 
   expect((await readAccepted(sqs, CDRS)).map(({ id }) => id)).toEqual([one.id])
 })
 
-test('an entry whose route has vanished goes to other, and one that went to other for a reason goes there again', async () => {
+test('an entry whose route no longer exists goes to other, and an entry that was sent to other goes there again', async () => {
   const vanished = parkedEntry(1, { type: 'enigma.agents.vanished' })
   const dialler = parkedEntry(2, { key: 'enigma:notifications:relay', packet: '{"type":"gap","payload":{}}' })
   const { sqs, retry } = await useParked([vanished.entry, dialler.entry])
@@ -245,7 +245,7 @@ test('an entry whose route has vanished goes to other, and one that went to othe
   expect((await readAccepted(sqs, 'enigma-other.fifo')).map(({ id }) => id)).toEqual([vanished.id, dialler.id])
 })
 
-test('what was too large is gzipped if the queue takes it so, and stays if it does not', async () => {
+test('an entry that was too large is gzipped, and stays if it is still too large for the queue', async () => {
   const fits = parkedEntry(1, {
     packet: `{"type":"cdr","payload":{"call_ref":1,"note":"${'x'.repeat(30_000)}"}}`,
     reason: 'too_large',
@@ -265,7 +265,7 @@ test('what was too large is gzipped if the queue takes it so, and stays if it do
 })
 
 test.each(SMALLER_SERVERS)(
-  'what only this server finds too large (%s) is gzipped, and what is then still too large stays alone',
+  'an entry that only this server finds too large (%s) is gzipped; if it is still too large, only that entry stays',
   async (_name, answer) => {
     const fits = parkedEntry(1, { packet: `{"type":"cdr","payload":{"call_ref":1,"note":"${'x'.repeat(300_000)}"}}` })
     const never = parkedEntry(2, {
@@ -283,7 +283,7 @@ test.each(SMALLER_SERVERS)(
   },
 )
 
-test('a queue that is not there holds back its own route only; without the queue for notices nothing is touched', async () => {
+test('a missing queue holds back only its own route; without the queue for notices, retry and drop change nothing', async () => {
   const call = parkedEntry(1, {
     key: 'enigma:notifications:agents:1002',
     packet: '{"type":"call","payload":{"ref":"1002"}}',
@@ -303,7 +303,7 @@ test('a queue that is not there holds back its own route only; without the queue
   expect(sqs.accepted).toHaveLength(accepted)
 })
 
-test('what could not be announced stays on the list', async () => {
+test('an entry that cannot be announced stays on the list', async () => {
   const entry = parkedEntry(1)
   const { sqs, left, retry, drop } = await useParked([entry.entry])
   sqs.state.answer = ({ queue }) =>
@@ -316,17 +316,17 @@ test('what could not be announced stays on the list', async () => {
   expect(await left()).toEqual([entry.entry])
 })
 
-test('a replica, on which nothing can be removed, is found out before anything is sent', async () => {
+test('a replica, on which entries cannot be removed, is detected before anything is sent', async () => {
   const entry = parkedEntry(1)
   const { sqs, redis, left, retry } = await useParked([entry.entry])
-  // Of a primary that is away: its data stay as they are.
+  // The primary does not exist, so the data of the replica stay unchanged.
   await redis.sendCommand(['REPLICAOF', '127.0.0.1', '9'])
   await expect(retry()).rejects.toThrow('READONLY')
   expect(sqs.accepted).toEqual([])
   expect(await left()).toEqual([entry.entry])
 })
 
-test('dropping removes exactly what is meant, damaged entries too, and says so in the cloud', async () => {
+test('drop removes exactly the matching entries, even unreadable ones, and sends a notice for each readable one', async () => {
   const [one, other] = [parkedEntry(1), parkedEntry(2)]
   const foreign = Buffer.from([0xff, 0x00, 0x31])
   const { redis, sqs, left, retry, drop, notices } = await useParked([one.entry, foreign, other.entry])
@@ -346,7 +346,7 @@ test('dropping removes exactly what is meant, damaged entries too, and says so i
   expect(await redis.exists('enigma:relay:none')).toBe(0)
 })
 
-test('two at once: what another took meanwhile is said to be gone', async () => {
+test('an entry that another process removed meanwhile is reported as gone', async () => {
   const entry = parkedEntry(1)
   const { sqs, redis, drop } = await useParked([entry.entry])
   sqs.state.answer = async (): Promise<Answer> => {
@@ -356,7 +356,7 @@ test('two at once: what another took meanwhile is said to be gone', async () => 
   expect(await drop()).toEqual([{ id: entry.id, state: 'gone' }])
 })
 
-test('stopped in the middle: what SQS accepted is off the list, the rest is untouched', async () => {
+test('a retry that is stopped midway removes exactly the entries that SQS accepted', async () => {
   const entries = parkedEntries(50)
   const { sqs, stop, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
   sqs.state.answer = ({ queue }) => {
@@ -371,7 +371,7 @@ test('stopped in the middle: what SQS accepted is off the list, the rest is unto
   expect((await notices()).map(({ payload }) => payload.id).toSorted()).toEqual([...sent].toSorted())
 })
 
-test('G3 parked: SQS that fails for one entry only holds up what comes after it on its route, and the command ends', async () => {
+test('G3 parked: if SQS keeps failing for one entry, later requests of its route are not sent, and the command ends', async () => {
   const entries = parkedEntries(30, (n) => ({ packet: cdr(n, n % 5) }))
   const { sqs, left, retry } = await useParked(entries.map(({ entry }) => entry))
   sqs.state.answer = ({ queue }) =>
@@ -396,7 +396,7 @@ test('G3 parked: SQS that fails for one entry only holds up what comes after it 
   expect(await left()).toEqual(entries.filter(({ id }) => !sent.has(id)).map(({ entry }) => entry))
 })
 
-test('stopped while SQS does not answer: the command ends, and nothing has left the list', async () => {
+test('a retry that is stopped while SQS does not answer ends and removes nothing from the list', async () => {
   const entries = parkedEntries(3)
   const { sqs, stop, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
   sqs.state.answer = () => {

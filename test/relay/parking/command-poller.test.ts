@@ -24,7 +24,7 @@ beforeAll(() => {
 
 type Options = { readonly endpoint: string; readonly redisUrl: string; readonly sources?: readonly string[] }
 
-/** A relay's poller, until the test ends. It steps aside and looks again within a blink. */
+/** Runs the poller of a relay until the test ends. It waits 50 ms before it polls again. */
 async function usePoller({ endpoint, redisUrl, sources = ['main'] }: Options, dataDir?: string) {
   const config = readConfig({
     AWS_ENDPOINT_URL_SQS: endpoint,
@@ -64,7 +64,7 @@ async function useParked(entries: readonly string[]) {
   return { redisUrl: url, redis, left: () => redis.lLen(PARKED_LIST) }
 }
 
-test('entries are sent again and dropped, and what is no command, or names nothing, is logged and removed', async () => {
+test('commands retry and drop entries; an invalid command, or one with unknown ids, is logged and removed', async () => {
   const sqs = await useSqs()
   const commands = await useCommandQueue(sqs)
   const entries = parkedEntries(4)
@@ -90,7 +90,7 @@ test('entries are sent again and dropped, and what is no command, or names nothi
   expect([d, await left()]).toEqual([entries[3]?.id, 1])
 })
 
-test('while SQS does not have the queue of its entries a command stays, and is done once it has; what cannot be sent at all stays parked', async () => {
+test('a command waits while the queue of its entries is missing, and is done once it exists; an unreadable entry stays parked', async () => {
   const sqs = await useSqs()
   const commands = await useCommandQueue(sqs, 1)
   const [first, second] = parkedEntries(2)
@@ -106,7 +106,7 @@ test('while SQS does not have the queue of its entries a command stays, and is d
   await sqs.sqs.send(new CreateQueueCommand({ QueueName: 'enigma-campaigns-cdr.fifo', Attributes }))
   await waitFor(async () => (await commands.size()) === 0, 'the next attempt', 40_000)
   expect((await receiveAll(sqs, 'campaigns-cdr', 2)).map(({ id }) => id)).toEqual([first?.id, second?.id])
-  // One line for all attempts, and what cannot be sent is no reason for another attempt.
+  // One line for all attempts. An entry that cannot be sent causes no further attempt.
   expect(coded('relay.commands.failed')).toHaveLength(1)
   const unreadable = `unreadable/${hash('sha256', broken).slice(0, 16)}`
   await commands.send({ ids: [unreadable] })
@@ -132,7 +132,7 @@ test('without the right to remove an entry, nothing is sent, and the command sta
   expect(Messages).toEqual([])
 })
 
-test('each of two relays carries out the commands of its sources, also while one of a source that nobody reads waits', async () => {
+test('each of two relays runs the commands of its sources, even while commands for an unknown source wait', async () => {
   const sqs = await useSqs()
   const commands = await useCommandQueue(sqs)
   const one = await useParked(parkedEntries(3).map(({ entry }) => entry))
@@ -173,7 +173,7 @@ test('an entry in the file of another relay of the source is found by that relay
   expect(a.coded('relay.commands.failed')).toEqual([])
 })
 
-test('where there is no queue, or no right, that is one line, and it goes on once there is', async () => {
+test('a missing queue or right is logged once, and the poller continues once the queue exists', async () => {
   const sqs = await useSqs()
   const commands = await useCommandQueue(sqs)
   await sqs.sqs.send(new DeleteQueueCommand({ QueueUrl: commands.url }))

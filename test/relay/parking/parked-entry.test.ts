@@ -17,7 +17,7 @@ const anyPacket = fc.oneof(
   fc.json().map((json) => Buffer.from(`{"type": "cdr",\r\n "payload":\n${json}, "big": 12345678901234567890}`)),
 )
 
-test('an entry is read back as it was parked, whatever the packet: id, reason, time and the very bytes', () => {
+test('an entry with any packet is read back with its id, reason, time and exact bytes', () => {
   fc.assert(
     fc.property(anyPacket, fc.string(), (packet, detail) => {
       const { id, entry, event } = parkedEntry(7, { packet, detail })
@@ -59,14 +59,14 @@ test.each([
     '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":[]}',
     'no readable event',
   ],
-])('%s in the list has a name of its own and is shown without its content', (_what, raw, why) => {
+])('%s in the list is unreadable: it has a reason and an id made from its bytes', (_what, raw, why) => {
   const entry = read(raw)
   expect(entry).toMatchObject({ kind: 'unreadable', why, id: expect.stringMatching(/^unreadable\/[0-9a-f]{16}$/) })
   expect(read(raw).id).toBe(entry.id)
   expect(read(`${String(raw)} `).id).not.toBe(entry.id)
 })
 
-test('what is shown of an entry has no personal data, also when SQS quotes the packet', () => {
+test('an entry is shown without personal data, even if SQS quoted the packet', () => {
   const packet =
     '{"type":"cdr","payload":{"call_ref":1,"number":"27825550001","contact_ref":"ACC-77-X","callees":["0215550002"],"recording_url":"https://rec/9.wav"}}'
   const { entry } = parkedEntry(1, { packet, detail: `InvalidMessageContents: bad\n\u001b[2J ${packet}` })
@@ -84,7 +84,7 @@ test('what is shown of an entry has no personal data, also when SQS quotes the p
   })
 })
 
-test('filters: by id, by reason, since a time; what cannot be read came at no known time', () => {
+test('entries are filtered by id, by reason and by time; an unreadable entry matches no time', () => {
   const parked = read(parkedEntry(10, { reason: 'too_large' }).entry)
   const foreign = read('hello')
   expect(matches(parked, {}) && matches(foreign, {})).toBe(true)
@@ -104,7 +104,7 @@ test('filters: by id, by reason, since a time; what cannot be read came at no kn
   ])
 })
 
-test('an exported entry is one line that gives the very bytes back, whatever the packet', () => {
+test('an exported entry is one line from which the exact bytes of any packet can be restored', () => {
   fc.assert(
     fc.property(anyPacket, (packet) => {
       const { id, entry } = parkedEntry(3, { packet })
@@ -125,7 +125,7 @@ test('an exported entry is one line that gives the very bytes back, whatever the
   })
 })
 
-test('an export is whole or not there, for its owner only, and never in place of another file', async () => {
+test('an export is complete or absent, accessible to its owner only, and never replaces an existing file', async () => {
   const folder = await useFolder()
   const file = join(folder, 'parked.jsonl')
   await expect(

@@ -48,7 +48,7 @@ async function useParking(more: Partial<ParkingOptions> = {}) {
 const entriesOf = async (file: string) =>
   (await toArray(openOverflowList(file).pages({}))).flatMap(({ entries }) => entries)
 
-test('nothing is parked after the relay has ended the wait for its announcement: the journal may not have it', async () => {
+test('nothing is parked if the relay stops while the notice is announced, because the journal may not have the notice', async () => {
   const { client, end, parking } = await useParking({
     announce: () => {
       end.abort()
@@ -59,7 +59,7 @@ test('nothing is parked after the relay has ended the wait for its announcement:
   expect(await client.lLen(PARKED_LIST)).toBe(0)
 })
 
-test('nothing is announced, and nothing parked, when the relay ends while Redis gives the number of the notice', async () => {
+test('nothing is announced or parked if the relay stops while it gets the number of the notice from Redis', async () => {
   const { client, end, notices, options } = await useParking()
   const numbers = {
     ...options.numbers,
@@ -81,7 +81,7 @@ test("one of the relay's own notices is parked without a notice about it", async
   expect([notices.length, await client.lLen(PARKED_LIST)]).toEqual([0, 1])
 })
 
-test('SQS that rejects everything, notices too, leaves an entry for each item and each notice, and no more', async () => {
+test('if SQS rejects everything, each item and each notice is parked exactly once', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRelayRedis(redis.url)
   const LIST = 'enigma:notifications:campaigns'
@@ -99,7 +99,7 @@ test('SQS that rejects everything, notices too, leaves an entry for each item an
   expect((await fetch(`${relay.address}/readyz`)).status).toBe(200)
 })
 
-test('beyond its bound the list gets nothing more: further entries go to a file, in order, for its owner only, and are counted', async () => {
+test('if the list is full, further entries go in order to a file that only its owner can read, and are counted', async () => {
   const { client, coded, file, metrics, parking } = await useParking({ most: 3 })
   for (let n = 0; n < 8; n++) {
     // A packet may be written over several lines.
@@ -119,7 +119,7 @@ test('beyond its bound the list gets nothing more: further entries go to a file,
   expect(Object.values(await client.hGetAll('enigma:relay:parked:files'))[0]).toMatch(new RegExp(`:${file}$`))
 })
 
-test('an item of a claim that went to the file is settled there, so that the next start does not send it', async () => {
+test('a claimed item that is parked in the file is settled in its claim, so that the next start does not send it', async () => {
   const { client, file, parking } = await useParking({ most: 0 })
   await client.hSet('registry', '7', '1:1:list')
   const at = { settled: 'settled', registry: 'registry', claim: 7, index: 4 }
@@ -127,7 +127,7 @@ test('an item of a claim that went to the file is settled there, so that the nex
   expect([(await entriesOf(file)).length, await client.sMembers('settled')]).toEqual([1, ['4']])
 })
 
-test('what is taken out of the file leaves none of its bytes, and moves no line; without entries the file is deleted', async () => {
+test('a removed entry leaves none of its bytes in the file, the others can still be removed, and an empty file is deleted', async () => {
   const { client, file, metrics, parking } = await useParking({ most: 0 })
   const park = (n: number) => parking.park(makeItem(acknowledger, '1000', n, { word: `word${n}` }), 'refused', 'no')
   for (let n = 0; n < 3; n++) await park(n)
@@ -151,7 +151,7 @@ test('what is taken out of the file leaves none of its bytes, and moves no line;
   expect((await entriesOf(file)).map(({ id }) => id)).toEqual(['main/p/2000/4'])
 })
 
-test('a line that a crash cut off spoils none that follow; while the file cannot be written nothing is lost', async () => {
+test('a line that a crash cut short spoils no later line, and parking waits while the file cannot be written', async () => {
   const { file, end, options } = await useParking({ most: 0 })
   const { appendFile, mkdir, rm } = await import('node:fs/promises')
   await appendFile(file, '{"id":"main/l/1/1","rea')

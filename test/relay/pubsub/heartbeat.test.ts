@@ -5,7 +5,7 @@ import { hashPatterns, parseHeartbeat } from '../../../src/relay/pubsub/subscrip
 const sealed = (number: string) =>
   `${number} ${createHash('sha1').update(`enigma-relay ${number}`).digest('hex').slice(0, 16)}`
 
-test.each(['1', '1764000000000', '999999999999999'])('%s as the script publishes it is heard', (number) => {
+test.each(['1', '1764000000000', '999999999999999'])('%s is parsed as the script publishes it', (number) => {
   expect(parseHeartbeat(sealed(number))).toBe(Number(number))
 })
 
@@ -19,7 +19,7 @@ test.each([
   '1764000000000 0123456789abcdef',
   `${sealed('1764000000000')} `,
   sealed('1764000000000').replace('1764', '1765'),
-  // What a script would seal that counts beyond the safe integers.
+  // Numbers outside the accepted range or format, with a valid seal.
   sealed('1000000000000000'),
   sealed('9007199254740992'),
   sealed('9000000000000000000'),
@@ -32,7 +32,7 @@ test.each([
   expect(parseHeartbeat(message)).toBeUndefined()
 })
 
-test('relays with the same patterns share a hash, in whatever order they name them; another set has another', () => {
+test('relays with the same patterns in any order share a hash; different patterns have different hashes', () => {
   expect(hashPatterns(['a*', 'ab*'])).toBe(hashPatterns(['a*', 'ab*']))
   expect(hashPatterns(['a*', 'ab*'])).toBe(hashPatterns(['ab*', 'a*', 'ab*']))
   expect(hashPatterns(['a*', 'ab*'])).not.toBe(hashPatterns(['a*']))

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createLiveness } from '../../../src/relay/pubsub/subscription.ts'
 
-/** A watch over a subscription whose seconds the test counts, and whose connection answers as the test says. */
+/** The liveness check of a subscription, with a clock and a connection that the test controls. */
 function useLiveness() {
   const state = { at: 0, answers: true, refuses: false, asked: 0, answered: [] as number[] }
   const liveness = createLiveness({
@@ -15,7 +15,7 @@ function useLiveness() {
     now: () => state.at,
     clock: () => state.at,
   })
-  /** Lets seconds go by, each with what `each` makes happen. Returns after how many it was lost; undefined when it was not. */
+  /** Lets seconds pass and calls `each` in each one. Returns the second in which the connection was lost, else undefined. */
   const pass = async (seconds: number, each: (at: number) => void = () => undefined) => {
     for (let second = 1; second <= seconds; second++) {
       state.at += 1_000
@@ -33,13 +33,13 @@ function useLiveness() {
   return { state, liveness, pass }
 }
 
-test('while heartbeats are heard the connection is not asked', async () => {
+test('while heartbeats are received the connection is not pinged', async () => {
   const { state, liveness, pass } = useLiveness()
   expect(await pass(60, (at) => liveness.heard(at))).toBeUndefined()
   expect(state.asked).toBe(0)
 })
 
-test('a subscription that answers is alive for as long as the connection for commands hangs, and is heard up to each question', async () => {
+test('a subscription without heartbeats stays alive while it answers pings, and counts as heard up to the last ping', async () => {
   const { state, pass } = useLiveness()
   expect(await pass(60)).toBeUndefined()
   expect(state.answered.at(-1)).toBe(60_000)
@@ -51,14 +51,14 @@ test('a server that refuses PING on a subscribed connection has answered', async
   expect(await pass(60)).toBeUndefined()
 })
 
-test('a connection on which nothing arrives is lost after five seconds, whatever the one for commands does', async () => {
+test('a connection on which nothing arrives is lost after five seconds', async () => {
   const { state, liveness, pass } = useLiveness()
   liveness.heard(1)
   state.answers = false
   expect(await pass(60)).toBe(6)
 })
 
-test('a connection that delivers notifications is not lost while the answer to a question waits behind them', async () => {
+test('a connection that delivers notifications is not lost while the answer to a ping waits behind them', async () => {
   const { state, liveness, pass } = useLiveness()
   state.answers = false
   expect(await pass(30, () => liveness.arrived())).toBeUndefined()
@@ -70,7 +70,7 @@ test('a connection that answers, but does not deliver what the server has publis
   expect(await pass(60, (at) => liveness.published(at))).toBe(6)
 })
 
-test('a heartbeat that was heard before its answer came makes nothing deaf', async () => {
+test('a heartbeat received before the reply to its publication does not make the connection lost', async () => {
   const { liveness, pass } = useLiveness()
   const hear = (at: number) => {
     liveness.heard(at)
@@ -80,7 +80,7 @@ test('a heartbeat that was heard before its answer came makes nothing deaf', asy
   expect(await pass(60)).toBeUndefined()
 })
 
-test('a process that stood still takes nothing for dead that it could not read', async () => {
+test('a process that stood still does not count that time as silence of the connection', async () => {
   const { state, liveness, pass } = useLiveness()
   state.at += 60_000
   liveness.noteStandstill(59_000)

@@ -22,13 +22,13 @@ test.each([
   expect(matchesPattern(pattern, text)).toBe(matches)
 })
 
-test('for any pattern and channel it says what PSUBSCRIBE of a real Redis does, byte for byte', async () => {
+test('any pattern matches the same channels as PSUBSCRIBE of a real Redis, byte for byte', async () => {
   const server = await useRedisServer()
   const [listener, publisher] = [await useRedisClient(server.url), await useRedisClient(server.url)]
   const text = (units: string[], maxLength: number) =>
     fc.array(fc.constantFrom(...units), { maxLength }).map((parts) => parts.join(''))
   const latin1 = (string: string) => Buffer.from(string).toString('latin1')
-  // To Redis 7 the empty channel matches no star, to others it does; no dialler has one.
+  // In Redis 7 a star does not match the empty channel, in other versions it does. No dialler uses an empty channel.
   const notEmpty = (channel: string) => channel || 'a'
   const property = fc.asyncProperty(
     text(['a', 'b', 'é', '*', '?', '[', ']', '^', '-', '\\'], 9),
@@ -47,7 +47,7 @@ test('a pattern of many stars against a long channel is answered without trying 
   expect(matchesPattern(`${'*a'.repeat(40)}b`, 'a'.repeat(20_000))).toBe(false)
 })
 
-test('of overlapping patterns the first that matches counts', () => {
+test('if patterns overlap, the first match counts', () => {
   const patterns = ['enigma:notifications:agents:*', 'enigma:notifications*']
   expect(firstMatch(patterns, 'enigma:notifications:agents:1002')).toBe(patterns[0])
   expect(firstMatch(patterns, 'enigma:notifications:campaigns:7')).toBe(patterns[1])

@@ -32,7 +32,7 @@ function statusAt(n: number, agent = 1) {
 
 type IntakeOptions = Parameters<typeof createPubsubIntake>[0]
 
-/** An intake on a journal of its own, into senders that send nothing, as in an outage of SQS, unless the test brings its own. */
+/** An intake with its own journal. Its senders send nothing, as in an SQS outage, unless the test passes other senders. */
 async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonly dataDir?: string } = {}) {
   const { log } = captureLog()
   const metrics = createMetrics()
@@ -91,13 +91,13 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
     park: () => Promise.resolve(true),
     ...own,
   })
-  /** Writes them past the intake, as a former process did. */
+  /** Writes rows directly into the journal, as if an earlier process had left them. */
   const leave = (...entries: JournalEntry[]) =>
     journal.write({ rows: entries.map((entry) => ({ row: journal.nextRow(entry.route), entry })) })
   return { intake, journal, leave, senders, metrics, disk, announced, gaps, folder }
 }
 
-/** What SIGKILL would leave now: the files as they are. */
+/** Copies the files of the journal as SIGKILL would leave them now. */
 async function killedCopyOf(folder: string): Promise<string> {
   const copy = await useFolder()
   for (const name of await readdir(folder))
@@ -105,7 +105,7 @@ async function killedCopyOf(folder: string): Promise<string> {
   return copy
 }
 
-test('while the journal cannot be written and memory is full, the newest are discarded, counted and announced as a gap; the notice of the gap is kept', async () => {
+test('while the journal cannot be written and memory is full, the newest notifications are discarded, counted and announced as a gap, whose notice is kept', async () => {
   const { intake, senders, metrics, disk, announced, gaps } = await useIntake({ memoryBytes: MEMORY_BYTES })
   disk.isFull = true
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
@@ -138,13 +138,13 @@ test('G2: losses that were not announced when the process was killed are announc
   expect(next.intake.adopt()).toBe(COUNT - lost)
   expect(next.announced).toMatchObject([{ route: STATUS.name, cause: 'journal_full', lost }])
   expect(next.senders.get(GAP)?.held).toBe(1)
-  // The notice is in the journal, and the ledger is empty, from one transaction on.
+  // One transaction wrote the notice to the journal and emptied the ledger.
   const third = await useIntake({ dataDir: await killedCopyOf(killed) })
   third.intake.adopt()
   expect([third.announced.length, third.senders.get(GAP)?.held]).toEqual([0, 1])
 })
 
-test('G2: notifications that memory discarded while the disk was full are in the ledger from the first write on, and SIGTERM leaves nothing unannounced', async () => {
+test('G2: notifications discarded while the disk is full enter the ledger at the first write, and closing the intake announces all losses', async () => {
   const { intake, journal, senders, metrics, disk, folder, announced } = await useIntake({ memoryBytes: MEMORY_BYTES })
   disk.isFull = true
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
@@ -159,7 +159,7 @@ test('G2: notifications that memory discarded while the disk was full are in the
   const killed = await useIntake({ dataDir: await killedCopyOf(folder) })
   killed.intake.adopt()
   expect(killed.announced).toMatchObject([{ cause: 'journal_full', lost }])
-  // What is in memory only ends with the process as well.
+  // Notifications that are in memory only are lost with the process, too.
   intake.close()
   expect(announced).toMatchObject([{ cause: 'journal_full', lost: COUNT, fromMs: 0, toMs: COUNT - 1 }])
   const next = await useIntake({ dataDir: await killedCopyOf(folder) })
@@ -167,7 +167,7 @@ test('G2: notifications that memory discarded while the disk was full are in the
   expect([next.announced.length, next.senders.get(GAP)?.held]).toEqual([0, 1])
 })
 
-test('G2: what a damage found while running has taken is announced while it runs', async () => {
+test('G2: rows lost to damage that is found at run time are announced without a restart', async () => {
   const server = await useSqsFaults()
   const held = Promise.withResolvers<'accept'>()
   server.state.answer = () => held.promise
@@ -204,7 +204,7 @@ test('packets of any size are read back by their bytes: memory holds no more tha
   expect(intake.backlogs).toEqual([STATUS])
 })
 
-/** An intake into a sender of statuses, whose requests SQS answers while it is let. */
+/** An intake with a sender of statuses. SQS answers its requests when the test lets it. */
 async function useStreet(own: Partial<IntakeOptions> = {}, routes: readonly Route[] = [STATUS]) {
   const server = await useSqsFaults()
   let held = Promise.withResolvers<'accept'>()
@@ -230,7 +230,7 @@ async function useStreet(own: Partial<IntakeOptions> = {}, routes: readonly Rout
   }
 }
 
-test('rows that an older version kept under another route fill memory no further than those of the route that they have now', async () => {
+test('rows that an older version stored under another route count against the memory limit of their present route', async () => {
   const { leave, intake, senders } = await useIntake({ routeBytes: 20_000 })
   leave(...Array.from({ length: 2_000 }, (_, n) => ({ ...statusAt(n)[1], route: 'other' })))
   intake.adopt()
@@ -241,7 +241,7 @@ test('rows that an older version kept under another route fill memory no further
   expect(bytes).toBeLessThan(100_000)
 })
 
-test('G3: what is heard while the journal cannot be written waits for the rows of its route that are in the journal only, and none of it is lost', async () => {
+test('G3: notifications received while the journal cannot be written are sent after the journal rows of their route, and none is lost', async () => {
   const { intake, disk, accept, sent, arrived } = await useStreet()
   for (let n = 0; n < 100; n++) intake.hear(...statusAt(n))
   await intake.written()
@@ -255,7 +255,7 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
   expect(await arrived()).toEqual(Array.from({ length: 150 }, (_, n) => n))
 })
 
-/** Waits until the journal is written again, as heartbeats have it. */
+/** Makes the intake write, as heartbeats do, until the journal is written again. */
 async function writeAgain({ intake, disk }: Pick<Awaited<ReturnType<typeof useIntake>>, 'intake' | 'disk'>) {
   const { writes } = disk
   await waitFor(() => {
@@ -270,7 +270,7 @@ const STEP = fc.oneof(
 )
 
 test(
-  'G3: however the disk and SQS fail and recover, all that is heard arrives once and in order, and nothing of it stays in the journal',
+  'G3: however the disk and SQS fail and recover, every notification arrives once and in order, and leaves the journal',
   { timeout: 60_000 },
   async () => {
     const run = async (steps: readonly (number | string)[]) => {
@@ -295,13 +295,13 @@ test(
       await waitFor(() => journal.size().rows === 0, 'the journal to be empty')
       await stop()
     }
-    // In the journal only, in memory only, and so on, before the first of it is read back.
+    // Notifications are in the journal only, then in memory only, and so on, before the first row is read back.
     await run([60, 'full', 10, 'room', 10, 'full', 10, 'room', 10])
     await fc.assert(fc.asyncProperty(fc.array(STEP, { minLength: 5, maxLength: 25 }), run), { numRuns: 15 })
   },
 )
 
-test('of rows that SQS accepts out of their order exactly those leave the journal', async () => {
+test('rows that SQS accepts out of order leave the journal, and no others do', async () => {
   const { intake, journal, server } = await useStreet({ routeBytes: 1e6 })
   server.state.answer = () => ({
     fail: ({ MessageBody }) =>
@@ -314,7 +314,7 @@ test('of rows that SQS accepts out of their order exactly those leave the journa
   expect(journal.read(STATUS.name, 0, 1e9).map(({ entry }) => entry.index)).toEqual(held)
 })
 
-test('G2: what SQS accepted is deleted some milliseconds later, or when the relay stops; a crash before that sends it again, with the same ids', async () => {
+test('G2: accepted rows are deleted some milliseconds later or when the relay stops; a crash before that sends them again with the same ids', async () => {
   const { intake, journal, folder, accept, sent, arrived } = await useStreet({ routeBytes: 1e6 })
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
   await intake.written()
@@ -329,7 +329,7 @@ test('G2: what SQS accepted is deleted some milliseconds later, or when the rela
   expect(journal.size().rows).toBe(0)
 })
 
-test('G2: rows of a route that another version had go to the route that they have now, and leave the journal once they are sent', async () => {
+test('G2: rows that another version stored under a different route go to their present route, and leave the journal once they are sent', async () => {
   const OTHER_ROUTE = routeOf('*', '*')
   const { intake, journal, leave, accept, sent, arrived } = await useStreet({}, [STATUS, OTHER_ROUTE])
   // A sub_type that a newer version knows, and one that an older version did not know.

@@ -14,7 +14,7 @@ test.each([
   ['', 0, 2],
   [', also while the numbers in Redis are ahead of the clock, as after it was set back', 3_600_000, 1],
 ])(
-  'G2: what was on its way when a connection was lost is within the gap%s',
+  'G2: every notification in transit when a connection is lost is received or within the gap%s',
   async (_when, aheadMs, rounds) => {
     const redis = await useRedisServer()
     const [sqs, client, proxy] = [await useSqsFaults(), await useRedisClient(redis.url), await useProxy(redis.port)]
@@ -55,7 +55,7 @@ test.each([
   ['vanish', 'SETINFO'],
   ['vanish', '\r\nID\r\n'],
 ] as const)(
-  'G2: a connection that fails while it subscribes (%s at %j) is made anew, and the unheard time is announced',
+  'G2: a connection that fails while it subscribes (%s at %j) is replaced, and the missed time is announced as a gap',
   { timeout: 40_000 },
   async (how, words) => {
     const redis = await useRedisServer()

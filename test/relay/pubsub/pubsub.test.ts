@@ -54,7 +54,7 @@ test('relays with different ids give the same notification the same id, over hea
 })
 
 test(
-  'a relay that begins to listen later gives what it hears the ids that the others give, from its first heartbeat on',
+  'a relay that subscribes later gives notifications the same ids as other relays, from its first heartbeat on',
   { timeout: 40_000 },
   async () => {
     const { redis, sqs, client, heard } = await useStreet()
@@ -62,7 +62,7 @@ test(
     const statuses = publishStatuses(client, 500)
     const isOver = new AbortController()
     onTestFinished(() => isOver.abort())
-    // So often that some are heard at each point of its way in, which takes a second.
+    // Often enough that heartbeats arrive at each step of its connection, which takes a second.
     const channel = heartbeatChannel(hashPatterns(['enigma:notifications*']))
     let made = 0
     const beats = (async () => {
@@ -88,7 +88,7 @@ test(
     const ids = idsOf(await heard(published))
     await waitFor(async () => (await readMetric(later.address, 'journal_rows')) === 0, 'all that it heard to be sent')
     const epochs = new Set([...ids.values()].map(epochOf))
-    // What it heard before the first heartbeat has ids of its own.
+    // Notifications received before the first heartbeat have different ids.
     const shared = [...idsOf(await readAccepted(sqs, 'another-agents-status.fifo'))].filter(([, id]) =>
       epochs.has(epochOf(id)),
     )
@@ -97,7 +97,7 @@ test(
   },
 )
 
-test('relays with different patterns number their notifications apart', async () => {
+test('relays with different patterns give their notifications different ids', async () => {
   const { redis, sqs, publish, heard } = await useStreet()
   await useRelay({
     redisUrl: redis.url,
@@ -110,7 +110,7 @@ test('relays with different patterns number their notifications apart', async ()
   expect(new Set(ids).size).toBe(15)
 })
 
-test('what several patterns match is sent once, and the index counts it once', async () => {
+test('a notification that several patterns match is sent and counted once', async () => {
   const { relay, publish, heard } = await useStreet({
     channels: ['enigma:notifications:agents:100?', 'enigma:notifications:*', 'enigma:*'],
   })
@@ -120,7 +120,7 @@ test('what several patterns match is sent once, and the index counts it once', a
   expect(await readMetric(relay.address, 'received_total')).toBe(20)
 })
 
-test('a relay for one reference hears that one alone', async () => {
+test('a relay that subscribes to one reference receives only that one', async () => {
   const { publish, heard, relay } = await useStreet({ channels: ['enigma:notifications:agents:1002'] })
   for (let n = 0; n < 9; n++) await publish(String(1_001 + (n % 3)), n)
   expect((await heard(3)).map(({ subject }) => subject)).toEqual(['1002', '1002', '1002'])
@@ -135,7 +135,7 @@ test("a pattern that matches the relay's own heartbeats does not make notificati
   expect(await readMetric(relay.address, 'received_total')).toBe(1)
 })
 
-test('a heartbeat whose number was heard before begins no second epoch: ids do not repeat', async () => {
+test('a heartbeat with a number that was already received begins no new epoch, and ids do not repeat', async () => {
   const { redis, publish, heard } = await useStreet()
   const [onlooker, client] = [await useRedisClient(redis.url), await useRedisClient(redis.url)]
   const beat = Promise.withResolvers<[number: string, channel: string]>()
@@ -153,7 +153,7 @@ test('a heartbeat whose number was heard before begins no second epoch: ids do n
   expect(sequences).toEqual(sequences.toSorted())
 })
 
-test('what no relay published on the heartbeat channel begins no epoch, moves no number, is logged once, and is never kept', async () => {
+test('foreign messages on the heartbeat channel begin no epoch, change no number, are logged once and are never stored', async () => {
   const { redis, sqs, relay, client, publish, heard } = await useStreet({ lists: ['enigma:notifications:campaigns'] })
   const channel = heartbeatChannel(hashPatterns(['enigma:notifications*']))
   const strays = ['9e18', '9007199254740993', '1e999', 'NaN', '-1', '', 'hello', String(Date.now() + 3_600_000)]
@@ -206,7 +206,7 @@ test('the time between two runs is a gap; the very first start has none', async 
   expect(await readMetric(next.address, 'gaps_total', { cause: 'start' })).toBe(1)
 })
 
-test('a journal of which nothing can be read is no very first start: the time since it was written is a gap', async () => {
+test('an unreadable journal does not count as a first start: the time since it was written is a gap', async () => {
   const { redis, sqs, relay } = await useStreet()
   await relay.stop()
   const file = join(relay.dataDir, 'journal-test.db')
@@ -218,7 +218,7 @@ test('a journal of which nothing can be read is no very first start: the time si
   await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir })
   await waitFor(async () => (await gapsOf(sqs)).length === 2, 'the gaps to be announced')
   expect((await gapsOf(sqs)).toSorted((a, b) => (a.cause < b.cause ? -1 : 1))).toEqual([
-    // Nobody knows what was in it.
+    // The contents of the journal are unknown.
     expect.objectContaining({ cause: 'journal_damaged', from: written, to: written }),
     expect.objectContaining({ cause: 'start', from: written }),
   ])
@@ -238,7 +238,7 @@ test('a gap does not end before it begins when the clock was set back meanwhile'
   expect(gap).toMatchObject({ cause: 'start', from: gap?.to })
 })
 
-test('with no channel nothing is subscribed, and the relay is ready all the same', async () => {
+test('a relay without channels subscribes to nothing and is ready', async () => {
   const { client, relay } = await useStreet({ env: { ENIGMA_CHANNELS: 'none' } })
   expect(await client.sendCommand(['PUBSUB', 'NUMPAT'])).toBe(0)
   expect((await fetch(`${relay.address}/readyz`)).status).toBe(200)

@@ -35,7 +35,7 @@ async function useDialler(count = 2) {
   }
 }
 
-test('at its start and after a gap the relay sends the states that the dialler keeps, of the time at which it hears again', async () => {
+test('at the start and after a gap the relay sends the states that the dialler stores, with the time at which the gap ended', async () => {
   const { client, sqs, arrived, start, cut } = await useDialler()
   const relay = await start()
   await waitFor(async () => (await arrived()).length === 2, 'the states at the start')
@@ -74,7 +74,7 @@ test('at its start and after a gap the relay sends the states that the dialler k
   expect(await readMetric(relay.address, 'received_total', { transport: 'resync' })).toBe(8)
 })
 
-test('a portion is read when SQS has accepted the one before, and all of a large hash arrive once', async () => {
+test('the next part of a large hash is read once SQS has accepted the previous one, and every state arrives once', async () => {
   const { sqs, arrived, start } = await useDialler(1_500)
   sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
   const relay = await start()
@@ -87,7 +87,7 @@ test('a portion is read when SQS has accepted the one before, and all of a large
   expect([refs.length, new Set(refs).size]).toEqual([1_500, 1_500])
 })
 
-test('what is published while the states are read is newer than they are', async () => {
+test('a status that is published while the states are read is not older than they are', async () => {
   const { client, arrived, start } = await useDialler()
   await start()
   const packet = formatPacket({ type: 'status', payload: { ref: '1001', status: 'busy', campaign_ref: '12' } })
@@ -99,12 +99,12 @@ test('what is published while the states are read is newer than they are', async
 })
 
 test(
-  'a relay that is killed in the middle sends all states again when it starts, under other ids',
+  'a relay that is killed during a resync sends all states again at its next start, with new ids',
   { timeout: 60_000 },
   async () => {
     const { redis, sqs, arrived } = await useDialler(600)
     const options = { redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: await useFolder() }
-    // What was accepted before it is killed comes twice.
+    // States that were accepted before the kill arrive twice.
     sqs.state.answer = async () => ((await arrived()).length === 0 ? 'accept' : 'hang')
     const former = startRelayProcess(options)
     await former.ready()
@@ -128,7 +128,7 @@ test.each<[string, Partial<UseRelayOptions>, string[]]>([
   ['a pattern of one agent', { channels: ['enigma:notifications:agents:1002'] }, ['1002']],
   ['a pattern in the singular', { channels: ['enigma:notifications:agent:*'] }, ['1001', '1002']],
   ['other keys', { env: { ENIGMA_RESYNC: 'acme' } }, ['7']],
-])('only what is wanted is read: %s', async (_, own, expected) => {
+])('a resync sends only the states that the settings ask for: %s', async (_, own, expected) => {
   const { client, arrived, start } = await useDialler()
   await client.hSet('acme:campaigns', 'c', 'started')
   await client.hSet('acme:campaign:c:agents', { 7: 'busy', '': 'busy', 8: '{"status":"busy"}' })
@@ -138,7 +138,7 @@ test.each<[string, Partial<UseRelayOptions>, string[]]>([
   expect((await arrived()).map(({ subject }) => String(subject)).toSorted()).toEqual(expected)
 })
 
-test('hashes that are absent or may not be read are logged once, whatever comes', async () => {
+test('absent or unreadable hashes are logged once, even after further gaps', async () => {
   const { client, arrived, start, cut, redis } = await useDialler()
   const rules = ['~enigma:notifications*', '~enigma:relay:*', '&enigma:notifications*', '&enigma:relay:*', '+@all']
   const set = (...more: string[]) =>
@@ -154,7 +154,7 @@ test('hashes that are absent or may not be read are logged once, whatever comes'
   }
   expect(relay.coded('relay.resync.refused')).toHaveLength(1)
   expect([relay.coded('relay.resync.absent'), await arrived()]).toEqual([[], []])
-  // With a right to the campaigns alone these are sent.
+  // With access to the campaigns only, their states are sent.
   await set('~enigma:campaigns')
   await cut()
   await waitFor(async () => (await arrived('campaigns-status')).length === 2, 'the campaigns')

@@ -29,7 +29,7 @@ test('a free id is taken, and names host and process', async () => {
   expect(ttl).toBeLessThanOrEqual(10_000)
 })
 
-test('a container that is made anew has another host name, and replaces at once the one that had its journal', async () => {
+test('a recreated container with another host name replaces at once the process that had its journal', async () => {
   const { lease, holder } = await useLeases()
   await lease({ host: 'container-1', pid: 1, journalId: 7, leaseMs: 3_600_000 }).acquire(never)
   const next = lease({ host: 'container-2', pid: 1, journalId: 7 })
@@ -58,7 +58,7 @@ test.each([
   ['a process of the same host', { pid: process.ppid }],
   ['a process with our own number in another container', { pid: process.pid, host: 'elsewhere' }],
   ['a process with another journal', { pid: process.pid, journalId: 8 }],
-])('%s is waited for until it gives the lease back, and named once', async (_name, options) => {
+])('a lease is not taken from %s until it is released, and its holder is logged once', async (_name, options) => {
   const { lease, holder } = await useLeases()
   const former = lease({ ...options, leaseMs: 3_600_000 })
   await former.acquire(never)
@@ -76,14 +76,14 @@ test.each([
   expect(next.coded('relay.lease.held')).toHaveLength(1)
 })
 
-test('a lease that nobody renews runs out', async () => {
+test('a lease that is not renewed expires', async () => {
   const { lease, holder } = await useLeases()
   await lease({ host: 'elsewhere', leaseMs: 300 }).acquire(never)
   expect(await lease().acquire(never)).toBe(true)
   expect(await holder()).toMatchObject({ host: 'here' })
 })
 
-test('a lease that is kept outlives its time, and keep ends with true when it is told to', async () => {
+test('a lease is renewed while it is kept, and keep resolves with true when it is aborted', async () => {
   const { client, lease, holder } = await useLeases()
   const kept = lease({ leaseMs: 200 })
   await kept.acquire(never)
@@ -97,7 +97,7 @@ test('a lease that is kept outlives its time, and keep ends with true when it is
   expect(await keeping).toBe(true)
 })
 
-test('a lease that ran out while Redis was away is taken again, if nobody else took it', async () => {
+test('a lease that has expired is taken again if no other process took it', async () => {
   const { client, lease, holder } = await useLeases()
   const kept = lease({ leaseMs: 200 })
   await kept.acquire(never)
@@ -109,7 +109,7 @@ test('a lease that ran out while Redis was away is taken again, if nobody else t
   expect(await keeping).toBe(true)
 })
 
-test('a lease is steady again only after renewals that were refused, or after it had run out', async () => {
+test('a lease is not steady after a refused renewal or after it has expired, until it has been renewed for a while', async () => {
   const { client, lease } = await useLeases()
   const kept = lease({ leaseMs: 200 })
   expect(kept.steadyMs()).toBe(-Infinity)
@@ -118,7 +118,7 @@ test('a lease is steady again only after renewals that were refused, or after it
   const keeping = kept.keep(abort.signal)
   const isSteady = () => kept.steadyMs() > 150
   await waitFor(isSteady, 'it to have been renewed for a while')
-  // Connections last, and what only reads is answered.
+  // Connections stay open, and reads are still answered.
   await client.configSet('min-replicas-to-write', '1')
   await waitFor(() => !isSteady(), 'a renewal to be refused')
   await client.configSet('min-replicas-to-write', '0')
@@ -129,7 +129,7 @@ test('a lease is steady again only after renewals that were refused, or after it
   expect(await keeping).toBe(true)
 })
 
-test('keep ends with false when somebody else holds the id, and release leaves his lease alone', async () => {
+test('keep resolves with false if another process holds the id, and release does not delete that lease', async () => {
   const { client, lease } = await useLeases()
   const kept = lease({ leaseMs: 200 })
   await kept.acquire(never)
@@ -140,7 +140,7 @@ test('keep ends with false when somebody else holds the id, and release leaves h
   expect(await client.get(leaseKey('test'))).toBe(theirs)
 })
 
-test('who waits for a lease stops when told to', async () => {
+test('waiting for a lease ends when it is aborted', async () => {
   const { lease } = await useLeases()
   await lease({ host: 'elsewhere', leaseMs: 3_600_000 }).acquire(never)
   const abort = new AbortController()

@@ -18,7 +18,7 @@ async function useView(url: string) {
   return { view: createOutputBuffer({ client, sourceId: 'main', log, metrics }), metrics, coded, client }
 }
 
-/** A connection that listens and reads nothing, and its number at the server. */
+/** Opens a connection that subscribes and reads nothing. Resolves with its client id. */
 async function useDeafListener(port: number): Promise<number> {
   const socket = connect(port, '127.0.0.1').on('error', () => undefined)
   onTestFinished(() => void socket.destroy())
@@ -31,7 +31,7 @@ async function useDeafListener(port: number): Promise<number> {
   return id
 }
 
-test('what waits at the server for the listener is measured against the limit, and warned of once at half of it', async () => {
+test('the output buffer of the listener is measured against its limit, and one warning is logged at half of it', async () => {
   const redis = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub', '8mb', '0', '0'] })
   const [publisher, { view, metrics, coded }] = [await useRedisClient(redis.url), await useView(redis.url)]
   view.listenerId = await useDeafListener(redis.port)
@@ -54,7 +54,7 @@ test('what waits at the server for the listener is measured against the limit, a
   expect(await view.overran()).toBe(true)
 })
 
-test('a user without the right to ask is told once per question, and nothing fails', async () => {
+test('each missing right is logged once, and nothing fails', async () => {
   const redis = await useRedisServer()
   const admin = await useRedisClient(redis.url)
   await admin.sendCommand([

@@ -65,7 +65,7 @@ test.each([
   ["NOPERM User relay has no permissions to run the 'ping' command", 'no_permission'],
   ['ERR the proxy has lost its backend', 'error_reply'],
   ['FROBNICATED words that nobody has seen before', 'error_reply'],
-])('what Redis answers is said in its own words by log, readiness and doctor: %s', async (words, event) => {
+])('log, readiness and doctor quote the error of Redis: %s', async (words, event) => {
   const url = await useErrors(words)
   const relay = await startRelay(url)
   await waitFor(() => relay.coded(`relay.redis.${event}`).length > 0, 'it to be said')
@@ -80,7 +80,7 @@ test.each([
   expect(found.some(({ text }) => text.includes(words.slice(0, 60)))).toBe(true)
 })
 
-test('a Redis that refuses writes is still heard: lists and PubSub are judged by themselves', async () => {
+test('Pub/Sub stays ready while Redis refuses writes: lists and Pub/Sub are judged separately', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   let jumpMs = 0
@@ -90,9 +90,9 @@ test('a Redis that refuses writes is still heard: lists and PubSub are judged by
     lists: [LIST],
     now: () => Date.now() + jumpMs,
   })
-  // NOREPLICAS is what a primary says that must not write without replicas.
+  // A primary that must not write without replicas answers NOREPLICAS.
   await client.configSet('min-replicas-to-write', '1')
-  // Else the wait for an item goes on for its three seconds.
+  // Otherwise the blocking wait for an item lasts its full three seconds.
   const waiter = (await client.clientList()).find(({ cmd }) => cmd === 'brpoplpush')
   await client.sendCommand(['CLIENT', 'UNBLOCK', String(waiter?.id)])
   await client.publish('enigma:notifications:agents:1', '{"type":"stats","payload":{"ref":"1"}}')
@@ -107,7 +107,7 @@ test('a Redis that refuses writes is still heard: lists and PubSub are judged by
   await waitFor(async () => (await readParts(relay.address))[`list:main:${LIST}`] === undefined, 'it to be taken again')
 })
 
-test('a server with no room for another client gives its reason; the relay goes on when there is room', async () => {
+test('a server at its client limit is reported with its reason, and the relay connects once there is room', async () => {
   const redis = await useRedisServer({ args: ['--maxclients', '1'] })
   const client = await useRedisClient(redis.url)
   const relay = await startRelay(redis.url)
@@ -136,7 +136,7 @@ test.each([
   ['-ERR the proxy has no backend\r\n', 'error_reply', 'the proxy has no backend'],
   ['HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n', 'not_redis', 'HTTP/1.1 400 Bad Request'],
   ['SSH-2.0-OpenSSH_9.6\r\n', 'not_redis', 'SSH-2.0-OpenSSH_9.6'],
-])('what is said before a connection is closed is the reason: %j', async (words, event, said) => {
+])('the text that a server sends before it closes the connection is the reason: %j', async (words, event, said) => {
   const url = await useServer((socket) => socket.end(words))
   const relay = await startRelay(url)
   await waitFor(() => relay.coded(`relay.redis.${event}`).length > 0, 'the reason')
@@ -149,7 +149,7 @@ test.each([
   })
 })
 
-test('an address of IPv6 is shown with brackets, by the log and by doctor, and can be connected to', async () => {
+test('log and doctor show an IPv6 address in brackets, and the relay can connect to it', async () => {
   const port = await useReservedPort()
   const url = `redis://[::1]:${port}`
   const relay = await startRelay(url, { ENIGMA_HTTP: '[::1]:0' })

@@ -59,7 +59,7 @@ const addressOf = (
 ) => `${scheme}://${host}:${port}?${new URLSearchParams(parameters).toString()}`
 const mutual = (pair: Pair, more: Record<string, string> = {}) => ({ caFile: ca.caFile, ...pair, ...more })
 
-/** The codes of what doctor finds of the connection, and of what the relay's own client logs. */
+/** Returns the codes that doctor reports for the connection and that the client of the relay logs. */
 async function codesOf(address: string): Promise<(string | undefined)[]> {
   const [source] = readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'none' }).sources
   if (source === undefined) throw new Error('no source')
@@ -75,7 +75,7 @@ async function codesOf(address: string): Promise<(string | undefined)[]> {
 const both = (event: string) => [`doctor.redis.${event}`, `relay.redis.${event}`]
 
 test.each(['TLSv1.2', 'TLSv1.3'])(
-  'with a certificate of its own, its key locked or not, a relay is let in by %s',
+  'a server accepts the client certificate of the relay over %s, with or without an encrypted key',
   async (version) => {
     const port = ports.get(version)
     for (const parameters of [mutual(client), mutual(locked, { keyPassphraseFile: passphraseFile() })]) {
@@ -86,7 +86,7 @@ test.each(['TLSv1.2', 'TLSv1.3'])(
 )
 
 test.each(['TLSv1.2', 'TLSv1.3'])(
-  'a server that wants a certificate, and one that rejects it, are named by %s',
+  'log and doctor report a missing and a rejected client certificate over %s',
   async (version) => {
     const port = ports.get(version)
     expect(await codesOf(addressOf(port, { caFile: ca.caFile }))).toEqual(both('tls_client_certificate'))
@@ -99,7 +99,7 @@ test.each(['TLSv1.2', 'TLSv1.3'])(
   },
 )
 
-test('whatever is wrong with the certificate of the server is named', async () => {
+test('log and doctor report a server certificate that is untrusted, expired or for another host name', async () => {
   const port = ports.get('TLSv1.3')
   expect(await codesOf(addressOf(port, { ...mutual(client), caFile: other.caFile }))).toEqual(both('tls_untrusted'))
   expect(await codesOf(addressOf(port, mutual(client), 'rediss', 'localhost'))).toEqual(both('tls_host_name'))
@@ -114,11 +114,11 @@ test('whatever is wrong with the certificate of the server is named', async () =
   expect(await codesOf(addressOf(expiredPort, { caFile: ca.caFile }))).toEqual(both('tls_expired'))
 })
 
-test('the wrong scheme is named in both directions', async () => {
+test('the wrong scheme is reported for a TLS port and for a plain port', async () => {
   const plain = await useRedisServer({ args: ['--requirepass', 'x'] })
   const found = await Promise.all([
     ...[...ports.values()].map((port) => codesOf(addressOf(port, {}, 'redis'))),
-    // What relay and doctor ask when the handshake has hung for five seconds.
+    // Relay and doctor call this once the handshake has hung for five seconds.
     askWhy({ url: `rediss://127.0.0.1:${plain.port}`, caFile: ca.caFile }),
   ])
   expect(found).toEqual([
@@ -128,7 +128,7 @@ test('the wrong scheme is named in both directions', async () => {
   ])
 })
 
-test('a server without a version of TLS in common is named', async () => {
+test('a server that supports no common TLS version is reported', async () => {
   const server = createTlsServer({
     cert: readFileSync(ca.certFile),
     key: readFileSync(ca.keyFile),
@@ -143,7 +143,7 @@ test('a server without a version of TLS in common is named', async () => {
   )
 })
 
-test('certificate and key can be replaced while the relay runs, and doctor and the parked command take them', async () => {
+test('certificate and key can be replaced while the relay runs, and the parked command uses the new ones', async () => {
   const [sqs, port] = [await useSqs(), ports.get('TLSv1.3')]
   const [certFile, keyFile] = [join(folder, 'live.pem'), join(folder, 'live.key')]
   const put = async (pair: Pair) => {
@@ -154,7 +154,7 @@ test('certificate and key can be replaced while the relay runs, and doctor and t
   const address = addressOf(port, mutual({ certFile, keyFile }))
   const relay = await useRelay({ redisUrl: address, endpoint: sqs.endpoint, lists: ['enigma:notifications:campaigns'] })
   const admin = await useRedisClient((servers[1] as RedisServer).url)
-  // One that the server rejects, and then another good one, whose passphrase is asked for by nobody.
+  // First a certificate that the server rejects, then another valid one, whose key has no passphrase.
   await put(other)
   await admin.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'])
   await waitFor(() => relay.coded('relay.redis.tls_client_rejected').length > 0, 'it to be rejected')
@@ -171,7 +171,7 @@ test('certificate and key can be replaced while the relay runs, and doctor and t
   await admin.flushAll()
 })
 
-test('what does not fit is said at the start, with the fix and without the passphrase', async () => {
+test('invalid TLS settings are rejected at the start, with the fix and without the passphrase', async () => {
   const faultOf = (parameters: Record<string, string>, scheme = 'rediss') => {
     try {
       readConfig({ ENIGMA_SOURCES: `main=${addressOf(1, parameters, scheme)}`, AWS_REGION: 'none' })
@@ -200,7 +200,7 @@ test('what does not fit is said at the start, with the fix and without the passp
   expect(faultOf({ certFile, keyFile })).toBeUndefined()
 })
 
-test('a wrong passphrase is named by whichever error OpenSSL makes of it', () => {
+test('a wrong passphrase is recognized from either error that OpenSSL reports', () => {
   const pem = readFileSync(locked.keyFile)
   const judged = new Map<unknown, string>()
   for (let n = 0; n < 5_000 && judged.size < 2; n++) {
@@ -216,7 +216,7 @@ test('a wrong passphrase is named by whichever error OpenSSL makes of it', () =>
   })
 })
 
-test('a passphrase that is wrong later, and a key that others can read, are named', async () => {
+test('a passphrase that becomes wrong later and a passphrase file that others can read are reported', async () => {
   const passphrase = join(folder, 'later')
   await writeFile(passphrase, 'hunter2', { mode: 0o644 })
   const address = addressOf(ports.get('TLSv1.3'), mutual(locked, { keyPassphraseFile: passphrase }))

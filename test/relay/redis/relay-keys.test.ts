@@ -13,7 +13,7 @@ test('a file has several scripts, each behind its name, and text before the firs
   ])
 })
 
-test('a name that two scripts have is refused, whichever files they are in', () => {
+test('two scripts with the same name are refused, even in different files', () => {
   expect(() => parseScripts(['-- name: park\n', '-- name: hold\n-- name: park\n'])).toThrow(
     'two Lua scripts have the name park',
   )

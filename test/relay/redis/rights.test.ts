@@ -12,19 +12,19 @@ import { useSqs } from '../../support/sqs.ts'
 const LIST = 'enigma:notifications:campaigns'
 const cdr = (ref: number) => `{"type":"cdr","payload":{"call_ref":"${ref}"}}`
 
-/** A server with a user of whom rights are taken while tests run. */
+/** A server with a user whose rights the tests remove and restore. */
 async function useUser(args: readonly string[] = []) {
   const { url, port } = await useRedisServer({ args })
   const redis = await useRedisClient(url)
   const set = (...rules: string[]) => redis.sendCommand(['ACL', 'SETUSER', 'relay', ...rules])
   await set('on', '>hunter2', '~enigma:*', '&*', '+@all', '-acl')
-  /** Copies of items, and what tells of them. */
+  /** The keys that hold copies of items or refer to them. */
   const copies = async () =>
     (await redis.keys('enigma:relay:*')).filter((key) => /^enigma:relay:(claims?|waiting|parked)/.test(key))
   return { redis, set, copies, url: `redis://relay:hunter2@127.0.0.1:${port}` }
 }
 
-test('without one of its rights a relay takes nothing and copies nothing, and names the right; with it, each item arrives once', async () => {
+test('a relay without a required right takes and copies nothing and names the right; once it has it, each item arrives once', async () => {
   const [{ redis, set, copies, url }, sqs] = [await useUser(), await useSqs()]
   await set('-ltrim', '-sadd')
   await redis.lPush(LIST, [cdr(1), cdr(2)])
@@ -67,7 +67,7 @@ test('a command that is renamed away is named, and nothing is copied', async () 
   expect(await copies()).toEqual([])
 })
 
-test('a take that is refused any of its commands in the middle copies nothing and takes nothing', async () => {
+test('a take without the right to any one of its commands takes and copies nothing', async () => {
   const { redis, set, copies, url } = await useUser()
   const { claims } = await useClaims(url)
   await redis.lPush(LIST, [cdr(1), cdr(2)])
@@ -88,7 +88,7 @@ test('a take that is refused any of its commands in the middle copies nothing an
   expect(textsOf((await claims.take(LIST, 500, 1_000_000))?.claim)).toEqual(['waits', cdr(1), cdr(2)])
 })
 
-test('an adoption that is refused any of its commands in the middle leaves everything where another relay finds it', async () => {
+test('an adoption without the right to any one of its commands loses nothing', async () => {
   const { redis, set, url } = await useUser()
   const client = await useRelayRedis(url)
   const gone = 'enigma:relay:waiting:gone:enigma:notifications:campaigns'
@@ -106,7 +106,7 @@ test('an adoption that is refused any of its commands in the middle leaves every
     now: Date.now,
     lease: { holder: 'test', steadyMs: () => 10_000, hasOurJournal: () => false },
   })
-  /** Resolves with the claims that are this relay's then. */
+  /** Adopts, and resolves with the number of entries in the registry of this relay. */
   const adopt = async () => {
     const { failure } = await adoption.checkOthers()
     if (failure !== undefined) throw failure
@@ -130,7 +130,7 @@ test('an adoption that is refused any of its commands in the middle leaves every
   expect(await redis.exists([gone, 'enigma:relay:claim:gone:5'])).toBe(0)
 })
 
-test('to compact a claim that may not be written leaves it whole; to park what may not be noted leaves no copy', async () => {
+test('compacting without a required right leaves the claim unchanged, and parking without one leaves no entry', async () => {
   const { redis, set, url } = await useUser()
   const { claims, client } = await useClaims(url)
   await redis.lPush(LIST, [cdr(1), cdr(2), cdr(3)])
@@ -157,7 +157,7 @@ test('to compact a claim that may not be written leaves it whole; to park what m
   expect([await park(), await redis.sMembers(`${key}:settled`)]).toEqual([1, ['1']])
 })
 
-test('every command of the scripts is among the rights that are asked for', () => {
+test('the required rights include every command that the scripts use', () => {
   const config = readConfig({ ENIGMA_LISTS: LIST, AWS_REGION: 'none' })
   const asked = new Set([...listNeeds(config, 'k').map(({ command }) => command[0]), 'RPUSH', 'SADD'])
   // Only for a source in another database than 0.

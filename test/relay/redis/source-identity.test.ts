@@ -17,7 +17,7 @@ const parts = async (address: string) =>
   ((await (await fetch(`${address}/readyz`)).json()) as { parts: Record<string, { ok: boolean; reason?: string }> })
     .parts
 
-/** What the relay finds of a source, step by step, with the test's clock. */
+/** The identity check of a source, step by step, with a clock that the test controls. */
 async function useIdentity(url: string, id: string, servers = createServers([])) {
   const client = await useRelayRedis(url)
   const clock = { nowMs: 1_764_000_000_000, connections: 1 }
@@ -36,7 +36,7 @@ async function useIdentity(url: string, id: string, servers = createServers([]))
 
 const refused = expect.objectContaining({ code: 'relay.source.refused' }) as unknown
 
-test('one Redis by several names, at several addresses or databases, is read by one of them; doctor finds the same', async () => {
+test('a Redis that is configured as several sources is read by one of them; doctor reports the same', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqs()]
   const client = await useRedisClient(redis.url)
   const first = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
@@ -72,12 +72,12 @@ test('one Redis by several names, at several addresses or databases, is read by 
     ['redis/main/source', undefined],
     ['redis/other/source', 'doctor.source.same_server'],
   ])
-  // A Redis that came back empty is given its name again by those who read it.
+  // If Redis comes back empty, the relay that reads it writes the source id again.
   await client.flushAll()
   await waitFor(async () => (await client.get(SOURCE_KEY)) === 'main', 'the name to be written again')
 })
 
-test('a relay that calls a Redis by another name reads nothing and says by which; doctor finds the same', async () => {
+test('a relay whose source id differs from the stored one reads nothing and reports the stored one; doctor reports the same', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqs()]
   const client = await useRedisClient(redis.url)
   await client.set(SOURCE_KEY, 'main')
@@ -94,7 +94,7 @@ test('a relay that calls a Redis by another name reads nothing and says by which
   for await (const { check, code } of examine({ config, routes: ROUTES }))
     if (check.endsWith('/source')) findings.push([check, code])
   expect(findings).toEqual([['redis/dialler/source', 'doctor.source.other_name']])
-  // No restart: as soon as it is the right one it is read.
+  // The relay reads the source as soon as the stored id matches, without a restart.
   await client.set(SOURCE_KEY, 'dialler')
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ source: '/enigma/dialler' }])
   await waitFor(async () => !Object.keys(await parts(relay.address)).includes('source:dialler'), 'it to be ready')
@@ -106,7 +106,7 @@ test('a relay that calls a Redis by another name reads nothing and says by which
   expect(await client.lLen(LIST)).toBe(1)
 })
 
-test('a server that has lost its name is given it by those who read it, and only later by one that was refused', async () => {
+test('the source that read a server restores its lost id at once, and a refused source writes its own only later', async () => {
   const { url } = await useRedisServer()
   const client = await useRedisClient(url)
   const [own, wrong] = [await useIdentity(url, 'main'), await useIdentity(url, 'dialler')]
@@ -119,7 +119,7 @@ test('a server that has lost its name is given it by those who read it, and only
   expect(await client.exists(SOURCE_KEY)).toBe(0)
   await own.identity.check()
   expect(await client.get(SOURCE_KEY)).toBe('main')
-  // Deliberately renamed: nobody gives it the old name again.
+  // Renamed on purpose: no source writes the old id again.
   await client.del(SOURCE_KEY)
   await expect(wrong.identity.check()).rejects.toThrow(refused)
   wrong.clock.nowMs += 11_000
@@ -128,7 +128,7 @@ test('a server that has lost its name is given it by those who read it, and only
   expect([wrong.coded('relay.source.other_name').length, wrong.coded('relay.source.admitted').length]).toEqual([1, 1])
 })
 
-test('a database is part of the name, and kept where the relays of all databases find it', async () => {
+test('the stored source id includes the database, and is stored where the relays of all databases find it', async () => {
   const { url } = await useRedisServer()
   const client = await useRedisClient(url)
   const inSecond = await useIdentity(`${url}/1`, 'main')
@@ -138,14 +138,14 @@ test('a database is part of the name, and kept where the relays of all databases
   await expect(identity.check()).rejects.toThrow(refused)
   expect(coded('relay.source.other_database')).toHaveLength(1)
   expect(identity.refusal?.fix).toContain(`main=${url}/1`)
-  // What is asked of the second one goes to its own database all the same.
+  // Commands to the second database still go to that database.
   const second = await useRelayRedis(`${url}/1`)
   await inSecond.identity.check()
   await second.set('a', '1')
   expect(await client.exists('a')).toBe(0)
 })
 
-test('where a name cannot be kept, a Redis is read by one source of the relay, with INFO or without', async () => {
+test('a replica, which cannot store a source id, is read by one source of the relay; without INFO only a replicated id decides', async () => {
   const primary = await useRedisServer({ args: ['--repl-diskless-sync-delay', '0'] })
   const { url } = await useRedisServer({ args: ['--replicaof', `127.0.0.1 ${primary.port}`] })
   const replica = await useRedisClient(url)
@@ -158,7 +158,7 @@ test('where a name cannot be kept, a Redis is read by one source of the relay, w
   await one.identity.check()
   await expect(other.identity.check()).rejects.toThrow(refused)
   expect(other.coded('relay.source.same_server')).toHaveLength(1)
-  // Without the right to INFO the name alone tells.
+  // Without the right to INFO, only the stored source id identifies the server.
   await replica.sendCommand(['ACL', 'SETUSER', 'bare', 'on', '>x', '~*', '&*', '+@all', '-info'])
   const bare = await useIdentity(url.replace('redis://', 'redis://bare:x@'), 'other')
   await bare.identity.check()

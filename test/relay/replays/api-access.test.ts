@@ -18,7 +18,7 @@ function read(env: Record<string, string>) {
   }
 }
 
-test('reads the address of the API and its token, or says what is wrong with either without the token', () => {
+test('reads the address of the API and its token, or reports the faults of both without quoting the token', () => {
   expect(read({})).toBeUndefined()
   expect(read({ ENIGMA_API_URL: 'https://api.example.com/', ENIGMA_API_TOKEN: TOKEN })).toEqual({
     url: 'https://api.example.com',
@@ -35,7 +35,7 @@ test('reads the address of the API and its token, or says what is wrong with eit
   ])
 })
 
-test('asks the API through a proxy, as the relay does SQS', { timeout: 30_000 }, async () => {
+test('asks the API through the proxy, and directly if the host is excepted', { timeout: 30_000 }, async () => {
   const proxy = await useHttpProxy()
   proxy.state.authorization = 'Basic dTpw'
   const { apiUrl } = await useReplaysByHttp()

@@ -7,7 +7,7 @@ import { createReplayPoller } from '../../../src/relay/replays/replay-poller.ts'
 import { captureLog } from '../../support/log.ts'
 import { waitFor } from '../../support/relay.ts'
 
-/** An API of which a test decides the answers, and a relay that asks it. */
+/** An API whose answers the test decides, and a relay that polls it. */
 async function usePoller(answer: (body: { relay: string; round?: unknown }, asked: number) => Response) {
   const asked: { relay: string; round?: unknown }[] = []
   const server = serve({
@@ -44,7 +44,7 @@ async function usePoller(answer: (body: { relay: string; round?: unknown }, aske
 
 const nothing = { go_on: false, round: null, wait_ms: 5 }
 
-test('a refusal is logged once with what mends it, without the token, and asked again until it is over', async () => {
+test('a refusal is logged once with the fix and without the token, and the relay asks again until the API accepts', async () => {
   const { coded, lines } = await usePoller((_, asked) =>
     asked < 5 ? problemResponse('forbidden', 'This needs a token with the role operate.') : Response.json(nothing),
   )
@@ -70,7 +70,7 @@ test('a report whose answer was lost is sent again', async () => {
   expect([sent, coded('relay.replays.unavailable').length]).toEqual([[{ event: '{}', attempt: 1 }], 1])
 })
 
-test('ends at once while it waits', async () => {
+test('a waiting poller stops at once', async () => {
   const { asked, end, done } = await usePoller(() => Response.json({ ...nothing, wait_ms: 600_000 }))
   await waitFor(() => asked.length === 1, 'the relay to ask')
   end.abort()

@@ -6,7 +6,7 @@ import { createAcknowledger, makeItem } from '../../support/items.ts'
 const { acknowledger } = createAcknowledger()
 const items = Array.from({ length: 3_000 }, (_, n) => makeItem(acknowledger, '1002', n))
 
-test('a lane gives out what was put in, in order and once, however it is taken', () => {
+test('a lane returns each item once and in order, however many are taken at a time', () => {
   const step = fc.oneof(
     fc.record({ put: fc.integer({ min: 1, max: 400 }) }),
     fc.record({ take: fc.integer({ min: 1, max: 200 }) }),
@@ -32,7 +32,7 @@ test('a lane gives out what was put in, in order and once, however it is taken',
   )
 })
 
-test('a lane goes from idle by ready to busy and back, and nowhere else', () => {
+test('a lane goes from idle to ready to busy, and then back to ready or idle; any other change throws', () => {
   const lane = createLane('7')
   expect(() => moveLane(lane, 'busy')).toThrow('lane 7 cannot go from idle to busy')
   for (const state of ['ready', 'busy', 'ready', 'busy', 'idle'] as const) moveLane(lane, state)

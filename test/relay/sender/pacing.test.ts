@@ -3,13 +3,13 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { createPacing } from '../../../src/relay/sender/back-pressure.ts'
 import { routeOf, ROUTES } from '../../support/routes.ts'
 
-/** A pacing of 4 ms whose clock is the test's. */
+/** A pacing of 4 ms with a clock that the test controls. */
 function usePacing(paceMs = 4, lingerMs = 0) {
   vi.useFakeTimers({ now: 0 })
   onTestFinished(() => void vi.useRealTimers())
   const due = vi.fn<() => void>()
   const pacing = createPacing({ paceMs, lingerMs, onDue: due, clock: () => Date.now() })
-  /** So many notifications a second, for a second. */
+  /** Adds notifications at this rate for one second. */
   const load = (perSecond: number) => {
     for (let ms = 0; ms < 1_000; ms += 10) {
       for (let n = 0; n < perSecond / 100; n++) pacing.noteArrival()
@@ -26,7 +26,7 @@ test('a route with few notifications is never held back', () => {
   expect(pacing.holdsBack(0)).toBe(false)
 })
 
-test('a busy route is held back until 4 ms after its last request, and told once when they are over', () => {
+test('a busy route is held back until 4 ms after its last request, and is then woken once', () => {
   const { pacing, due, load } = usePacing()
   load(2_000)
   pacing.noteRequest()
@@ -38,7 +38,7 @@ test('a busy route is held back until 4 ms after its last request, and told once
   expect([pacing.holdsBack(0), due.mock.calls.length]).toEqual([false, 1])
 })
 
-test('a load that begins is held back after 20 ms', () => {
+test('a route whose load rises is held back after 20 ms', () => {
   const { pacing, load } = usePacing()
   load(100)
   for (let ms = 0; ms <= 20; ms++) {
@@ -49,7 +49,7 @@ test('a load that begins is held back after 20 ms', () => {
   expect(pacing.holdsBack(0)).toBe(true)
 })
 
-test('a route that was busy is not held back any more when few come', () => {
+test('a route that was busy is no longer held back when few notifications arrive', () => {
   const { pacing, load } = usePacing()
   load(5_000)
   load(100)
@@ -57,7 +57,7 @@ test('a route that was busy is not held back any more when few come', () => {
   expect(pacing.holdsBack(0)).toBe(false)
 })
 
-test('a route that lingers is held back for as long as its oldest notification may wait, whatever a clock says', () => {
+test('a route that lingers is held back until its oldest notification has waited for that time, even if the clock was set back', () => {
   const { pacing, due } = usePacing(4, 100)
   expect([pacing.holdsBack(30), pacing.holdsBack(30)]).toEqual([true, true])
   vi.advanceTimersByTime(69)
@@ -81,7 +81,7 @@ test('calls are never held back, however many there are', () => {
   ])
 })
 
-test('while its target is away a route sends one request after each rest of half a second at most, answered or not; an answer ends the rests', () => {
+test('during an outage a route sends one request after each rest of at most half a second, until the rests end', () => {
   const { pacing, due } = usePacing(0)
   pacing.rest()
   let sent = 0
@@ -96,7 +96,7 @@ test('while its target is away a route sends one request after each rest of half
   // Rests are drawn at random, from 10 ms to the longest one.
   expect(sent).toBeGreaterThanOrEqual(20)
   expect(sent).toBeLessThan(200)
-  // It is woken to send, and to look when it may.
+  // The route is woken for each request.
   expect(due.mock.calls.length).toBeGreaterThanOrEqual(sent - 1)
   pacing.endRest()
   expect(pacing.isResting()).toBe(false)

@@ -24,12 +24,12 @@ test('a body is within 64 KiB, and one notification more would not be', () => {
   expect(bytesOf(count + 1)).toBeGreaterThan(64 * 1024)
 })
 
-test('one that is larger than a pack goes alone', () => {
+test('a notification that is larger than a pack is sent alone', () => {
   expect(countForPack([make(0, 200_000), make(1)], 0, route, MIB)).toBe(1)
   expect(countForPack([make(0), make(1, 200_000), make(2)], 0, route, MIB)).toBe(1)
 })
 
-test('a queue that takes less than a pack sets the limit', () => {
+test('a queue whose limit is smaller than a pack sets the limit', () => {
   const waiting = Array.from({ length: 100 }, (_, n) => make(n, 700))
   const count = countForPack(waiting, 0, route, 10_000)
   expect(toPack(waiting.slice(0, count), 10_000)).toBeDefined()
@@ -50,7 +50,7 @@ test('one notification is the event itself, several are a batch in their order',
   expect(readNumbers(bodyOf(toPack([make(3), make(1), make(2)], MIB) as Pack)).map(({ n }) => n)).toEqual([3, 1, 2])
 })
 
-test('a body over the limit is not made; gzipped it fits, and comes out as it went in', async () => {
+test('a notification over the limit makes no plain pack; gzipped it fits and is read back unchanged', async () => {
   const item = make(0, 3 * MIB)
   expect(toPack([item], MIB)).toBeUndefined()
   const pack = await toGzippedPack([item], MIB)
@@ -60,13 +60,13 @@ test('a body over the limit is not made; gzipped it fits, and comes out as it we
   expect(await readBody(bodyOf(pack as Pack), 'gzip')).toEqual(parseEvents(textOf(item)))
 })
 
-test('what gzip cannot make small enough makes no pack', async () => {
+test('a notification that gzip cannot make small enough makes no pack', async () => {
   expect(
     await toGzippedPack([makeItem(acknowledger, '1002', 0, { noise: randomBytes(2 * MIB).toString('base64') })], MIB),
   ).toBeUndefined()
 })
 
-test('the deduplication id is of the ids alone: the same for a copy, another for any other pack', () => {
+test('the deduplication id depends on the ids alone: the same for a copy, another for any other pack', () => {
   const idOf = (...numbers: number[]) =>
     toPack(
       numbers.map((n) => make(n)),

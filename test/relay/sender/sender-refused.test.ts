@@ -22,7 +22,7 @@ const refuseRequests = ({ entries }: WireRequest) =>
     ? ({ status: 400, code: 'InvalidMessageContents' } as const)
     : 'accept'
 
-/** One lane's pack with a bad one in its middle, and neighbours in other lanes. */
+/** Sends a pack of one lane with a bad notification in its middle, and packs of other lanes. */
 async function sendPoisoned(answer: (request: WireRequest) => Answer | Promise<Answer>, inFlight = 4) {
   const server = await useSqsFaults()
   const use = useSender(server.sqs, { inFlight })
@@ -42,11 +42,11 @@ async function sendPoisoned(answer: (request: WireRequest) => Answer | Promise<A
 
 test.each([
   ['an entry', refuseEntries],
-  ['an entry, and says null of it,', refuseEntriesSaying(null)],
-  ['an entry, and says a number of it,', refuseEntriesSaying(7)],
+  ['an entry with the message null', refuseEntriesSaying(null)],
+  ['an entry with a number as its message', refuseEntriesSaying(7)],
   ['the whole request', refuseRequests],
 ] as const)(
-  'when SQS refuses %s for its contents, only the one to blame is parked, and all others are sent in order',
+  'when SQS rejects %s for its contents, only the notification that caused it is parked, and all others are sent in order',
   async (_name, answer) => {
     const { server, parked, settled, metrics } = await sendPoisoned(answer)
     expect(parked).toEqual([
@@ -60,7 +60,7 @@ test.each([
   },
 )
 
-test('of a full pack the one to blame is found by halves: its lane does not wait for a request for each of two hundred', async () => {
+test('a rejected pack of 200 notifications is bisected: 18 requests at most isolate the one that caused it', async () => {
   const server = await useSqsFaults()
   const { push, drained, parked } = useSender(server.sqs)
   const first = Promise.withResolvers<'accept'>()
@@ -75,11 +75,11 @@ test('of a full pack the one to blame is found by halves: its lane does not wait
   expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toEqual(
     Array.from({ length: 201 }, (_, n) => n).filter((n) => n !== 130),
   )
-  // The first, the pack, and twice for each of eight halvings.
+  // The first request, the pack, and two requests for each of eight bisections.
   expect(server.requests.length).toBeLessThanOrEqual(18)
 })
 
-test('a refused request is not taken as leave for more requests in flight', async () => {
+test('a rejected request does not allow more requests in flight', async () => {
   const { server } = await sendPoisoned(async (request) => {
     await new Promise((resolve) => setTimeout(resolve, 5))
     return refuseRequests(request)
@@ -88,13 +88,13 @@ test('a refused request is not taken as leave for more requests in flight', asyn
   expect(server.state.overlaps).toBe(0)
 })
 
-test('what is parked is said in the log without its contents', async () => {
+test('a parked notification is logged without its contents', async () => {
   const { lines, coded } = await sendPoisoned(refuseEntries)
   expect(coded('relay.parking.parked')).toHaveLength(1)
   expect(lines.join('')).not.toContain('poison')
 })
 
-test('one that is too large is gzipped, and arrives in its place', async () => {
+test('a notification that is too large is gzipped, and arrives in order', async () => {
   const server = await useSqsFaults()
   const { push, drained, parked } = useSender(server.sqs)
   push('1000', 0)
@@ -111,7 +111,7 @@ test('one that is too large is gzipped, and arrives in its place', async () => {
   expect(parked).toEqual([])
 })
 
-test('one that is too large even when gzipped is parked, and its neighbours arrive', async () => {
+test('a notification that is too large even when gzipped is parked, and its neighbours arrive', async () => {
   const server = await useSqsFaults()
   const { push, drained, parked } = useSender(server.sqs)
   push('1000', 0)

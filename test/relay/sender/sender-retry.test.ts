@@ -11,7 +11,7 @@ import { useSqs } from '../../support/sqs.ts'
 
 const AGENTS = Array.from({ length: 40 }, (_, n) => String(1_000 + n))
 
-/** Answers so often with `first`, and then accepts. */
+/** Answers `times` requests with `first`, then accepts. */
 const timesThenAccept = (times: number, first: Answer) => {
   let left = times
   return (): Answer => (left-- > 0 ? first : 'accept')
@@ -24,29 +24,32 @@ test.each([
   ['meets expired credentials', { status: 403, code: 'ExpiredToken' }],
   ['has its connection cut', 'close'],
   ['is never answered', 'hang'],
-] as const)('a request that %s is tried again as it was, in order, and SQS knows the copy', async (_name, fault) => {
-  // Only what is never answered has to wait for it: there an answer that is slow on a busy machine is one more attempt.
-  const isHanging = fault === 'hang'
-  const limitMs = isHanging ? 100 : 5_000
-  const server = await useSqsFaults({ requestTimeoutMs: limitMs })
-  const { push, drained, settled, parked, metrics } = useSender(server.sqs, {}, fastUplink({ limitMs }))
-  server.state.answer = timesThenAccept(2, fault)
-  push('1000', 0)
-  await waitFor(() => server.requests.length === 1, 'the first request')
-  push('1000', 1)
-  await drained()
-  const sent = server.requests.map(({ entries }) =>
-    entries.map((entry) => [entry.MessageDeduplicationId, entry.MessageBody]),
-  )
-  const again = sent.findIndex((entries) => entries[0]?.[0] !== sent[0]?.[0]?.[0])
-  expect(sent.slice(0, again)).toEqual(Array.from({ length: isHanging ? Math.max(3, again) : 3 }, () => sent[0]))
-  expect(sent.slice(again)).toEqual(Array.from({ length: isHanging ? sent.length - again : 1 }, () => sent[again]))
-  expect(readNumbers(server.requests[again]?.entries[0]?.MessageBody ?? '').map(({ n }) => n)).toEqual([1])
-  expect([settled.length, parked.length]).toEqual([2, 0])
-  expect(await metrics.retried.get()).toMatchObject({ values: [{ value: sent.length - 2 }] })
-})
+] as const)(
+  'a request that %s is retried unchanged, in order and with the same deduplication id',
+  async (_name, fault) => {
+    // Only a request that is never answered waits for the time limit. There, a slow answer on a busy machine is one more attempt.
+    const isHanging = fault === 'hang'
+    const limitMs = isHanging ? 100 : 5_000
+    const server = await useSqsFaults({ requestTimeoutMs: limitMs })
+    const { push, drained, settled, parked, metrics } = useSender(server.sqs, {}, fastUplink({ limitMs }))
+    server.state.answer = timesThenAccept(2, fault)
+    push('1000', 0)
+    await waitFor(() => server.requests.length === 1, 'the first request')
+    push('1000', 1)
+    await drained()
+    const sent = server.requests.map(({ entries }) =>
+      entries.map((entry) => [entry.MessageDeduplicationId, entry.MessageBody]),
+    )
+    const again = sent.findIndex((entries) => entries[0]?.[0] !== sent[0]?.[0]?.[0])
+    expect(sent.slice(0, again)).toEqual(Array.from({ length: isHanging ? Math.max(3, again) : 3 }, () => sent[0]))
+    expect(sent.slice(again)).toEqual(Array.from({ length: isHanging ? sent.length - again : 1 }, () => sent[again]))
+    expect(readNumbers(server.requests[again]?.entries[0]?.MessageBody ?? '').map(({ n }) => n)).toEqual([1])
+    expect([settled.length, parked.length]).toEqual([2, 0])
+    expect(await metrics.retried.get()).toMatchObject({ values: [{ value: sent.length - 2 }] })
+  },
+)
 
-test('an answer that is lost after SQS accepted makes a copy that SQS knows: it is there once', async () => {
+test('if the answer to an accepted request is lost, SQS recognizes the copy: each notification is there once', async () => {
   const server = await useSqsFaults()
   const { push, drained } = useSender(server.sqs)
   server.state.answer = timesThenAccept(3, 'lose')
@@ -57,7 +60,7 @@ test('an answer that is lost after SQS accepted makes a copy that SQS knows: it 
   expect(isInOrder(numbers)).toBe(true)
 })
 
-test('of a request in which one entry failed only that one is sent again', async () => {
+test('if one entry of a request fails, only that entry is sent again', async () => {
   const server = await useSqsFaults()
   const { push, drained } = useSender(server.sqs)
   let failedGroup: string | undefined
@@ -78,7 +81,7 @@ test('of a request in which one entry failed only that one is sent again', async
   expect(server.requests).toHaveLength(2)
 })
 
-test('while one lane is tried again the others go on', async () => {
+test('while one lane retries, the others continue', async () => {
   const server = await useSqsFaults()
   const { push, drained, settled } = useSender(server.sqs)
   let mended = false
@@ -100,7 +103,7 @@ test('while one lane is tried again the others go on', async () => {
   expect(isInOrder(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)))).toBe(true)
 })
 
-test('under random faults nothing is lost, nothing is there twice, and each reference is in order', async () => {
+test('under a cycle of faults nothing is lost or duplicated, and each reference stays in order', async () => {
   const server = await useSqsFaults({ requestTimeoutMs: 100 })
   const { push, drained, settled, parked } = useSender(
     server.sqs,
@@ -130,7 +133,7 @@ test('under random faults nothing is lost, nothing is there twice, and each refe
   expect([server.state.overlaps, server.state.mostInFlight <= 4]).toEqual([0, true])
 })
 
-test('an outage is said once when it begins and once when it ends', async () => {
+test('an outage is logged once when it begins and once when it ends', async () => {
   const server = await useSqsFaults()
   // One request at a time: of two answers that cross, either may be read first.
   const { push, drained, coded, sender } = useSender(server.sqs, { inFlight: 1 })
@@ -143,7 +146,7 @@ test('an outage is said once when it begins and once when it ends', async () => 
   expect(sender.status.failingSince).toBeUndefined()
 })
 
-test('while a target is away, a route asks it with one request at a time, for many lanes; once it is back all of them go on', async () => {
+test('during an outage a route sends one request at a time, with packs of many lanes; afterwards every lane continues', async () => {
   const server = await useSqsFaults()
   const { push, drained, sender } = useSender(server.sqs)
   server.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
@@ -154,7 +157,7 @@ test('while a target is away, a route asks it with one request at a time, for ma
   await waitFor(() => server.requests.length >= asked + 5, 'five more requests')
   const packs = server.requests.slice(asked).map(({ entries }) => entries.length)
   expect([server.state.mostInFlight, sender.status.failingSince === undefined]).toEqual([1, false])
-  // Each lane by itself would have a request of its own.
+  // If each lane retried alone, each request would hold one pack.
   expect(packs.reduce((sum, count) => sum + count)).toBeGreaterThan(2 * packs.length)
   server.state.answer = () => 'accept'
   await drained()
@@ -178,7 +181,7 @@ test('one lane that fails alone holds up no other: the route does not rest', asy
   await drained()
 })
 
-test('a queue that is deleted and made again takes up where it was', async () => {
+test('a queue that is deleted and created again receives the notifications that waited for it', async () => {
   const server = await useSqs()
   const { push, drained, coded } = useSender(server.sqs)
   push('1000', 0)
@@ -195,7 +198,7 @@ test('a queue that is deleted and made again takes up where it was', async () =>
   ])
 })
 
-test('what waits while nothing is accepted has bytes of its own, and keeps no more of the connection in memory', async () => {
+test('a notification that waits during an outage keeps only its own bytes in memory, not the buffer of the connection', async () => {
   const server = await useSqsFaults()
   const { sender, push, drained } = useSender(server.sqs)
   const { acknowledger } = createAcknowledger()
@@ -220,7 +223,7 @@ test('what waits while nothing is accepted has bytes of its own, and keeps no mo
   expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toContain(1)
 })
 
-test('what a failing lane has to send keeps its own bytes only, not all that the connection read with them', async () => {
+test('the notifications of a failing lane keep only their own bytes, not everything that the connection read with them', async () => {
   const server = await useSqsFaults()
   const { sender } = useSender(server.sqs)
   const { acknowledger } = createAcknowledger()

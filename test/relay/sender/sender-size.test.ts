@@ -20,7 +20,7 @@ const acceptedIds = async ({ accepted }: Server): Promise<string[]> => {
 }
 
 test.each(SMALLER_SERVERS)(
-  'what only this server finds too large (%s) is sent gzipped, in its place',
+  'a notification that only this server finds too large (%s) is sent gzipped, in order',
   async (_name, answer) => {
     const server = await useSqsFaults()
     server.state.answer = answer
@@ -35,7 +35,7 @@ test.each(SMALLER_SERVERS)(
 )
 
 test.each(SMALLER_SERVERS)(
-  'one that is too large for this server also when gzipped (%s) is parked as that, and its neighbours arrive',
+  'a notification that is too large for this server even when gzipped (%s) is parked as too large, and its neighbours arrive',
   async (_name, answer) => {
     const server = await useSqsFaults()
     server.state.answer = answer
@@ -49,7 +49,7 @@ test.each(SMALLER_SERVERS)(
   },
 )
 
-test('what is said of one that is too large for its queue says how large it may be, in words that are not masked', async () => {
+test('the detail of a notification that is too large for its queue names the limit and is not masked', async () => {
   const server = await useSqsFaults()
   const { push, drained, parked } = useSender(server.sqs)
   push('1000', 0, { noise: randomBytes(1_100 * KIB).toString('base64') })
@@ -59,7 +59,7 @@ test('what is said of one that is too large for its queue says how large it may 
   ])
 })
 
-test('a server that takes less in a request than its queue says is asked for less, instead of being refused every time', async () => {
+test('if a server accepts smaller requests than its queue allows, the sender makes smaller requests after at most two rejections', async () => {
   const server = await useSqsFaults()
   let refused = 0
   server.state.answer = (request) => {
@@ -80,7 +80,7 @@ test('a server that takes less in a request than its queue says is asked for les
   expect(parked).toEqual([])
 })
 
-test('a limit that was raised while the relay runs counts before anything is parked for its size', async () => {
+test('a limit that is raised at run time is read again before anything is parked as too large', async () => {
   const server = await useSqsFaults({ maxBytes: 256 * KIB })
   const { push, drained, parked } = useSender(server.sqs)
   push('1000', 0)

@@ -32,7 +32,7 @@ async function useSlowUplink(bytesPerSecond: number) {
   return { server, proxy, ...use }
 }
 
-test('a slow uplink is used to nine tenths, and nothing is sent twice', async () => {
+test('more than 90 percent of a slow uplink is used, and nothing is sent twice', async () => {
   const RATE = 100_000
   const { server } = await useSlowUplink(RATE)
   const arrived: { readonly atMs: number; readonly bytes: number }[] = []
@@ -40,7 +40,7 @@ test('a slow uplink is used to nine tenths, and nothing is sent twice', async ()
     arrived.push({ atMs: performance.now(), bytes: Buffer.byteLength(JSON.stringify(entries)) })
     return 'accept'
   }
-  // The first ones are small: nothing is known of the uplink yet.
+  // The first requests are small, because the rate of the uplink is not known yet.
   await waitFor(() => arrived.length > 5, 'the first requests')
   const first = arrived[5]
   await waitFor(() => performance.now() - (first?.atMs ?? 0) > 4_000, 'four seconds')

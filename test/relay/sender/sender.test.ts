@@ -24,7 +24,7 @@ test('through a real SDK into fauxqs everything arrives once, each reference in 
   expect(settled).toHaveLength(3_000)
 })
 
-test('one notification alone leaves alone and at once; what gathers meanwhile makes the next pack', async () => {
+test('a single notification is sent at once; notifications that gather meanwhile make the next pack', async () => {
   const server = await useSqsFaults()
   const { push, drained } = useSender(server.sqs)
   const held = Promise.withResolvers<'accept'>()
@@ -62,7 +62,7 @@ test('a request is never larger than the queue takes', async () => {
   expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody))).toHaveLength(400)
 })
 
-test('however busy it is, requests in flight stay within the route and a lane has one pack out', async () => {
+test('under load, requests in flight stay within the limit of the route, and a lane has at most one pack in flight', async () => {
   const server = await useSqsFaults()
   const { push, drained } = useSender(server.sqs, { inFlight: 3, packNotifications: 5 })
   server.state.answer = () => new Promise((resolve) => setTimeout(resolve, 2, 'accept'))
@@ -82,7 +82,7 @@ test('no two packs have the same deduplication id', async () => {
   expect(new Set(ids).size).toBe(ids.length)
 })
 
-test('a route that lingers gathers what comes within that time into one pack', async () => {
+test('a route that lingers gathers the notifications of that time into one pack', async () => {
   const server = await useSqsFaults()
   const { push, drained } = useSender(server.sqs, { lingerMs: 500, packNotifications: 10 })
   for (let n = 0; n < 4; n++) {
@@ -112,7 +112,7 @@ test('a route that lingers sends a full pack without waiting', async () => {
   await waitFor(() => server.accepted.length === 1, 'the pack')
 })
 
-test('stop waits for what is in flight, and sends nothing that waits', async () => {
+test('stop waits for the request in flight, and sends no waiting notification', async () => {
   const server = await useSqsFaults()
   const { push, sender, settled } = useSender(server.sqs)
   const held = Promise.withResolvers<'accept'>()

@@ -30,7 +30,7 @@ function useServer() {
     },
   )
   onTestFinished(() => requests.end(0))
-  /** What becomes of it, as words. */
+  /** Sends a request, and resolves with its answer or its error message. */
   const send = (input: string) => requests.send(input, 1).catch((error: unknown) => (error as Error).message)
   const times = (input: string) => sent.filter((one) => one.input === input).length
   return { server, requests, sent, send, times }
@@ -38,7 +38,7 @@ function useServer() {
 
 const answered = (words: string) => Object.assign(new Error(words), { $metadata: { httpStatusCode: 400 } })
 
-test('while the oldest is unanswered it is sent again and again beside itself, and no other', async () => {
+test('while the oldest request is unanswered, copies of it are sent, and of no other', async () => {
   const { send, times, requests } = useServer()
   void send('a')
   void send('b')
@@ -46,7 +46,7 @@ test('while the oldest is unanswered it is sent again and again beside itself, a
   expect([times('b'), requests.size]).toEqual([1, 2])
 })
 
-test('when its probe is answered, earlier requests that still hang are aborted and fail at once, so that they are retried', async () => {
+test('when a probe is answered, earlier requests that still hang are aborted and fail at once, so that they are retried', async () => {
   const { server, send, sent, times, requests } = useServer()
   const all = Promise.all(['a', 'b', 'c'].map(send))
   await waitFor(() => times('a') === 2, 'a copy that hangs as well')
@@ -63,7 +63,7 @@ test('when its probe is answered, earlier requests that still hang are aborted a
   ])
 })
 
-test('one that was sent a moment ago is given its time when a copy is answered', async () => {
+test('a request that was sent a moment ago is not aborted when a copy of an older one is answered', async () => {
   const { server, send, times, requests } = useServer()
   const first = send('a')
   const copied = Promise.withResolvers<string>()
@@ -75,7 +75,7 @@ test('one that was sent a moment ago is given its time when a copy is answered',
   expect([requests.size, times('late')]).toEqual([1, 1])
 })
 
-test('what SQS says to a copy is the answer; that the network failed says nothing', async () => {
+test('the answer of SQS to a copy is the answer to the request; a network error of a copy is ignored', async () => {
   const { server, send, times } = useServer()
   const first = send('a')
   server.answer = () => Promise.reject(new Error('ECONNRESET'))
@@ -84,7 +84,7 @@ test('what SQS says to a copy is the answer; that the network failed says nothin
   expect(await first).toBe('InvalidMessageContents')
 })
 
-test('what is answered in time is sent once; at the end what is open fails', async () => {
+test('a request that is answered in time is sent once; an open request fails at the end', async () => {
   const { server, send, times, requests } = useServer()
   server.answer = (input) => Promise.resolve(`${input} is there`)
   expect(await send('a')).toBe('a is there')
@@ -95,7 +95,7 @@ test('what is answered in time is sent once; at the end what is open fails', asy
   expect([times('a'), times('b'), requests.size]).toEqual([1, 1, 0])
 })
 
-test('of a request with several parts only the smallest is sent again; its answer is the answer, and what had no part in it is unanswered', async () => {
+test('the answer to the probe of a request is the answer to that request; other requests are unanswered', async () => {
   const uplink = createUplink()
   uplink.arrive(uplink.ship(1_000_000_000), 'answered')
   const sent: string[] = []

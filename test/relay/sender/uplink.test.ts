@@ -44,7 +44,7 @@ test.each([
   [10, 30],
   [1_000, 50],
 ])(
-  'an uplink of %i kB/s with a latency of %i ms is used to nine tenths, and no request takes much longer than two horizons',
+  'an uplink of %i kB/s with a latency of %i ms is used to 90 percent (80 at 10 kB/s), and no request takes more than 3.4 s',
   (rate, latencyMs) => {
     const { sent, slowest } = simulate({ rate: () => rate, latencyMs, untilMs: 60_000 })
     expect(sent / (rate * 60_000)).toBeGreaterThan(rate === 10 ? 0.8 : 0.9)
@@ -52,14 +52,14 @@ test.each([
   },
 )
 
-test('on a fast uplink requests are as large as they may be after one round trip, whatever the latency of SQS', () => {
+test('on a fast uplink requests grow large within four round trips, whatever the latency of SQS', () => {
   for (const latencyMs of [2, 50, 400]) {
     const { uplink } = simulate({ rate: () => 50_000, latencyMs, untilMs: 4 * latencyMs })
     expect(uplink.requestBytes).toBeGreaterThan(latencyMs === 400 ? 40 * KIB : 300 * KIB)
   }
 })
 
-test('an uplink that grows slow ten times over is soon used with as little on the way as it carries, and fast again as much as before', () => {
+test('the rate follows an uplink that becomes ten times slower, and one that becomes a hundred times faster', () => {
   const slow = simulate({ rate: (atMs) => (atMs < 10_000 ? 1_000 : 100), latencyMs: 30, untilMs: 60_000 })
   expect(slow.last).toBeLessThan(2_500)
   expect(slow.uplink.bytesPerSecond).toBeLessThan(150_000)
@@ -67,7 +67,7 @@ test('an uplink that grows slow ten times over is soon used with as little on th
   expect(fast.uplink.bytesPerSecond).toBeGreaterThan(1_000_000)
 })
 
-test('a request that got no answer within its limit makes the next ones smaller, several of one moment once, down to a single small one', () => {
+test('requests that time out make the next ones smaller, several of one moment only once, down to 7 KiB', () => {
   let nowMs = 0
   const uplink = createUplink({ now: () => nowMs, limitMs: 10_000 })
   const ship = (bytes: number) => uplink.ship(bytes)
@@ -77,7 +77,7 @@ test('a request that got no answer within its limit makes the next ones smaller,
   const all = [ship(600 * KIB), ship(600 * KIB), ship(600 * KIB), ship(600 * KIB)]
   nowMs += 10_000
   for (const one of all) uplink.arrive(one, 'late')
-  // 600 KiB in ten seconds: so slow it may be.
+  // The uplink may be this slow: 600 KiB in ten seconds.
   expect(uplink.bytesPerSecond).toBeGreaterThan(25_000)
   expect(uplink.bytesPerSecond).toBeLessThan(65_000)
   for (let n = 0; n < 10; n++) {
@@ -95,7 +95,7 @@ test('the limit of a request follows its size and the rate: a large notification
   expect(createUplink({ limitMs: 100 }).limitMs({ ahead: 1 })).toBe(101)
 })
 
-test('routes take turns in the order in which they asked; one that leaves, or sends nothing, blocks nobody', () => {
+test('routes take turns in the order in which they asked; one that leaves, or sends nothing, does not block the others', () => {
   let nowMs = 0
   const uplink = createUplink({ now: () => nowMs })
   const woken: string[] = []
@@ -117,18 +117,18 @@ test('routes take turns in the order in which they asked; one that leaves, or se
 test.each([2_000, 3_000, 5_000])('functions that take %i ms make no request smaller', (latencyMs) => {
   const { uplink } = simulate({ rate: () => 50_000, latencyMs, untilMs: 120_000, isWork: true })
   expect(uplink.requestBytes).toBeGreaterThan(200 * KIB)
-  // To SQS, which only stores what it gets, the uplink must be the reason.
+  // SQS only stores messages, so a slow answer there must be due to the uplink.
   const toSqs = simulate({ rate: () => 50_000, latencyMs, untilMs: 120_000 })
   expect(toSqs.uplink.requestBytes).toBeLessThan(20 * KIB)
 })
 
-test('a slow uplink to functions is used whole, and nothing waits for much longer than four horizons', () => {
+test('more than 90 percent of a slow uplink to functions is used, and no request takes more than 8 s', () => {
   const { sent, slowest } = simulate({ rate: () => 50, latencyMs: 30, untilMs: 120_000, isWork: true })
   expect(sent / (50 * 120_000)).toBeGreaterThan(0.9)
   expect(slowest).toBeLessThan(8_000)
 })
 
-test('what functions have not answered after four horizons leaves the window, once, and wakes whoever waits', () => {
+test('a request that functions have not answered after four horizons leaves the window once, and wakes the waiting route', () => {
   vi.useFakeTimers()
   onTestFinished(() => void vi.useRealTimers())
   const uplink = createUplink()

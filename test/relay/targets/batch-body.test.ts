@@ -7,7 +7,7 @@ const QUEUE = 'https://sqs.eu-west-1.amazonaws.com/123456789012/enigma-agents-st
 
 const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
 
-test('the body of a request is JSON that holds each pack as the API of SQS has it, byte for byte', async () => {
+test('the body of a request is JSON with each pack in the format of the SQS API, byte for byte', async () => {
   const urls = fc.oneof(
     fc.constant(QUEUE),
     fc.string({ unit: 'binary' }).filter((url) => url.isWellFormed()),
@@ -23,7 +23,7 @@ test('the body of a request is JSON that holds each pack as the API of SQS has i
   )
 })
 
-/** A packet of so many bytes of which each is escaped. */
+/** Returns a packet of about this many bytes, each of which is escaped. */
 const quoted = (bytes: number) => Buffer.from(`"${'\\'.repeat(bytes - 2)}"`)
 
 test('a request whose every byte is escaped fits into its buffer, at every size', async () => {
@@ -31,12 +31,12 @@ test('a request whose every byte is escaped fits into its buffer, at every size'
     for (const count of [1, 10]) {
       const one = { reference: '"'.repeat(40), isGzipped: false, packets: [quoted(2 * Math.round(bytes / count / 2))] }
       const parcels = await makeParcels(Array.from({ length: count }, () => one))
-      // It is not released, so that the next one does not get a buffer that is larger than it asks for.
+      // The buffer is not released, so that no later request reuses one that is larger than it needs.
       expect(parse(formatBatch(QUEUE, parcels).bytes)).toEqual({ QueueUrl: QUEUE, Entries: toEntries(parcels) })
     }
 })
 
-test('a buffer belongs to one request until it is released, in whatever order requests come and go', async () => {
+test('a buffer belongs to one request until it is released, whatever the order of requests and releases', async () => {
   const sizes = [1, 200, 40_000, 100_000]
   const requests = await Promise.all(
     sizes.map(async (size) => {
@@ -66,7 +66,7 @@ test('a buffer belongs to one request until it is released, in whatever order re
           done?.release()
           if (done !== undefined) former.add(done.bytes.buffer)
         }
-        // What is on its way is still what it was.
+        // The requests in flight are unchanged.
         expect(live.every(({ bytes, expected: own }) => bytes.equals(own))).toBe(true)
       }
       for (const { release } of live) release()

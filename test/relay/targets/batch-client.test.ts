@@ -29,7 +29,7 @@ const never = new AbortController().signal
 
 const KEY = { accessKeyId: 'AKIDONE', secretAccessKey: 'secret-of-one' }
 
-/** The SDK and our client with one configuration. What they send goes nowhere: it is noted, and answered with these headers. */
+/** The SDK and our client with one configuration. Their requests are recorded and answered with these headers, not sent. */
 function useCapture(config: SQSClientConfig) {
   const sent: Sent[] = []
   const rejected: unknown[] = []
@@ -71,7 +71,7 @@ const whereTo = ({ origin, path, headers }: Sent) => {
   return { origin, path, host: headers['host'], scope }
 }
 
-/** What the SDK and our own client are sent to by this configuration. */
+/** Returns where the SDK and our own client send requests with this configuration. */
 async function compare(config: SQSClientConfig) {
   const { find, bySdk, byOwn, sent } = useCapture(config)
   await find()
@@ -91,7 +91,7 @@ const REGIONS = {
   'us-gov-east-1': 'amazonaws.com',
 }
 
-test.each(Object.entries(REGIONS))('in %s our client goes where the SDK goes', async (region, domain) => {
+test.each(Object.entries(REGIONS))('in %s our client sends to the same address as the SDK', async (region, domain) => {
   const host = `sqs.${region}.${domain}`
   const { sdk, own } = await compare({ region })
   expect(own).toEqual(sdk)
@@ -115,7 +115,7 @@ const MODES: Readonly<Record<string, Mode>> = {
 }
 
 test.each(Object.entries(MODES))(
-  'with %s our client goes where the SDK goes, in every partition',
+  'with %s our client sends to the same address as the SDK, in every partition',
   async (_name, { env, config, inVirginia }) => {
     for (const region of Object.keys(REGIONS)) {
       const byConfig = await compare({ region, ...config })
@@ -134,12 +134,12 @@ test.each([
   'http://[::1]:4566/a/b/',
   "https://sqs.test/a b/ü/(it's)/%2F//c",
   'https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com',
-])('with the endpoint %s our client goes where the SDK goes', async (endpoint) => {
+])('with the endpoint %s our client sends to the same address as the SDK', async (endpoint) => {
   const { sdk, own } = await compare({ region: 'eu-west-1', endpoint })
   expect(own).toEqual(sdk)
 })
 
-test('a region that stands for FIPS is signed for the real one', async () => {
+test('a request to a FIPS pseudo-region is signed for the real region', async () => {
   const { sdk, own } = await compare({ region: 'fips-us-gov-west-1' })
   expect(own).toEqual(sdk)
   expect(own?.scope).toBe('us-gov-west-1/sqs/aws4_request')
@@ -148,7 +148,7 @@ test('a region that stands for FIPS is signed for the real one', async () => {
 const dateOf = ({ headers }: Leaving) =>
   Date.parse(String(headers['x-amz-date']).replace(/^(....)(..)(..T..)(..)(..Z)$/, '$1-$2-$3:$4:$5'))
 
-test('each request is signed with the credentials of its moment', async () => {
+test('each request is signed with the current credentials', async () => {
   const keys = [KEY, { ...KEY, sessionToken: 'a' }, { accessKeyId: 'AKIDTWO', secretAccessKey: 'secret-of-two' }, KEY]
   let at = 0
   const provider = Object.assign(() => Promise.resolve(keys[at] as (typeof keys)[number]), { memoized: true })
@@ -171,7 +171,7 @@ test('each request is signed with the credentials of its moment', async () => {
   }
 })
 
-test('without credentials nothing is sent, and the error says so', async () => {
+test('without credentials nothing is sent, and the error of the provider is thrown', async () => {
   const missing = Object.assign(new Error('Could not load credentials from any providers'), {
     name: 'CredentialsProviderError',
   })
@@ -191,7 +191,7 @@ const HOUR_MS = 3_600_000
 const isAheadMs = (sent: Leaving | undefined, ms: number) =>
   sent !== undefined && Math.abs(dateOf(sent) - Date.now() - ms) < 60_000
 
-test('what either client learns of the clock counts for both; what a cache answered teaches nothing', async () => {
+test('a clock offset that either client learns applies to both; an answer from a cache does not change it', async () => {
   const { find, bySdk, byOwn, sent, answer } = useCapture({ region: 'eu-west-1' })
   await find()
   const serverIs = (ms: number) => (answer.headers['date'] = new Date(Date.now() + ms).toUTCString())
@@ -214,7 +214,7 @@ test('what either client learns of the clock counts for both; what a cache answe
   expect(isAheadMs(sent.at(-1), -HOUR_MS)).toBe(true)
 })
 
-test('each error that was answered is handed to whoever renews the credentials, once', async () => {
+test('each error answer is passed once to the code that renews the credentials', async () => {
   const { find, byOwn, answer, rejected } = useCapture({ region: 'eu-west-1' })
   await find()
   await byOwn()
@@ -261,7 +261,7 @@ test('a request that is cancelled while its credentials are fetched is not sent'
   expect(server.seen.map(({ body }) => body.toString())).toEqual(['{"a":1}'])
 })
 
-test('a request that is cancelled while it waits for a connection is not sent, nor is what reached its time limit', async () => {
+test('a request that is cancelled or times out while it waits for a connection is not sent', async () => {
   const server = await useWireServer()
   const client = await useOwn(server.endpoint)
   const held: ServerResponse[] = []
@@ -284,7 +284,7 @@ test('a request that is cancelled while it waits for a connection is not sent, n
   expect(server.seen.slice(64).map(({ body }) => body.toString())).toEqual(['{"n":"last"}'])
 })
 
-test('the bytes of a request are used again after a whole answer only', async () => {
+test('the buffer of a request is reused only after a complete answer', async () => {
   const { log } = captureLog()
   const buffers: ArrayBufferLike[] = []
   let answer: () => ReturnType<BatchClient['send']> = () => Promise.resolve({})
@@ -309,7 +309,7 @@ test('the bytes of a request are used again after a whole answer only', async ()
   const sending = [send(), send()]
   answer = () => Promise.reject(new TypeError('of the test'))
   for (let n = 0; n < 10; n++) await send()
-  // Two that are on their way, and ten of which nobody knows who still reads them.
+  // Two buffers are in flight. Ten belong to failed requests, which may still read them.
   expect(new Set(buffers)).toHaveProperty('size', 12)
   open.resolve({})
   await Promise.all(sending)

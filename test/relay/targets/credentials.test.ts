@@ -55,7 +55,7 @@ test.each<[string, Answer]>([
     { status: 403, code: 'AccessDeniedException', message: 'The security token included in the request is expired' },
   ],
 ])(
-  'a credentials file that is rotated is read again when AWS answers %s; said once, without a secret',
+  'a credentials file that is rotated is read again when AWS answers %s, and logged once, without a secret',
   async (_name, rejection) => {
     const { state, push, drained, write, renewed, sender, coded, logLines, server, lines } = await useRotatedSender()
     state.rejection = rejection
@@ -72,7 +72,7 @@ test.each<[string, Answer]>([
   },
 )
 
-test('a file that is away or half written for a moment leaves the keys as they were', async () => {
+test('a credentials file that is missing for a moment leaves the keys unchanged', async () => {
   const { file, state, push, drained, write, server } = await useRotatedSender()
   push('1000', 0)
   await drained()
@@ -86,7 +86,7 @@ test('a file that is away or half written for a moment leaves the keys as they w
   expect(server.accepted).toHaveLength(2)
 })
 
-test('a relay whose credentials file is rotated says why it is not ready, and goes on without a restart', async () => {
+test('a relay whose credentials file is rotated reports why it is not ready, and continues without a restart', async () => {
   const { folder, file, server, state, write } = await useRotation()
   const redis = await useRedisServer()
   const client = await useRedisClient(redis.url)

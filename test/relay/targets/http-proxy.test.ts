@@ -73,7 +73,7 @@ test.each([
   expect(parseProxy(text)).toEqual(expected)
 })
 
-test('lower case counts first, an empty variable is none, and a fault does not quote a password', () => {
+test('lower-case variables take precedence, an empty variable counts as not set, and a fault does not quote a password', () => {
   const read = (env: Record<string, string>) => readConfig({ AWS_REGION: 'eu-west-1', ...env }).proxies
   expect(read({ HTTPS_PROXY: 'http://upper', https_proxy: 'http://lower', no_proxy: '', NO_PROXY: 'a' })).toEqual({
     https: { url: 'http://lower', authorization: undefined },
@@ -122,7 +122,7 @@ function useProxied(env: Record<string, string>, requestTimeoutMs = 5_000) {
   return { sqs, coded, lines }
 }
 
-test('notifications reach an SQS behind TLS through a tunnel of a proxy with a password, which no log names', async () => {
+test('notifications reach an SQS behind TLS through a tunnel of a proxy with a password, which is never logged', async () => {
   const [{ server, port }, proxy] = [await useTlsSqs(), await useHttpProxy()]
   proxy.state.authorization = `Basic ${btoa('relay:se:cret')}`
   proxy.state.hosts.set('dialler.test', port)
@@ -139,7 +139,7 @@ test('notifications reach an SQS behind TLS through a tunnel of a proxy with a p
   expect(lines.join('')).not.toMatch(/cret|cmVsYXk/)
 })
 
-test('without a proxy an SQS behind TLS is reached directly, also when it answers nothing for a while; a certificate of another name is refused', async () => {
+test('without a proxy an SQS behind TLS is reached directly, even after it did not answer for a while; a certificate of another name is refused', async () => {
   const { server, port } = await useTlsSqs()
   const { push, drained } = useSender(
     useProxied({ AWS_ENDPOINT_URL_SQS: `https://127.0.0.1:${port}` }).sqs,
@@ -157,7 +157,7 @@ test('without a proxy an SQS behind TLS is reached directly, also when it answer
   })
 })
 
-test('requests to an SQS without TLS name the whole address to the proxy, as proxies ask for; NO_PROXY goes round it', async () => {
+test('requests to an SQS without TLS pass the full URL to the proxy; NO_PROXY bypasses the proxy', async () => {
   const [server, proxy] = [await useSqsFaults(), await useHttpProxy()]
   proxy.state.hosts.set('sqs.test', server.port)
   proxy.state.authorization = `Basic ${btoa('u:p')}`
@@ -177,7 +177,7 @@ test.each([
   ['asks for a user', { authorization: 'Basic other' }, '(407)'],
   ['forbids the host', { status: 403 }, '(403)'],
 ] as const)(
-  'a proxy that %s is named with its status; when it lets the relay through, all goes on',
+  'a proxy that %s is reported with its status; once it lets the relay through, sending continues',
   async (_what, state, words) => {
     const [{ server, port }, proxy] = [await useTlsSqs(), await useHttpProxy()]
     proxy.state.hosts.set('dialler.test', port)
@@ -193,7 +193,7 @@ test.each([
   },
 )
 
-test('a proxy that answers nothing for a while keeps no request waiting after that', async () => {
+test('a proxy that did not answer for a while delays no later request', async () => {
   const [{ server, port }, proxy] = [await useTlsSqs(), await useHttpProxy()]
   proxy.state.hosts.set('dialler.test', port)
   proxy.state.hang = true
@@ -207,7 +207,7 @@ test('a proxy that answers nothing for a while keeps no request waiting after th
   expect(server.accepted).toHaveLength(1)
 })
 
-test('doctor says whether SQS is reached through the proxy, and what to do where it is not; it sends nothing', async () => {
+test('doctor reports whether SQS is reached through the proxy, with the fix if it is not; it sends SQS nothing', async () => {
   const [{ server, port }, proxy] = [await useTlsSqs(), await useHttpProxy()]
   proxy.state.hosts.set('dialler.test', port)
   const look = async (env: Record<string, string>) =>

@@ -10,7 +10,7 @@ import { routeOf } from '../../support/routes.ts'
 const route = routeOf('agents', 'status')
 const never = new AbortController().signal
 
-test('a queue that is there is found with the largest message that it takes', async () => {
+test('an existing queue is found with its maximum message size', async () => {
   const server = await useSqs()
   const { log, lines } = captureLog()
   expect(await findQueue(server.sqs, route, 'enigma-', log, never)).toEqual({
@@ -20,13 +20,13 @@ test('a queue that is there is found with the largest message that it takes', as
   expect(lines).toEqual([])
 })
 
-test('a queue that is not there is said once, with what to do; made later, it is found by itself', async () => {
+test('a missing queue is logged once with the fix, and is found without a restart once it is created', async () => {
   const server = await useSqs()
   await server.sqs.send(new DeleteQueueCommand({ QueueUrl: server.url('agents-status') }))
   const { log, coded } = captureLog()
   const finding = findQueue(server.sqs, route, 'enigma-', log, never)
   await waitFor(() => coded('relay.sqs.queue_missing').length > 0, 'it to be said')
-  // A few looks later it is still said once.
+  // After a few more attempts it is still logged only once.
   await new Promise((resolve) => setTimeout(resolve, 300))
   await server.sqs.send(
     new CreateQueueCommand({
@@ -44,7 +44,7 @@ test('a queue that is not there is said once, with what to do; made later, it is
   expect(coded('relay.sqs.queue_found')).toHaveLength(1)
 })
 
-test('a queue that keeps no order is refused', async () => {
+test('a queue that is not FIFO is refused', async () => {
   const server = await useSqsFaults({ fifo: false })
   const { log, coded } = captureLog()
   const abort = new AbortController()
@@ -54,7 +54,7 @@ test('a queue that keeps no order is refused', async () => {
   expect(await finding).toBeUndefined()
 })
 
-test('missing credentials are said as such', async () => {
+test('missing credentials are logged as such', async () => {
   const server = await useSqs()
   const missing = Object.assign(new Error('Could not load credentials from any providers'), {
     name: 'CredentialsProviderError',
@@ -74,7 +74,7 @@ test('missing credentials are said as such', async () => {
   await finding
 })
 
-test('what answers and is no SQS is said as such, and its page is not quoted', async () => {
+test('an answer that is not from SQS is logged as such, and its page is not quoted', async () => {
   const server = await useSqsFaults()
   server.state.page = '<html>the proxy of the house</html>'
   const { log, coded, lines } = captureLog()
@@ -86,7 +86,7 @@ test('what answers and is no SQS is said as such, and its page is not quoted', a
   expect(lines.join('')).not.toContain('the proxy of the house')
 })
 
-test('a server that cannot be reached is said with where to look', async () => {
+test('an unreachable server is logged with the network error', async () => {
   const sqs = new SQSClient({
     endpoint: 'http://127.0.0.1:1',
     region: 'us-east-1',

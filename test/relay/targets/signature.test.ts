@@ -27,7 +27,7 @@ type Vector = {
 }
 
 /**
- * What AWS published for those who sign by themselves, as far as it is POST without a query.
+ * The test vectors that AWS published for implementations of the signature: those for POST without a query.
  * Source: https://github.com/awslabs/aws-c-auth/tree/main/tests/aws-signing-test-suite/v4
  */
 const VECTORS: Readonly<Record<string, Vector>> = {
@@ -80,7 +80,7 @@ test.each(Object.entries(VECTORS))(
 
 const DAY_MS = 86_400_000
 const word = fc.stringMatching(/^[A-Za-z0-9+/=]{1,60}$/)
-/** As a URL has it: what the client sends is the path of one. */
+/** A path as a URL encodes it: the client sends the path of a URL. */
 const path = fc
   .array(
     fc.oneof(
@@ -99,7 +99,7 @@ test("any request is signed as the SDK's own signer signs it: paths that need en
   await fc.assert(
     fc.asyncProperty(
       fc.record({
-        // Few of each, so that the key of the last signature fits now and then.
+        // Few different values, so that the key of the previous signature can be used again now and then.
         secretAccessKey: fc.oneof(fc.constantFrom('one', 'two'), word),
         accessKeyId: word,
         sessionToken: fc.option(fc.oneof(word, fc.constant('')), { nil: undefined }),

@@ -35,7 +35,7 @@ test.each([
   expect(judgeRequest(errorOf(name, status))).toBe(verdict)
 })
 
-test('an error of the network, of the time limit or of no known kind is tried again', () => {
+test('a network error, a timeout and an unknown error are retried', () => {
   expect(judgeRequest(Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }))).toBe('retry')
   expect(judgeRequest(Object.assign(new Error('late'), { name: 'TimeoutError' }))).toBe('retry')
   expect(judgeRequest('a string')).toBe('retry')

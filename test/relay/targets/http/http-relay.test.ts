@@ -25,7 +25,7 @@ const numbered = (events: readonly Notification[]) =>
   })
 const routeOf = ({ headers }: TargetRequest) => headers['ce-route']
 
-/** A relay of which nothing knows AWS. */
+/** The environment of a relay that uses nothing of AWS. */
 const withoutAws = (url: string) => ({
   ENIGMA_TARGET: url,
   AWS_REGION: '',
@@ -34,7 +34,7 @@ const withoutAws = (url: string) => ({
 })
 
 test(
-  'G1, G2, G3: over kill -9 what the functions asked for again keeps its attempt, from list and Pub/Sub, and is marked as a redelivery',
+  'G1, G2, G3: after kill -9 a retried notification from a list or Pub/Sub keeps its attempt and is marked as a redelivery',
   { timeout: 90_000 },
   async () => {
     const redis = await useRedisServer()
@@ -65,7 +65,7 @@ test(
         .map(({ headers }) => Number(headers['ce-attempt']))
     const ROUTES = ['campaigns-cdr', 'agents-status']
     await waitFor(() => ROUTES.every((route) => Math.max(...attemptsOf(route)) >= 4), 'four attempts of both')
-    // Kept shortly after each answer.
+    // The attempt is stored shortly after each answer.
     server.state.answer = () => ({ outcome: (event) => (isStuck(event) && !isMended ? { after: 60 } : undefined) })
     const before = server.requests.length
     await waitFor(
@@ -108,7 +108,7 @@ test(
 )
 
 test(
-  'without SQS nothing of AWS is asked for, and readiness says what is wrong with the target',
+  'without SQS the relay uses nothing of AWS, and readiness reports the fault of the target',
   { timeout: 60_000 },
   async () => {
     const redis = await useRedisServer()
@@ -138,7 +138,7 @@ test(
   },
 )
 
-test('a route beside SQS has a target of its own', { timeout: 60_000 }, async () => {
+test('one route can have an HTTP target while the others use SQS', { timeout: 60_000 }, async () => {
   const [redis, sqs, server] = [await useRedisServer(), await useSqs(), await useHttpTarget()]
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({
@@ -180,7 +180,7 @@ test('a secret in a file is replaced while the relay runs', { timeout: 60_000 },
 })
 
 test(
-  'what waits while nothing listens at the address arrives in order once something does',
+  'notifications wait while no server listens at the target, and then arrive in order',
   { timeout: 60_000 },
   async () => {
     const redis = await useRedisServer()
@@ -219,7 +219,7 @@ test(
   },
 )
 
-test('a request that a server never answers is sent again after ENIGMA_TARGET_TIMEOUT, long before the function of its route had to be done', async () => {
+test('a request that a server never answers is sent again after ENIGMA_TARGET_TIMEOUT, long before the time limit of its function', async () => {
   const redis = await useRedisServer()
   const client = await useRedisClient(redis.url)
   const server = await useHttpTarget()
@@ -229,7 +229,7 @@ test('a request that a server never answers is sent again after ENIGMA_TARGET_TI
   const env = { ...withoutAws(server.url), ENIGMA_TARGET_TIMEOUT: '1' }
   await useRelay({ redisUrl: redis.url, endpoint: '', lists: [LIST], env })
   await client.lPush(LIST, cdrOf(1))
-  // Without the setting after 31 s.
+  // Without the setting, the copy would be sent after 31 s.
   await waitFor(() => server.finished.length === 1, 'the copy', 20_000)
   const [first, copy] = server.requests.filter((request) => routeOf(request) === 'campaigns-cdr')
   expect([first?.headers['ce-redelivery'], copy?.headers['ce-redelivery']]).toEqual([undefined, 'true'])

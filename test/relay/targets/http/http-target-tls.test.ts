@@ -35,7 +35,7 @@ async function problemOf(toTarget: (route: Route) => Target) {
   }
 }
 
-test('a client certificate and an authority of its own: the server sees the certificate, and takes what is sent', async () => {
+test('a target with its own CA accepts the client certificate; a missing one is reported with its setting', async () => {
   const { path, ca } = await folder()
   const client = await signCertificate(path, 'ca', 'client')
   const server = await useHttpTarget({
@@ -56,7 +56,7 @@ test('a client certificate and an authority of its own: the server sees the cert
   })
 })
 
-test('each fault of TLS has its own advice', async () => {
+test('each TLS fault is reported with its own fix', async () => {
   const { path, ca } = await folder()
   const plain = await useHttpTarget()
   const sound = await useHttpTarget(read(ca))
@@ -82,7 +82,7 @@ test('each fault of TLS has its own advice', async () => {
   expect([plain, sound, expired, other].flatMap(({ requests }) => requests)).toEqual([])
 })
 
-test('a certificate file that is gone is said, and the next connection reads what is there again', async () => {
+test('a missing certificate file is logged, and a later connection reads the restored file', async () => {
   const { path, ca } = await folder()
   const server = await useHttpTarget(read(ca))
   const file = `${path}/later.pem`

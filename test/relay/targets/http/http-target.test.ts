@@ -28,7 +28,7 @@ const attemptOf = ({ headers }: TargetRequest) => headers['ce-attempt']
 const isRedelivery = ({ headers }: TargetRequest) => headers['ce-redelivery'] === 'true'
 const nOf = ({ events }: TargetRequest) => numbersOf(events).map(({ n }) => n)
 
-/** Answers so often with `first`, and then finishes everything. */
+/** Answers `times` requests with `first`, then finishes every notification. */
 const timesThenDone = (times: number, first: TargetAnswer) => {
   let left = times
   return (): TargetAnswer => (left-- > 0 ? first : 'done')
@@ -54,7 +54,7 @@ test('everything arrives once, each reference in order, as batches of CloudEvent
   expect(server.requests.length).toBeLessThan(1_200 / 10)
 })
 
-test('what a server asks for again is the next attempt, in front of its lane, without what is finished', async () => {
+test('a notification that the server asks for again is sent alone as the next attempt, before the rest of its lane', async () => {
   const { server, push, drained, settled, attempts } = await useTarget()
   const held = Promise.withResolvers<TargetAnswer>()
   server.state.answer = ({ events }) =>
@@ -114,7 +114,7 @@ test('packs of different attempts go in different requests, and a later pack is 
   expect(isInOrder(numbersOf(server.finished))).toBe(true)
 })
 
-test('the wait that a server asks for is kept, and is no stall of the relay', async () => {
+test('the relay waits as long as the server asks, and does not count this as a stall', async () => {
   const { server, push, drained, sender } = await useTarget()
   const times: number[] = []
   server.state.answer = () => {
@@ -130,7 +130,7 @@ test('the wait that a server asks for is kept, and is no stall of the relay', as
   expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(399)
 })
 
-test('what is parked by the functions is settled', async () => {
+test('a notification that the functions parked is settled', async () => {
   const { server, push, drained, settled, parked } = await useTarget()
   server.state.answer = () => ({ outcome: () => 'parked' })
   push('1000', 0)
@@ -141,7 +141,7 @@ test('what is parked by the functions is settled', async () => {
 test.each([
   ['of another length', JSON.stringify({ outcomes: [] })],
   ['of other ids', JSON.stringify({ outcomes: [{ id: 'main/p/1/1', outcome: 'done' }] })],
-  ['of an outcome that nobody knows', JSON.stringify({ outcomes: [{ id: 'main/p/2000/0', outcome: 'maybe' }] })],
+  ['of an unknown outcome', JSON.stringify({ outcomes: [{ id: 'main/p/2000/0', outcome: 'maybe' }] })],
   ['that are no JSON', '<html>'],
 ])('outcomes %s settle nothing', async (_name, body) => {
   const { server, push, drained, settled, coded } = await useTarget()
@@ -170,7 +170,7 @@ test.each([
   [500, 'relay.target.unavailable', /log of the server/],
   [503, 'relay.target.unavailable', /log of the server/],
 ] as const)(
-  'an answer of %i is an outage: in order, no attempt is used up, nothing is parked',
+  'an answer of %i is an outage: order is kept, no attempt is used up, and nothing is parked',
   async (status, code, words) => {
     const { server, push, drained, settled, parked, coded, sender } = await useTarget()
     let isOut = true
@@ -215,7 +215,7 @@ test.each([202, 204])('%i accepts every notification of the request', async (sta
   expect(server.finished).toHaveLength(AGENTS.length)
 })
 
-test('of a pack that is refused (422) only the notification that caused it is parked, and the others go on in order', async () => {
+test('if a pack is refused (422), only the notification that caused it is parked, and the others are sent in order', async () => {
   const { server, push, drained, settled, parked } = await useTarget()
   const held = Promise.withResolvers<TargetAnswer>()
   const isBad = ({ events }: TargetRequest) =>
@@ -262,7 +262,7 @@ test('a notification over 4 MiB is parked without being sent, and nothing is eve
   ).toEqual([[undefined, true]])
 })
 
-test('a connection that is refused is no redelivery; one whose answer is lost is', async () => {
+test('a refused connection is reported with a hint about TLS; a request whose answer is lost is sent again as a redelivery', async () => {
   const port = await useReservedPort()
   const sending = useSender((route) => httpTargetOf(route, `http://127.0.0.1:${port}/`))
   sending.push('1000', 0)
@@ -277,7 +277,7 @@ test('a connection that is refused is no redelivery; one whose answer is lost is
 })
 
 test.each(['close', 'lose', 'hang'] as const)(
-  'after a request that meets "%s" all arrives, in order',
+  'after requests that meet "%s" every notification arrives, in order',
   async (fault) => {
     const { server, push, drained, settled } = await useTarget({ timeoutSeconds: 0 }, fault === 'hang' ? 200 : 5_000)
     server.state.answer = timesThenDone(3, fault)
@@ -302,7 +302,7 @@ test('a request that takes as long as functions may is neither probed nor aborte
   expect(server.requests).toHaveLength(1)
 })
 
-test('a request that hangs for longer is probed by a copy that is marked as one, and its answer counts', async () => {
+test('a request that hangs for longer is probed with a copy that is marked as a redelivery, and the answer to the copy counts', async () => {
   const { server, push, drained, settled } = await useTarget({ timeoutSeconds: 1 }, 60_000)
   server.state.answer = timesThenDone(1, 'hang')
   push('1000', 0)
@@ -320,7 +320,7 @@ const SECRETS = [randomBytes(32), randomBytes(24)].map((bytes) => `whsec_${bytes
 const verify = ({ headers, body }: TargetRequest, secret: string) =>
   new Webhook(secret).verify(body.toString(), headers as Record<string, string>)
 
-test('requests are signed as the reference library of Standard Webhooks verifies, by both secrets of a rotation', async () => {
+test('the reference library of Standard Webhooks verifies each request with both secrets of a rotation', async () => {
   const { server, push, drained } = await useTarget({ access: { secret: SECRETS.join(', '), token: 'of-the-test' } })
   push('1000', 0, { name: 'Zoë 😀' })
   await drained()
@@ -344,7 +344,7 @@ test('the id of a message is the same for the same notifications, and another fo
   expect(ids[2]).not.toBe(ids[0])
 })
 
-test('while a server does not accept the signature nothing is parked; with the right secret all arrives', async () => {
+test('while a server rejects the signature nothing is parked; once it accepts it, every notification arrives', async () => {
   const { server, push, drained, parked, coded } = await useTarget({ access: { secret: SECRETS[0] } })
   let known = SECRETS[1]
   server.state.answer = (request) => {
