@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { startStreet } from '../src/local/street/street.ts'
 import { createLog, type Release } from '../src/runtime/index.ts'
 
-/** Starts the whole system in this process, on free ports, with a call centre that is simulated in real time. */
-export async function startCallCentre(release: Release, agents: number) {
+/** Starts the whole system in this process, on free ports, with a simulated call centre. @param speed 1: in real time */
+export async function startCallCentre(release: Release, agents: number, speed = 1) {
   const folder = await mkdtemp(join(tmpdir(), 'call-centre-'))
   release(() => rm(folder, { recursive: true, force: true }))
   const { env } = process
@@ -15,7 +15,7 @@ export async function startCallCentre(release: Release, agents: number) {
     folder,
     log: createLog('error'),
     diallerPort: 0,
-    callCentre: { agents, speed: 1, seed: 1 },
+    callCentre: { agents, speed, seed: 1 },
   })
   release(() => street.stop())
   return street

@@ -124,7 +124,7 @@ export function describeReplay({ filter, cdrs, relay }: Replay): string {
   ])
 }
 
-const inWords = (what: string, parts: readonly (readonly [string, string | number | undefined])[]): string =>
-  [what, ...parts.flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name} ${value}`]))].join(
-    ' ',
-  )
+const inWords = (what: string, parts: readonly (readonly [string, string | number | undefined])[]): string => {
+  const given = parts.flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name} ${value}`]))
+  return given.length === 0 ? what : `${what} ${given.join(', ')}`
+}

@@ -78,7 +78,7 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
 /** Instructions for `--demo`. */
 const DEMO = [
   '  1. A fifth of the CDRs fails for a minute. Open the console, then Parked, to see why.',
-  '  2. After that minute, select the group there and press Replay.',
+  '  2. After that minute, click the cause there, then “Select all … that match”, then Replay.',
   '  3. Under Replays, see each of them handled. Parked no longer lists them.',
 ] as const
 
