@@ -248,7 +248,7 @@ test('ENIGMA_TARGET_TIMEOUT sets the request timeout in seconds and has no defau
     ).toMatchObject([{ name: 'ENIGMA_TARGET_TIMEOUT', fix: expect.stringContaining('such as 5') as string }])
 })
 
-test('all invalid target settings are reported at once, without secrets; for an unknown route the fix suggests a known one', async () => {
+test('all invalid target settings are reported at once, each with its fix and without secrets', async () => {
   const folder = await useFolder()
   const file = join(folder, 'secret')
   await writeFile(file, 'whsec_c2hvcnQ=')
@@ -264,18 +264,20 @@ test('all invalid target settings are reported at once, without secrets; for an 
     ENIGMA_TARGET_CA: file,
     AWS_REGION: 'eu-west-1',
   })
-  expect(faults.map(({ name }) => name).toSorted((a, b) => a.localeCompare(b))).toEqual([
-    'ENIGMA_TARGET',
-    'ENIGMA_TARGET_AGENTS_CAL',
-    'ENIGMA_TARGET_AGENTS_CALL',
-    'ENIGMA_TARGET_CA',
-    'ENIGMA_TARGET_CERT',
-    'ENIGMA_TARGET_SECRET',
-    'ENIGMA_TARGET_SECRET_FILE',
-    'ENIGMA_TARGET_TOKEN',
-    'ENIGMA_TARGET_TOKEN_FILE',
-  ])
-  expect(faults.find(({ name }) => name === 'ENIGMA_TARGET_AGENTS_CAL')?.fix).toContain('ENIGMA_TARGET_AGENTS_CALL')
+  const fixes = [
+    ['ENIGMA_TARGET', 'set ENIGMA_TARGET_TOKEN or ENIGMA_TARGET_SECRET'],
+    ['ENIGMA_TARGET_AGENTS_CAL', 'ENIGMA_TARGET_AGENTS_CALL'],
+    ['ENIGMA_TARGET_AGENTS_CALL', 'write https://example.com/enigma, or sqs'],
+    ['ENIGMA_TARGET_CA', 'the authority'],
+    ['ENIGMA_TARGET_CERT', 'create the file'],
+    ['ENIGMA_TARGET_SECRET', 'openssl rand -base64 32'],
+    ['ENIGMA_TARGET_SECRET_FILE', 'openssl rand -base64 32'],
+    ['ENIGMA_TARGET_TOKEN', 'write a token'],
+    ['ENIGMA_TARGET_TOKEN_FILE', 'create the file'],
+  ] as const
+  expect(faults.toSorted((a, b) => a.name.localeCompare(b.name))).toMatchObject(
+    fixes.map(([name, fix]) => ({ name, fix: expect.stringContaining(fix) as string })),
+  )
   expect(JSON.stringify(faults)).not.toMatch(/hid|c2hvcnQ/)
 })
 

@@ -90,14 +90,16 @@ test(
   },
 )
 
-test('an empty password file is reported with its path, and not as a fault of Redis', async () => {
+test('an empty password file fails with its path and what to do, and not as a fault of Redis', async () => {
   const { port } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
   const passwordFile = join(await useFolder(), 'password')
   const look = async () => (await lookAtRedis(`redis://127.0.0.1:${port}?passwordFile=${passwordFile}`))['answer']
   await writeFile(passwordFile, '\n', { mode: 0o600 })
   expect(await look()).toMatchObject({
+    state: 'fail',
     code: 'doctor.redis.no_secret',
     text: expect.stringContaining(passwordFile) as string,
+    fix: expect.stringMatching(/the file, and let the user that runs the relay read it/) as string,
   })
   await writeFile(passwordFile, 'hunter2\n')
   expect(await look()).toMatchObject({ state: 'ok' })

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { chmod, mkdir, open, readdir, stat, truncate, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -23,7 +23,7 @@ const ENTRY = {
   packet: Buffer.from('{}'),
 }
 const filesIn = async (folder: string) =>
-  Promise.all((await readdir(folder)).map(async (file) => [file, (await stat(join(folder, file))).size]))
+  Promise.all((await readdir(folder)).map(async (file) => [file, await readFile(join(folder, file))]))
 
 test('doctor counts the notifications in an open or closed journal, leaves the folder unchanged and deletes its copy', async () => {
   const [dataDir, copies] = [await useFolder(), await useFolder()]
@@ -53,7 +53,7 @@ test('doctor counts the notifications in an open or closed journal, leaves the f
   expect(await readdir(copies)).toEqual([])
 })
 
-test('a damaged journal is reported and left unchanged for the relay', async () => {
+test('a damaged journal is a warning, and doctor leaves it unchanged for the relay', async () => {
   const dataDir = await useFolder()
   const journal = journalIn(dataDir)
   journal.write({ rows: [{ row: 1, entry: { ...ENTRY, packet: Buffer.alloc(20_000, 'a') } }] })
@@ -62,7 +62,11 @@ test('a damaged journal is reported and left unchanged for the relay', async () 
   await file.write(Buffer.alloc(8_192, 0x5a), 0, 8_192, 4_096)
   await file.close()
   const before = await filesIn(dataDir)
-  expect(await checkJournal(configOf(dataDir))).toMatchObject({ code: 'doctor.journal.damaged' })
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    state: 'warn',
+    code: 'doctor.journal.damaged',
+    fix: expect.stringContaining('restart the relay') as string,
+  })
   expect(await filesIn(dataDir)).toEqual(before)
 })
 
@@ -116,7 +120,11 @@ test.each([
   expect([finding.code, finding.text]).toEqual([code, expect.stringContaining(size)])
 })
 
-test('a Node.js version that is too old is reported', () => {
-  expect(checkNode('22.12.0')).toMatchObject({ code: 'doctor.node.too_old' })
+test('a Node.js version that is too old fails, and the fix names the version to install', () => {
+  expect(checkNode('22.12.0')).toMatchObject({
+    state: 'fail',
+    code: 'doctor.node.too_old',
+    fix: expect.stringContaining('install Node 24') as string,
+  })
   expect(checkNode()).toMatchObject({ state: 'ok' })
 })

@@ -32,38 +32,47 @@ test('on a healthy server every check passes, and doctor changes nothing', async
   await waitFor(async () => (await own()).length === 1, 'no other client', 5_000)
 })
 
-test('an evicting server is reported with the command that fixes it; a full server is reported and left unchanged', async () => {
+test('an evicting server fails with the command that fixes it; a full server fails and is left unchanged', async () => {
   const { url, port } = await useRedisServer({ args: ['--maxmemory', '8mb', '--maxmemory-policy', 'allkeys-lru'] })
   const redis = await useRedisClient(url)
   expect((await lookAtRedis(url))['memory']).toMatchObject({
+    state: 'fail',
     code: 'doctor.memory.evicts',
     fix: `redis-cli -h 127.0.0.1 -p ${port} CONFIG SET maxmemory-policy noeviction`,
   })
   await redis.configSet('maxmemory-policy', 'volatile-lru')
-  expect((await lookAtRedis(url))['memory']).toMatchObject({ code: 'doctor.memory.evicts_lease' })
+  expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'warn', code: 'doctor.memory.evicts_lease' })
   await redis.configSet('maxmemory-policy', 'noeviction')
   expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'ok' })
   await redis.lPush(CAMPAIGNS, [cdr(2), cdr(1)])
   await redis.configSet('maxmemory', '100kb')
   const before = await everythingIn(url)
   const full = await lookAtRedis(url, LISTS)
-  expect(full['memory']).toMatchObject({ code: 'doctor.memory.full' })
+  expect(full['memory']).toMatchObject({
+    state: 'fail',
+    code: 'doctor.memory.full',
+    fix: expect.stringContaining('CONFIG SET maxmemory ') as string,
+  })
   // A full server rejects the command, but that answer proves the right.
   expect(full['rights']?.state).toBe('ok')
   expect(await everythingIn(url)).toEqual(before)
 })
 
-test('missing persistence, snapshots without an append-only file and writes refused after a failed snapshot are reported', async () => {
+test('missing persistence and snapshots without an append-only file are warnings; a server that refuses writes after a failed snapshot fails', async () => {
   const { url } = await useRedisServer({ args: ['--enable-protected-configs', 'yes'] })
   const redis = await useRedisClient(url)
   expect((await lookAtRedis(url))['persistence']).toMatchObject({
+    state: 'warn',
     code: 'doctor.persistence.none',
     fix: expect.stringMatching(
       /^redis-cli -h \S+ -p \d+ CONFIG SET appendonly yes && redis-cli -h \S+ -p \d+ CONFIG REWRITE$/,
     ) as string,
   })
   await redis.configSet('save', '900 1')
-  expect((await lookAtRedis(url))['persistence']?.code).toBe('doctor.persistence.snapshots_only')
+  expect((await lookAtRedis(url))['persistence']).toMatchObject({
+    state: 'warn',
+    code: 'doctor.persistence.snapshots_only',
+  })
   await redis.configSet('dbfilename', 'x'.repeat(300))
   await redis.set('a', '1')
   await redis.sendCommand(['BGSAVE']).catch(() => undefined)
@@ -73,18 +82,19 @@ test('missing persistence, snapshots without an append-only file and writes refu
   )
   expect(await lookAtRedis(url)).toMatchObject({
     answer: { state: 'ok' },
-    persistence: { code: 'doctor.persistence.writes_refused' },
+    persistence: { state: 'fail', code: 'doctor.persistence.writes_refused' },
   })
   // Without this the server would not stop, because it cannot save its snapshot.
   await redis.configSet('save', '')
 })
 
-test('a replica is reported with the address of its primary', async () => {
+test('a replica fails, with the address of its primary', async () => {
   const primary = await useRedisServer({ args: ['--repl-diskless-sync-delay', '0'] })
   const { url } = await useRedisServer({ args: ['--replicaof', `127.0.0.1 ${primary.port}`] })
   const redis = await useRedisClient(url)
   await waitFor(async () => (await redis.info('replication')).includes('master_link_status:up'), 'the replica')
   expect((await lookAtRedis(url))['role']).toMatchObject({
+    state: 'fail',
     code: 'doctor.role.replica',
     fix: `ENIGMA_SOURCES=main=redis://127.0.0.1:${primary.port}`,
   })
@@ -160,7 +170,7 @@ test('without the right to SCAN, doctor still finds a list that diallers are kno
   })
 })
 
-test('a second source on the same new Redis is reported; an unreachable Redis or one without INFO is not taken for a duplicate', async () => {
+test('the second of two sources on the same new Redis fails; an unreachable Redis or one without INFO is not taken for a duplicate', async () => {
   const { url } = await useRedisServer()
   const [quiet, silent] = await Promise.all(
     [1, 2].map(() => useRedisServer({ args: ['--rename-command', 'INFO', ''] })),
@@ -172,13 +182,13 @@ test('a second source on the same new Redis is reported; an unreachable Redis or
     AWS_REGION: 'none',
   })
   const found = new Map<string, unknown>()
-  for await (const { check, code } of examine({ config, routes: ROUTES }))
-    if (check.endsWith('/source')) found.set(check, code)
+  for await (const { check, state, code } of examine({ config, routes: ROUTES }))
+    if (check.endsWith('/source')) found.set(check, [state, code])
   expect([...found]).toEqual([
-    ['redis/one/source', undefined],
-    ['redis/two/source', 'doctor.source.same_server'],
-    ['redis/quiet/source', undefined],
-    ['redis/silent/source', undefined],
+    ['redis/one/source', ['ok', undefined]],
+    ['redis/two/source', ['fail', 'doctor.source.same_server']],
+    ['redis/quiet/source', ['ok', undefined]],
+    ['redis/silent/source', ['ok', undefined]],
   ])
 })
 

@@ -7,9 +7,10 @@ import {
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import type { Route } from '../../../src/protocol/index.ts'
 import { examineSqs } from '../../../src/relay/doctor/target-checks.ts'
 import { readConfig } from '../../../src/relay/index.ts'
-
+import { runCli } from '../../cli/run.ts'
 import { useCommandQueue } from '../../support/commands.ts'
 import { byCheck } from '../../support/doctor.ts'
 import { useFolder } from '../../support/relay.ts'
@@ -46,7 +47,7 @@ test('queues made by "queues --create" pass, the right to send is found, and doc
   }
 })
 
-test('a missing queue or dead-letter queue and wrong attributes are reported per route, and the fixes for attributes work', async () => {
+test('a missing queue or dead-letter queue fails, wrong attributes are reported per route, and the fixes work', async () => {
   const { endpoint, sqs, url } = await useSqs()
   const deadUrl = (route: string) => url(route).replace('.fifo', '-dlq.fifo')
   const attributesOf = async (QueueUrl: string) =>
@@ -72,6 +73,7 @@ test('a missing queue or dead-letter queue and wrong attributes are reported per
   const found = await lookAtSqs(endpoint)
   const of = (route: string) => found[`sqs/queue/${route}`]?.[0]
   expect(of('agents-stats')).toMatchObject({
+    state: 'fail',
     code: 'doctor.queue.missing',
     text: expect.stringContaining('enigma-agents-stats.fifo') as string,
     fix: expect.stringContaining('enigma-relay queues --create') as string,
@@ -79,8 +81,10 @@ test('a missing queue or dead-letter queue and wrong attributes are reported per
   expect(found['sqs/send/agents-stats']).toBeUndefined()
   expect(found['sqs/limits']).toBeUndefined()
   expect(of('agents-call')).toMatchObject({
+    state: 'fail',
     code: 'doctor.queue.no_dead_letter_queue',
     text: expect.stringContaining('enigma-agents-call-dlq.fifo') as string,
+    fix: 'enigma-relay queues --create',
   })
   expect(of('agents-status')).toMatchObject({ state: 'warn', code: 'doctor.queue.attributes' })
   for (const figure of [/\b30 s\b/, /\b1 h\b.*\b14 days\b/, /\b262144 bytes\b/])
@@ -114,8 +118,12 @@ test('a missing queue or dead-letter queue and wrong attributes are reported per
     expect(of(route)?.fix).toContain(`--queue-url ${url(route)}`)
     await set(route, JSON.parse(json) as Record<string, string>)
   }
+  const keys = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
+  const env = { AWS_ENDPOINT_URL_SQS: endpoint, AWS_REGION: 'us-east-1', ...keys }
+  expect(await runCli(['queues', '--create'], env)).toMatchObject({ code: 0 })
   const mended = await lookAtSqs(endpoint)
-  for (const route of mendable) expect(mended[`sqs/queue/${route}`]?.[0]).toMatchObject({ state: 'ok' })
+  for (const route of [...mendable, 'agents-stats', 'agents-call'])
+    expect(mended[`sqs/queue/${route}`]?.[0]).toMatchObject({ state: 'ok' })
 })
 
 test('a queue without a dead-letter queue fails', async () => {
@@ -129,7 +137,7 @@ test('a queue without a dead-letter queue fails', async () => {
   })
 })
 
-test('a denied send, an unexpected error and a server that accepts an invalid message are reported as different findings', async () => {
+test('a denied send fails; an unexpected error and a server that accepts an invalid message are different warnings', async () => {
   const { endpoint, state } = await useSqsFaults()
   state.answer = ({ queue }) => {
     if (queue === 'enigma-agents-call.fifo') return { status: 403, code: 'AccessDeniedException' }
@@ -140,20 +148,23 @@ test('a denied send, an unexpected error and a server that accepts an invalid me
   }
   const found = await lookAtSqs(endpoint)
   expect(found['sqs/send/agents-call']?.[0]).toMatchObject({
+    state: 'fail',
     code: 'doctor.send.denied',
     text: expect.stringContaining('enigma-agents-call.fifo') as string,
     fix: expect.stringContaining('sqs:SendMessage') as string,
   })
-  expect(found['sqs/send/agents-status']?.[0]).toMatchObject({
-    code: 'doctor.send.not_checked',
-  })
-  expect(found['sqs/send/other']?.[0]).toMatchObject({ code: 'doctor.send.not_sqs' })
+  expect(found['sqs/send/agents-status']?.[0]).toMatchObject({ state: 'warn', code: 'doctor.send.not_checked' })
+  expect(found['sqs/send/other']?.[0]).toMatchObject({ state: 'warn', code: 'doctor.send.not_sqs' })
   expect(found['sqs/send/campaigns-cdr']?.[0]).toMatchObject({ state: 'ok' })
 })
 
-test('an unreadable queue fails and its send check is skipped; an unreadable dead-letter queue is reported', async () => {
+test('an unreadable queue fails and its send check is skipped; an unreadable dead-letter queue is a warning', async () => {
   const { endpoint, state } = await useSqsFaults()
   const denied = ['enigma-agents-call.fifo', 'enigma-other-dlq.fifo']
+  const { maxReceiveCount } = ROUTES.all.find(({ name }) => name === 'other') as Route
+  const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: 'arn:aws:sqs:::enigma-other-dlq.fifo', maxReceiveCount })
+  // The unreadable dead-letter queue is the only fault of its queue.
+  state.attributes = { DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId', RedrivePolicy }
   state.refuse = (queue) => (denied.includes(queue) ? 'AccessDeniedException' : undefined)
   const found = await lookAtSqs(endpoint)
   expect(found['sqs/queue/agents-call']).toMatchObject([
@@ -164,7 +175,9 @@ test('an unreadable queue fails and its send check is skipped; an unreadable dea
     },
   ])
   expect(found['sqs/send/agents-call']).toBeUndefined()
-  expect(found['sqs/queue/other']?.[0]?.text).toContain('enigma-other-dlq.fifo cannot be read')
+  expect(found['sqs/queue/other']).toMatchObject([
+    { state: 'warn', text: expect.stringContaining('enigma-other-dlq.fifo cannot be read') as string },
+  ])
 })
 
 test('wrong attributes of a dead-letter queue are reported too, and the fix has one command per queue', async () => {
@@ -279,7 +292,7 @@ test('a server that omits queue attributes is reported once, and the omission is
     expect(found[`sqs/queue/${name}`]?.[0]?.fix ?? '', name).not.toContain('Throughput')
 })
 
-test('the command queue is checked without receiving a command; a missing or unreadable queue is a warning', async () => {
+test('the command queue is checked without receiving a command; a missing or unreadable queue is a warning with a fix', async () => {
   const { endpoint, sqs } = await useSqs()
   const commands = await useCommandQueue({ sqs })
   await commands.send({ ids: ['main/l/1/1'] })
@@ -294,7 +307,15 @@ test('the command queue is checked without receiving a command; a missing or unr
     { state: 'warn', code: 'doctor.commands.missing', fix: expect.stringContaining('ENIGMA_COMMANDS=none') as string },
   ])
   faults.state.refuse = (queue) => (queue.includes('commands') ? 'AccessDenied' : undefined)
-  expect(await find()).toMatchObject([{ state: 'warn', code: 'doctor.commands.unreadable' }])
+  expect(await find()).toMatchObject([
+    {
+      state: 'warn',
+      code: 'doctor.commands.unreadable',
+      fix: expect.stringMatching(
+        /^allow sqs:GetQueueUrl and sqs:GetQueueAttributes on \S+, or set ENIGMA_COMMANDS=none$/,
+      ) as string,
+    },
+  ])
 })
 
 test('an endpoint that is not SQS is reported once, and its page is not quoted', async () => {

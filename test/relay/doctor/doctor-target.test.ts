@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { Webhook } from 'standardwebhooks'
 import { expect, test } from 'vitest'
 import { examine } from '../../../src/relay/doctor/doctor.ts'
 import { examineTargets } from '../../../src/relay/doctor/target-checks.ts'
@@ -15,7 +16,7 @@ const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const lookAt = async (env: Record<string, string>, now: () => number = Date.now) =>
   byCheck(await examineTargets(readConfig({ AWS_REGION: 'none', ...env }, ROUTES), ROUTES, now))
 
-test('a target that answers passes; doctor sends it one request without events', async () => {
+test('a target that answers passes; doctor sends it one signed request without events', async () => {
   const server = await useHttpTarget()
   const found = await lookAt({ ENIGMA_TARGET: server.url, ENIGMA_TARGET_SECRET: SECRET })
   expect(found).toMatchObject({ 'target/access': [{ state: 'ok' }], 'target/ENIGMA_TARGET': [{ state: 'ok' }] })
@@ -23,6 +24,9 @@ test('a target that answers passes; doctor sends it one request without events',
   expect(server.requests).toMatchObject([
     { events: [], headers: { 'webhook-id': 'doctor' }, path: '/enigma?stage=test' },
   ])
+  const [request] = server.requests
+  const headers = request?.headers as Record<string, string>
+  expect(new Webhook(SECRET).verify(String(request?.body), headers)).toEqual([])
 })
 
 test.each([

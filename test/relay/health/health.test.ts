@@ -217,10 +217,15 @@ test('an address in use is reported with its variable, and the relay releases th
   expect((await fetch(`${(await useRelay(options)).address}/livez`)).status).toBe(200)
 })
 
-test('a second relay with the same id and folder fails to start because the journal is locked', async () => {
+test('a second relay with the same id and folder fails to start, and the error names the settings that separate them', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint }
   const { dataDir } = await useRelay(options)
   const second = createRelay({ routes: ROUTES, config: readConfig(relayEnv(options, dataDir)), log: captureLog().log })
-  await expect(second.run(never)).rejects.toThrow(expect.objectContaining({ code: 'relay.journal.locked' }))
+  await expect(second.run(never)).rejects.toThrow(
+    expect.objectContaining({
+      code: 'relay.journal.locked',
+      message: expect.stringContaining('its own ENIGMA_DATA_DIR or ENIGMA_RELAY_ID') as string,
+    }),
+  )
 })

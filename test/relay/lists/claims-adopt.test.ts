@@ -390,9 +390,11 @@ test('a compaction that is late, repeated or after the claim was deleted neither
 /** Returns an item at this index with this attempt number. */
 const itemAtAttempt = (index: number, attempt: number) => ({ ...itemAt(index), attempt })
 
-test('attempts survive the process: the next process that adopts the claim knows them', async () => {
-  const { url, former, taken } = await useLeftClaims()
-  const [claim] = taken
+test('attempts survive the process: whoever adopts the claim knows them, under the same or another relay id', async () => {
+  const { url, former, taken, lease, looker } = await useLookers()
+  const [claim, , last] = taken
+  last?.acknowledger.keepAttempt?.(itemAtAttempt(0, 4))
+  await waitFor(async () => (await former.client.hExists(claimsKey('test'), 'attempts:7002')) === 1, 'the attempt')
   claim?.acknowledger.keepAttempt?.(itemAtAttempt(0, 2))
   claim?.acknowledger.keepAttempt?.(itemAtAttempt(1, 2))
   const field = `attempts:${claim?.number}`
@@ -408,6 +410,10 @@ test('attempts survive the process: the next process that adopts the claim knows
   adopted?.acknowledger.settle(itemAt(0))
   adopted?.acknowledger.settle(itemAt(1))
   await waitFor(async () => (await next.client.hExists(claimsKey('test'), field)) === 0, 'its end')
+  await lease.release()
+  const other = await looker('other')
+  await other.checkOthers()
+  expect((await other.claims.adopt(7_002))?.former).toEqual(new Map([[0, 4]]))
 })
 
 test('attempts of a deleted claim are not stored', async () => {

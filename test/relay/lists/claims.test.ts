@@ -210,7 +210,7 @@ test('the maximum wait of a list that is never empty is known once its first ite
   for (const { said } of waits.slice(6)) expect(said).toBeLessThanOrEqual(11_000)
 })
 
-test('a list that another client shortens does not keep an old time', async () => {
+test('a list that another client shortens or deletes does not keep an old time', async () => {
   const { clock, push, wait, client } = await useClock()
   await push(10_000)
   expect(await wait(1)).toBe(MAX_WAIT_MS)
@@ -221,6 +221,15 @@ test('a list that another client shortens does not keep an old time', async () =
   expect(await wait(3)).toBe(MAX_WAIT_MS)
   clock.ms += 1_000
   expect(await wait(1)).toBe(2_000)
+  await client.del(LIST)
+  await push(5)
+  clock.ms += 1_000
+  expect(await wait(2)).toBe(3_000)
+  await push(10)
+  expect(await wait(3)).toBe(3_000)
+  // Every item that the list had at 11,000 is gone, although nine were left to be taken then.
+  clock.ms += 1_000
+  expect(await wait(1)).toBe(3_000)
 })
 
 test('a clock set back by 5 s makes no item look fresh; a clock that is 300 ms behind makes no item look old', async () => {

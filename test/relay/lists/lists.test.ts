@@ -56,7 +56,7 @@ test('`maxwaitms` is 0 for a fresh item, the time since the list was empty for a
   )
 })
 
-test('several sources are read side by side, and each notification names its source', async () => {
+test('several sources are read side by side, and each notification names its source, in its id too', async () => {
   const [one, two, sqs] = [await useRedisServer(), await useRedisServer(), await useSqsFaults()]
   const env = { ENIGMA_SOURCES: `east=${one.url},west=${two.url}` }
   await useRelay({ redisUrl: one.url, endpoint: sqs.endpoint, lists: [LIST], env })
@@ -69,10 +69,10 @@ test('several sources are read side by side, and each notification names its sou
     )
   }
   const sourceOf = async (queue: string) =>
-    new Map((await taken(sqs, 2, queue)).map((event) => [numberOf(event), event.source]))
+    new Map((await taken(sqs, 2, queue)).map((event) => [numberOf(event), [event.source, event.id.split('/')[0]]]))
   const expected = new Map([
-    [0, '/enigma/east'],
-    [1, '/enigma/west'],
+    [0, ['/enigma/east', 'east']],
+    [1, ['/enigma/west', 'west']],
   ])
   expect(await sourceOf(QUEUE)).toEqual(expected)
   expect(await sourceOf('enigma-agents-status.fifo')).toEqual(expected)

@@ -11,6 +11,7 @@ import { useCommandQueue } from '../../support/commands.ts'
 import { captureLog } from '../../support/log.ts'
 import { PARKED_LIST, parkedEntries, parkedEntry } from '../../support/parked.ts'
 import { expectPrivate } from '../../support/privacy.ts'
+import { useProxy } from '../../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { receiveAll, useFolder, waitFor } from '../../support/relay.ts'
 import { ROUTES } from '../../support/routes.ts'
@@ -173,11 +174,11 @@ test('an entry in the file of another relay of the source is found by that relay
   expect(a.coded('relay.commands.failed')).toEqual([])
 })
 
-test('a missing queue or right is logged once, and the poller continues once the queue exists', async () => {
+test('a missing queue or right is logged once, and the poller continues once the queue exists or the right is granted', async () => {
   const sqs = await useSqs()
   const commands = await useCommandQueue(sqs)
   await sqs.sqs.send(new DeleteQueueCommand({ QueueUrl: commands.url }))
-  const { redisUrl, left } = await useParked([parkedEntry(1).entry])
+  const { redisUrl, redis, left } = await useParked([parkedEntry(1).entry])
   const { coded } = await usePoller({ endpoint: sqs.endpoint, redisUrl })
   await waitFor(() => coded('relay.commands.off').length > 0, 'the line')
   const Attributes = { FifoQueue: 'true', DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' }
@@ -189,9 +190,17 @@ test('a missing queue or right is logged once, and the poller continues once the
 
   const faults = await useSqsFaults()
   faults.state.refuse = (queue) => (queue.includes('commands') ? 'AccessDenied' : undefined)
-  const denied = await usePoller({ endpoint: faults.endpoint, redisUrl })
+  const proxy = await useProxy(faults.port)
+  const denied = await usePoller({ endpoint: `http://127.0.0.1:${proxy.port}`, redisUrl })
   await waitFor(() => denied.coded('relay.commands.off').length > 0, 'the line about rights')
   faults.state.refuse = () => 'RequestThrottled'
   await waitFor(() => denied.coded('relay.commands.unavailable').length > 0, 'the line about SQS')
   expect(denied.coded('relay.commands.off')).toHaveLength(1)
+  const granted = await useSqs()
+  await redis.rPush(PARKED_LIST, parkedEntry(2).entry)
+  await (await useCommandQueue(granted)).send({ ids: [parkedEntry(2).id] })
+  proxy.retarget(Number(new URL(granted.endpoint).port))
+  proxy.cut()
+  await waitFor(async () => (await left()) === 0, 'the command after the right was granted')
+  expect(denied.coded('relay.commands.on')).toHaveLength(1)
 })

@@ -59,12 +59,16 @@ test.each([
     '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":[]}',
     'no readable event',
   ],
-])('%s in the list is unreadable: it has a reason and an id made from its bytes', (_what, raw, why) => {
-  const entry = read(raw)
-  expect(entry).toMatchObject({ kind: 'unreadable', why, id: expect.stringMatching(/^unreadable\/[0-9a-f]{16}$/) })
-  expect(read(raw).id).toBe(entry.id)
-  expect(read(`${String(raw)} `).id).not.toBe(entry.id)
-})
+])(
+  '%s in the list is unreadable: beside its bytes it has only a reason and an id made from them',
+  (_what, raw, why) => {
+    const entry = read(raw)
+    const id = expect.stringMatching(/^unreadable\/[0-9a-f]{16}$/) as string
+    expect(entry).toEqual({ kind: 'unreadable', why, id, raw: Buffer.from(raw as string) })
+    expect(read(raw).id).toBe(entry.id)
+    expect(read(`${String(raw)} `).id).not.toBe(entry.id)
+  },
+)
 
 test('an entry is shown without personal data, even if SQS quoted the packet', () => {
   const packet =

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -143,7 +143,7 @@ test('a server that supports no common TLS version is reported', async () => {
   )
 })
 
-test('certificate and key can be replaced while the relay runs, and the parked command uses the new ones', async () => {
+test('certificate and key can be replaced while the relay runs, and doctor and the parked command use the new ones', async () => {
   const [sqs, port] = [await useSqs(), ports.get('TLSv1.3')]
   const [certFile, keyFile] = [join(folder, 'live.pem'), join(folder, 'live.key')]
   const put = async (pair: Pair) => {
@@ -158,10 +158,12 @@ test('certificate and key can be replaced while the relay runs, and the parked c
   await put(other)
   await admin.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'])
   await waitFor(() => relay.coded('relay.redis.tls_client_rejected').length > 0, 'it to be rejected')
+  expect((await lookAtRedis(address))['answer']?.code).toBe('doctor.redis.tls_client_rejected')
   await put(await signCertificate(folder, 'one', 'next'))
   await waitFor(() => relay.coded('relay.redis.recovered').length > 0, 'it to be let in again')
   await admin.lPush('enigma:notifications:campaigns', '{"type":"cdr","payload":{"call_ref":"1"}}')
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toHaveLength(1)
+  expect((await lookAtRedis(address))['answer']).toMatchObject({ state: 'ok' })
   const parked = await runCli(['parked'], { ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'none' })
   expect(parked).toMatchObject({ code: 0 })
   const without = addressOf(port, { caFile: ca.caFile })
@@ -216,13 +218,15 @@ test('a wrong passphrase is recognized from either error that OpenSSL reports', 
   })
 })
 
-test('a passphrase that becomes wrong later and a passphrase file that others can read are reported', async () => {
-  const passphrase = join(folder, 'later')
+test('a passphrase that becomes wrong later is reported, and so are a key and a passphrase file that others can read', async () => {
+  const [keyFile, passphrase] = [join(folder, 'later.key'), join(folder, 'later')]
+  await copyFile(locked.keyFile, keyFile)
+  await chmod(keyFile, 0o644)
   await writeFile(passphrase, 'hunter2', { mode: 0o644 })
-  const address = addressOf(ports.get('TLSv1.3'), mutual(locked, { keyPassphraseFile: passphrase }))
+  const address = addressOf(ports.get('TLSv1.3'), mutual({ ...locked, keyFile }, { keyPassphraseFile: passphrase }))
   expect((await lookAtRedis(address))['secrets']).toMatchObject({
     code: 'doctor.secrets.readable',
-    fix: expect.stringContaining(passphrase) as string,
+    fix: `chmod 600 ${keyFile} ${passphrase}`,
   })
   const [source] = readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'none' }).sources
   await writeFile(passphrase, 'swordfish')

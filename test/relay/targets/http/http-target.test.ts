@@ -262,12 +262,15 @@ test('a notification over 4 MiB is parked without being sent, and nothing is eve
   ).toEqual([[undefined, true]])
 })
 
-test('a refused connection is reported with a hint about TLS; a request whose answer is lost is sent again as a redelivery', async () => {
+test('after a refused connection the error hints at TLS and the request is no redelivery; after a lost answer it is a redelivery', async () => {
   const port = await useReservedPort()
   const sending = useSender((route) => httpTargetOf(route, `http://127.0.0.1:${port}/`))
   sending.push('1000', 0)
   await waitFor(() => sending.coded('relay.target.unreachable').length === 1, 'it to be said')
   expect(sending.sender.status.problem).toMatch(/write https:\/\/ if this port requires TLS/)
+  const late = await useHttpTarget(undefined, port)
+  await sending.drained()
+  expect(late.requests.map(isRedelivery)).toEqual([false])
   const { server, push, drained } = await useTarget()
   server.state.answer = timesThenDone(1, 'lose')
   push('1000', 0)
