@@ -269,11 +269,11 @@ test('all invalid target settings are reported at once, each with its fix and wi
     ['ENIGMA_TARGET_AGENTS_CAL', 'ENIGMA_TARGET_AGENTS_CALL'],
     ['ENIGMA_TARGET_AGENTS_CALL', 'write https://example.com/enigma, or sqs'],
     ['ENIGMA_TARGET_CA', 'the authority'],
-    ['ENIGMA_TARGET_CERT', 'create the file'],
+    ['ENIGMA_TARGET_CERT', 'write the file'],
     ['ENIGMA_TARGET_SECRET', 'openssl rand -base64 32'],
     ['ENIGMA_TARGET_SECRET_FILE', 'openssl rand -base64 32'],
     ['ENIGMA_TARGET_TOKEN', 'write a token'],
-    ['ENIGMA_TARGET_TOKEN_FILE', 'create the file'],
+    ['ENIGMA_TARGET_TOKEN_FILE', 'write the file'],
   ] as const
   expect(faults.toSorted((a, b) => a.name.localeCompare(b.name))).toMatchObject(
     fixes.map(([name, fix]) => ({ name, fix: expect.stringContaining(fix) as string })),

@@ -138,7 +138,7 @@ async function explainAbsence(source: SourceConfig, error: unknown): Promise<Dia
   const fault = await judgeConnection(error, source)
   const code = codeOf(fault)
   const create =
-    'create the file, and let the user that runs the relay read it: docs/relay.md, "TLS, users and passwords"'
+    'write the file, and let the user that runs the relay read it: docs/relay.md, "TLS, users and passwords"'
   if (fault.code === 'relay.redis.no_secret')
     return fail(code, `the relay has no user or password for ${host}: ${fault.words}`, create)
   if (/ECONNREFUSED/.test(fault.words))

@@ -23,7 +23,7 @@ export type RedisAddress = {
 }
 
 /** The remedy for a file that cannot be read. */
-export const HOW_TO_READ = 'create the file, and let the user that runs the relay read it'
+export const HOW_TO_READ = 'write the file, and let the user that runs the relay read it'
 
 type Fault = (problem: string, fix: string) => never
 

@@ -113,7 +113,7 @@ function readAccess(reader: EnvReader): TargetAccess | undefined {
   const toFile = (text: string, fault: Fault): string =>
     text === '' || isReadable(text)
       ? text
-      : fault(`${text} cannot be read`, 'create the file, and let the user that runs the relay read it')
+      : fault(`${text} cannot be read`, 'write the file, and let the user that runs the relay read it')
   const toSecret = (text: string, fault: Fault): string => {
     if (text !== '' && decodeSecrets(text) === undefined)
       return fault(
