@@ -186,14 +186,15 @@ test('a body that is not a batch is refused as a whole, and the answer names the
   expect([commits, ran]).toEqual([[], []])
 })
 
-test('a replay runs a finished notification again, and its outcome is committed', async () => {
-  const { send, ran, commits } = createHttpScene((_, index) => (index === 3 ? 422 : 204))
+test('a replay runs a finished notification again with the id of the job, and its outcome is committed', async () => {
+  const { send, ran, replays, commits } = createHttpScene((_, index) => (index === 3 ? 422 : 204))
   await send(three)
   ran.length = 0
   const of = (entry: string) => ({ 'ce-replay': 'job-1', 'ce-parked': entry })
   expect((await send([three[0]!], of('e1'))).outcomes).toEqual([{ id: 'main/p/7/1', outcome: 'done' }])
   expect((await send([three[2]!], of('e3'))).outcomes).toEqual([{ id: 'main/p/7/3', outcome: 'parked' }])
   expect(ran).toEqual(ids(1, 3))
+  expect(replays).toEqual([undefined, undefined, undefined, 'job-1', 'job-1'])
   expect(commits.slice(1).map(({ replayed }) => replayed)).toEqual([
     [{ job: 'job-1', entry: 'e1', hasFailed: false, messageId: 'job-1/e1' }],
     [{ job: 'job-1', entry: 'e3', hasFailed: true, messageId: 'job-1/e3' }],

@@ -54,11 +54,13 @@ export function createScene(
 ) {
   const world = createWorld<string>(own)
   const ran: string[] = []
+  const replays: (string | undefined)[] = []
   const aborted: string[] = []
   const app = new Hono<AdapterEnv<string>>()
   app.post('/:type/:subType/:ref?', async (c) => {
-    const { id, reference = '' } = await event(c)
+    const { id, reference = '', replay } = await event(c)
     ran.push(id)
+    replays.push(replay)
     record(c, id)
     const answer = answers(reference, Number(id.split('/').at(-1))) ?? 204
     if (answer === 'throw') throw new Error('the handler broke')
@@ -71,7 +73,7 @@ export function createScene(
   const failed = async (...args: Parameters<ReturnType<typeof fromSqs<string>>>) =>
     (await handler(...args)).batchItemFailures.map(({ itemIdentifier }) => itemIdentifier)
   const handler = fromSqs(app, world.options)
-  return { ...world, app, handler, failed, ran, aborted }
+  return { ...world, app, handler, failed, ran, replays, aborted }
 }
 
 export const ids = (...indexes: readonly number[]) => indexes.map((index) => `main/p/7/${index}`)

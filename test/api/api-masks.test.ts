@@ -22,7 +22,7 @@ type Document = {
 type Answer = {
   readonly [name: string]: unknown
   readonly id: string
-  readonly items: readonly { readonly id: string }[]
+  readonly items: readonly { readonly id: string; readonly action?: string }[]
   readonly content: { readonly text: string }
   readonly totals: { readonly agents: Record<string, number> }
 }
@@ -350,7 +350,7 @@ it('preflights: listed origins may POST, and with *, other origins may only read
   ).toBe(null)
 })
 
-it('deleting an entry of the relay requires forever, and its content is null', async () => {
+it('deleting an entry of the relay requires forever; its content is null, and a reveal is refused or recorded', async () => {
   const { ask, commit } = await useAll()
   const at = new Date().toISOString()
   await commit(
@@ -382,6 +382,12 @@ it('deleting an entry of the relay requires forever, and its content is null', a
     skipped: 1,
     more: false,
   })
-  expect((await ask(`/parked/${encodeURIComponent('main/l/1/1')}`)).body.content).toBe(null)
+  const path = `/parked/${encodeURIComponent('main/l/1/1')}`
+  expect((await ask(path)).body.content).toBe(null)
+  expect(await ask(`${path}?reveal=true`, 'read')).toMatchObject({ status: 403, body: { parameter: 'reveal' } })
+  const reveals = async () => (await ask('/audit')).body.items.filter(({ action }) => action === 'reveal')
+  expect(await reveals()).toEqual([])
+  expect((await ask(`${path}?reveal=true`)).body.content).toBe(null)
+  expect(await reveals()).toMatchObject([{ what: 'main/l/1/1' }])
   expect((await ask('/parked')).body.items).toHaveLength(1)
 })

@@ -53,8 +53,18 @@ describe('GET /missing', () => {
     expect(text).not.toMatch(/82123|"A-1"/)
   })
 
-  it('adds a change when the CDR of a missing call arrives', async () => {
-    const { json, commit } = await useMissing()
+  it('adds a change when a call is listed, and another when its CDR arrives', async () => {
+    const { json, commit, store } = await useMissing()
+    const { cursor: start } = await json<ChangesPage>('/changes')
+    const call = { call_ref: 'c1004', campaign_ref: '7' }
+    await commit(
+      agentCall(notice(call, { subType: 'call', reference: '1004' })),
+      agentStatus(notice({ status: 'wrapup', campaign_ref: '7' }, { reference: '1004' })),
+    )
+    expect(await listMissing(store, { waitMs: 0 })).toEqual({ found: 1, listed: 3 })
+    expect((await json<ChangesPage>(`/changes?after=${start}&type=missing`)).items).toMatchObject([
+      { type: 'missing', ref: '1004', state: 'missing', campaign_ref: '7', source: 'main' },
+    ])
     const { cursor: before } = await json<ChangesPage>('/changes')
     const dialed_at = Math.floor(Date.now() / 1_000) - 600
     const payload = { call_ref: 'c1002', dialed_at, extension: '1002', number: NUMBER, ref: '7' }
@@ -62,6 +72,6 @@ describe('GET /missing', () => {
     expect((await json<ChangesPage>(`/changes?after=${before}&type=missing`)).items).toMatchObject([
       { type: 'missing', ref: '1002', state: 'arrived', campaign_ref: '7', source: 'main' },
     ])
-    expect((await json<MissingPage>('/missing')).items).toMatchObject([{ call_ref: 'c1003' }])
+    expect((await json<MissingPage>('/missing')).items).toMatchObject([{ call_ref: 'c1004' }, { call_ref: 'c1003' }])
   })
 })

@@ -185,7 +185,7 @@ it('several replays take turns, and a stopped replay returns no more rounds', as
   expect((await next('a')).round).toBeNull()
 })
 
-it('a round that is too large for one answer is split over several', async () => {
+it('a round is split over several answers, each with at most 1.5 million characters of events', async () => {
   const { commit, parkedOf, start, next, replay } = await useRounds()
   const large = (index: number) => {
     const one = parkedOf(index)
@@ -199,6 +199,8 @@ it('a round that is too large for one answer is split over several', async () =>
   const sizes: number[] = []
   for (let answer = await next('a'); answer.round !== null;) {
     sizes.push(answer.round.messages.length)
+    const characters = answer.round.messages.reduce((sum, { event }) => sum + event.length, 0)
+    expect(characters).toBeLessThanOrEqual(1_500_000)
     const { round } = answer.round
     answer = await next('a', { job: job.id, round, settled: accepted(entriesOf(answer)), done: true })
   }

@@ -198,8 +198,8 @@ describe('GET /openapi.json', () => {
   })
 })
 
-describe('an answer', () => {
-  it('matches its schema in the document, without undocumented fields', async () => {
+describe('the answer to a read', () => {
+  it('matches its schema in the document on every path, without undocumented fields', async () => {
     const depths = { route: 'agents-call', dead_letter: false }
     const { get, json, commit, store } = await useApi({
       queues: async () => [
@@ -332,10 +332,21 @@ describe('an answer', () => {
       ['/replays/{id}', '/replays/r1'],
       ['/replays/{id}', '/replays/r2'],
       ['/replays/{id}', '/replays/none'],
+      ['/audit', '/audit'],
+      ['/bin', '/bin'],
+      ['/changes', '/changes'],
+      ['/changes', `/changes?after=${cursor}`],
+      ['/config', '/config'],
+      ['/parked/groups', '/parked/groups'],
+      ['/wall', '/wall'],
       ['/health', '/health'],
       ['/openapi.json', '/openapi.json'],
     ]
     expect(ids).toHaveLength(2)
+    const { paths } = await json<Document>('/openapi.json')
+    const reads = Object.keys(paths).filter((path) => 'get' in (paths[path] ?? {}))
+    // A stream.
+    expect(reads.filter((path) => !asked.some(([one]) => one === path))).toEqual(['/events'])
     for (const [path, url] of asked) {
       const response = await get(url)
       const media = response.headers.get('content-type') as string

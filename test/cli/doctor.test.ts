@@ -1,3 +1,4 @@
+import { GetQueueAttributesCommand, ListQueuesCommand } from '@aws-sdk/client-sqs'
 import { expect, test } from 'vitest'
 
 import type { Finding } from '../../src/relay/doctor/check.ts'
@@ -12,7 +13,7 @@ const LIST = 'enigma:notifications:campaigns'
 
 async function useStreet() {
   const { url } = await useRedisServer({ args: ['--appendonly', 'yes'] })
-  const { endpoint } = await useSqs()
+  const { endpoint, sqs } = await useSqs()
   const env = {
     ENIGMA_SOURCES: `main=${url}`,
     ENIGMA_LISTS: LIST,
@@ -27,18 +28,28 @@ async function useStreet() {
     url,
     env,
     redis: await useRedisClient(url),
+    /** Returns the queues, and the number of messages in each. */
+    messagesIn: async () => {
+      const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand())
+      const AttributeNames = ['ApproximateNumberOfMessages' as const]
+      const counts = QueueUrls.map(async (QueueUrl) => [
+        QueueUrl,
+        (await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames }))).Attributes,
+      ])
+      return Promise.all(counts)
+    },
     doctor: (args: readonly string[] = [], more: Record<string, string> = {}) =>
       runCli(['doctor', ...args], { ...env, ...more }),
   }
 }
 
-test('doctor prints one line per check and one for all queues, without colours, exits with 0 and changes nothing in Redis', async () => {
-  const { url, redis, doctor } = await useStreet()
+test('doctor prints one line per check and one for all queues, without colours, exits with 0 and changes nothing in Redis or SQS', async () => {
+  const { url, redis, doctor, messagesIn } = await useStreet()
   await redis.rPush(LIST, [
     '{"type":"cdr","payload":{"dialed_at":2,"number":"27825550001"}}',
     '{"type":"cdr","payload":{"dialed_at":1}}',
   ])
-  const before = await everythingIn(url)
+  const before = [await everythingIn(url), await messagesIn()]
   const { code, stdout, stderr } = await doctor()
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const lines = stdout.trimEnd().split('\n')
@@ -53,7 +64,7 @@ test('doctor prints one line per check and one for all queues, without colours, 
   )
   expect(lines.at(-1)).toMatch(/^\d+ ok, \d warn, 0 fail$/)
   expect(stdout).not.toContain('27825550001')
-  expect(await everythingIn(url)).toEqual(before)
+  expect([await everythingIn(url), await messagesIn()]).toEqual(before)
 })
 
 test('--json prints every check and a summary; a failed check exits with 1 and prints its fix', async () => {

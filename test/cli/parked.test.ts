@@ -244,13 +244,20 @@ test.each([
   for (const name of names) expect(refusal).toContain(name)
 })
 
-test.each<[string, readonly string[], Record<string, string>, string]>([
-  ['Redis is unreachable', [], { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' }, 'relay.parked.redis_failed'],
+test.each<[string, readonly string[], Record<string, string>, string, RegExp]>([
+  [
+    'Redis is unreachable',
+    [],
+    { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' },
+    'relay.parked.redis_failed',
+    /: check .* ENIGMA_SOURCES/,
+  ],
   [
     'SQS is unreachable',
     ['--retry', '--all'],
     { ...AWS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' },
     'relay.parked.queue_unusable',
+    /: check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network/,
   ],
   [
     'there are no credentials',
@@ -262,15 +269,20 @@ test.each<[string, readonly string[], Record<string, string>, string]>([
       HOME: '/nonexistent',
     },
     'relay.parked.queue_unusable',
+    /: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/,
   ],
-])('if %s, the command prints the error code, exits with 1 and changes no entry', async (_what, args, more, event) => {
-  const { parked, left } = await useParked([parkedEntry(1).entry])
-  const { code, stdout, stderr } = await parked(args, more)
-  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-  expect(stderr).toContain(`(${event})`)
-  expect(stderr).not.toMatch(/secret|retries/)
-  expect(await left()).toHaveLength(1)
-})
+])(
+  'if %s, the command prints the remedy and the error code, exits with 1 and changes no entry',
+  async (_what, args, more, event, remedy) => {
+    const { parked, left } = await useParked([parkedEntry(1).entry])
+    const { code, stdout, stderr } = await parked(args, more)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toContain(`(${event})`)
+    expect(stderr).toMatch(remedy)
+    expect(stderr).not.toMatch(/secret|retries/)
+    expect(await left()).toHaveLength(1)
+  },
+)
 
 test('entries in a file, for which the list had no room, are also listed, shown, exported, retried and dropped', async () => {
   const [listed, ...filed] = parkedEntries(4)

@@ -39,19 +39,11 @@ async function park({ commit }: Served, count: number) {
   }
 }
 
-const cdrOf = (at: number) =>
-  cdr(
-    notice(
-      {
-        ref: '7',
-        call_ref: `c${at}`,
-        dialed_at: Math.floor(BASE_MS / 1000) + at,
-        number: `2782${at}`,
-        end_reason: 'busy',
-      },
-      { transport: 'list' },
-    ),
-  )
+const cdrOf = (at: number, own: object = {}) => {
+  const dialed_at = Math.floor(BASE_MS / 1000) + at
+  const payload = { ref: '7', call_ref: `c${at}`, dialed_at, number: `2782${at}`, end_reason: 'busy', ...own }
+  return cdr(notice(payload, { transport: 'list' }))
+}
 
 it('every path and every parameter of the API is sent by a method of the client', async () => {
   const world = await useServedApi({ events: { pollMs: 5 } })
@@ -192,29 +184,51 @@ it('allItems returns every item of a list once, page by page, and requests no pa
   expect(messages).toEqual(ids.toReversed())
 })
 
-it('numbers in CDRs are masked with the option masked and with a masked token', async () => {
+it('numbers in CDRs, calls, previews and kinds are masked with the option masked and with a masked token', async () => {
   const world = await useServedApi()
-  await world.commit(cdrOf(1234567))
-  for (const options of [{ masked: true }, { token: MASKED }]) {
-    const { items } = await world.client(options).cdrs()
-    expect(items.map(({ number }) => number)).toEqual([expect.stringContaining('***')])
+  const number = '27821234567'
+  await world.commit(
+    cdrOf(1234567),
+    agentCall(notice({ call_ref: '1', number }, { subType: 'call', reference: '1002' })),
+    dialPreview(notice({ callees: [{ number }] }, { type: 'campaigns', subType: 'dial_preview', reference: '7' })),
+    latest(notice({ number }, { type: 'crm', subType: 'note', reference: '9' })),
+  )
+  /** Returns the answers that show the number. */
+  const read = async (options: Parameters<typeof world.client>[0]) => {
+    const client = world.client(options)
+    const [first] = (await client.cdrs()).items
+    const lists = [client.cdrs(), client.agents()]
+    const details = [
+      client.cdr(first?.id ?? ''),
+      client.agent('1002'),
+      client.preview('7'),
+      client.kind('crm', 'note', '9'),
+    ]
+    const texts = (await Promise.all([...lists, ...details])).map((answer) => JSON.stringify(answer))
+    return texts.filter((text) => text.includes(number))
   }
-  expect((await world.client().cdrs()).items.map(({ number }) => number)).toEqual(['27821234567'])
+  for (const options of [{ masked: true }, { token: MASKED }]) expect(await read(options)).toEqual([])
+  expect(await read({})).toHaveLength(6)
 })
 
 it('a search by number or contact puts neither in a URL or cursor, and is masked like any read', async () => {
   const world = await useServedApi()
-  await world.commit(...Array.from({ length: 5 }, (_, at) => cdrOf(1234560 + at)))
+  await world.commit(...Array.from({ length: 5 }, (_, at) => cdrOf(1234560 + at, { contact_ref: 'CONTACT-77' })))
   const { sent, ...client } = world.client({ masked: true })
   const found: (string | null)[] = []
-  for (const wanted of [{ number: '27821234562' }, { contact: 'none' }, { number: '27821234562', limit: 1 }])
+  for (const wanted of [
+    { number: '27821234562' },
+    { contact: 'none' },
+    { number: '27821234562', limit: 1 },
+    { contact: 'CONTACT-77', limit: 2 },
+  ])
     for await (const { number } of allItems(client.cdrs, wanted)) found.push(number)
-  expect(found).toEqual([expect.stringContaining('***'), expect.stringContaining('***')])
+  expect(found).toEqual(Array.from({ length: 7 }, () => expect.stringContaining('***') as string))
   expect(sent.map(({ path }) => path)).toEqual(sent.map(() => '/cdrs/search'))
   for (const { url, init } of sent) {
     expect(new URL(url).search).toBe('?masked=true')
     const { cursor } = JSON.parse(init.body as string) as { cursor?: string }
-    expect(`${cursor} ${Buffer.from(cursor ?? '', 'base64url').toString()}`).not.toContain('1234562')
+    expect(`${cursor} ${Buffer.from(cursor ?? '', 'base64url').toString()}`).not.toMatch(/1234562|CONTACT/)
   }
 })
 

@@ -54,7 +54,7 @@ const search = async (page: Page, label: string, text: string) => {
   await page.getByLabel(label, { exact: true }).press('Enter')
 }
 
-test('a search by number and contact finds CDRs, and leaves neither in a URL, the title or a cookie', async () => {
+test('a search by number and contact finds CDRs, and leaves neither in a URL, the title, a cookie or the history', async () => {
   const { page, addresses, errors } = await useCdrs(OPERATOR, [
     tried(1),
     tried(2, { number: '27829999999', contact_ref: 'B-2' }),
@@ -71,7 +71,9 @@ test('a search by number and contact finds CDRs, and leaves neither in a URL, th
   await dialogOf(page).getByText('Payload').waitFor()
   await page.keyboard.press('Escape')
   const places = [...addresses, page.url(), await page.title(), String(await page.evaluate('document.cookie'))]
-  expect(places.filter((place) => /1234567|A-3/.test(place))).toEqual([])
+  const history = await page.evaluate<string[]>('navigation.entries().map(({ url }) => url)')
+  expect(history).toContain(page.url())
+  expect([...places, ...history].filter((place) => /1234567|A-3/.test(place))).toEqual([])
   expect(addresses.some((address) => address.includes('/cdrs/search'))).toBe(true)
   await page.reload()
   await expect.poll(() => rowsOf(page).count(), { timeout: 10_000 }).toBe(3)

@@ -42,8 +42,10 @@ const isUsed = (code: string): boolean => {
 const rows = [...read('docs/logs.md').matchAll(ROW)]
 const listed = rows.map(([, code]) => code as string)
 
-test('every code in the sources is listed', () => {
+test('every code in the sources is listed, with a meaning and a remedy', () => {
   expect([...used].filter(([code]) => !listed.includes(code)).map(([code, file]) => `${code} (${file})`)).toEqual([])
+  for (const [row, , , meaning = '', remedy = ''] of rows)
+    for (const cell of [meaning, remedy]) expect(cell, row).toMatch(/^ ?[\w`].{3}/)
 })
 
 test('every code that is listed is in the sources, and listed once', () => {

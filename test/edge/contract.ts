@@ -153,7 +153,7 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect((await ask('/other')).body).toMatchObject({ items: [{ type: 'agents/mood' }] })
     })
 
-    test('notices of the relay are accepted, and an empty batch has no outcomes', async () => {
+    test('notices of the relay are accepted, and an empty batch has no outcomes and changes nothing', async () => {
       const gap = notification('main', ++index, {
         type: 'enigma.relay.gap',
         time: iso(0),
@@ -164,7 +164,10 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       })
       expect(await outcomesOf([gap], { headers: { 'ce-route': 'relay-gap' } })).toEqual(['done'])
       expect((await ask('/gaps')).body).toMatchObject({ items: [{ source: 'main' }] })
+      const cursorOf = async () => (await ask<{ cursor: string }>('/changes')).body.cursor
+      const before = await cursorOf()
       expect(await deliver([], { body: '[]' })).toEqual([])
+      expect(await cursorOf()).toBe(before)
     })
 
     test('an event that its function refuses is parked alone, and only once when the request is repeated', async () => {

@@ -132,7 +132,7 @@ test(
 )
 
 test(
-  'the relay rejects the certificate of an unknown CA, and logs the reason once without the password',
+  'the relay sends no command to a server with a certificate of an unknown CA, and logs why once without the password',
   { timeout: 60_000 },
   async () => {
     const folder = await useFolder()
@@ -142,9 +142,9 @@ test(
       await useReservedPort(),
       await useSqsFaults(),
     ]
-    await useRedisServer({
-      args: tlsOpenArgs(certified, tlsPort),
-    })
+    const redis = await useRedisServer({ args: tlsOpenArgs(certified, tlsPort) })
+    const admin = await connect({ url: redis.url })
+    await admin.configResetStat()
     const relay = startRelayProcess({
       redisUrl: `rediss://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${tlsPort}?caFile=${other.caFile}`,
       endpoint: sqs.endpoint,
@@ -157,6 +157,7 @@ test(
     expect((await relay.readiness()).parts['redis:main']).toMatchObject({ ok: false })
     expect(said()).toHaveLength(1)
     expect(JSON.stringify(relay.lines)).not.toContain('hidden')
+    expect((await admin.info('commandstats')).match(/(?<=cmdstat_)[^:]+/g)).toEqual(['config|resetstat'])
     expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
   },
 )

@@ -8,6 +8,8 @@ import { useFolder, waitFor } from '../support/relay.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 
+const OPERATOR = 'the-operator-of-this-test-of-32-characters'
+
 const NPM = ['npm', 'run', 'dev', '--']
 
 test('npm run dev prints addresses and throughput and serves the API, and SIGINT leaves no process', async () => {
@@ -60,7 +62,7 @@ test('without the simulator, dev waits for a dialler, and its data survives a re
   expect((await second.ended).code).toBe(0)
 }, 30_000)
 
-test('--fail makes handlers fail and rejects an unknown route, and --demo prints the steps of a replay', async () => {
+test('--fail makes handlers fail, whose notifications can be replayed, and rejects an unknown route; --demo prints the steps', async () => {
   const wrong = startDev(await useFolder(), ['--no-simulator', '--fail', 'agents-statu=422'])
   expect((await wrong.ended).code).not.toBe(0)
   expect(wrong.output().stderr).toMatch(
@@ -71,7 +73,9 @@ test('--fail makes handlers fail and rejects an unknown route, and --demo prints
   expect(malformed.output().stderr).toMatch(/campaigns-cdr=422:5%:60/)
 
   const folder = await useFolder()
-  const dev = startDev(folder, ['--no-simulator', '--demo', '--fail', 'agents-status=409:100%'])
+  const dev = startDev(folder, ['--no-simulator', '--demo', '--fail', 'agents-status=409:100%'], {
+    API_TOKENS: `jane:operate:${OPERATOR}`,
+  })
   const dialler = await useRedisClient(await addressOf(dev, "dialler's Redis"))
   await dev.says(/^ +1\. .* fails for a minute\..* Parked.*\n +2\. .* Replay\.\n +3\. .* Replays.*\n(?! +4)/m)
   await dialler.publish(
@@ -83,6 +87,14 @@ test('--fail makes handlers fail and rejects an unknown route, and --demo prints
   expect(await groupsOf()).toMatchObject([
     { route: 'agents-status', status: 409, cause: expect.stringContaining('fails on purpose') as string },
   ])
+  const replay = await fetch(`${await addressOf(dev, 'read API')}/replays`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${OPERATOR}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ filter: { route: 'agents-status' } }),
+  })
+  const { id } = (await replay.json()) as { id: string }
+  const countsOf = async () => (await get(dev, `/replays/${id}`)).body['counts'] as { failed_again?: number }
+  await waitFor(async () => (await countsOf()).failed_again === 1, 'the status to be handled again, and to fail again')
   dev.child.kill('SIGINT')
   expect((await dev.ended).code).toBe(0)
 }, 30_000)

@@ -1,3 +1,4 @@
+import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { claimsKey } from '../../src/relay/redis/relay-keys.ts'
@@ -124,11 +125,15 @@ test(
       expect(ended).toEqual({ code: 0, signal: null, errors: '' })
       expect(relay.coded('relay.process.stopped')).toHaveLength(1)
     }
-    start()
+    const last = start()
     const [cdrs, statuses] = await Promise.all([
       receiveDistinct(sqs, 'campaigns-cdr', rounds * perRound, 40_000),
       receiveDistinct(sqs, 'agents-status', heard, 40_000),
     ])
+    // Once the last relay has ended, no copy can follow.
+    expect(await last.kill('SIGTERM')).toMatchObject({ code: 0 })
+    for (const route of ['campaigns-cdr', 'agents-status'])
+      expect((await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl: sqs.url(route) }))).Messages ?? []).toEqual([])
     for (const events of [cdrs, statuses]) {
       expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
       expect(isInOrder(events.map(toNumbered))).toBe(true)

@@ -18,7 +18,7 @@ const status = formatPacket({ type: 'status', payload: { status: 'busy' } })
 /** The relay looks up the first queue at its start, and each of the others before its first message. */
 const MISSING = new Set([`later-${ROUTES.all[0]?.name}.fifo`, 'later-agents-status.fifo', 'later-campaigns-cdr.fifo'])
 
-test('the relay logs a missing queue once, keeps its notifications, and sends them when the queue is created', async () => {
+test('the relay logs a missing queue once with the remedy, keeps its notifications, and sends them when it is created', async () => {
   const [redis, sqs, dataDir] = [await useRedisServer(), await useSqs(), await useFolder()]
   const client = await useRedisClient(redis.url)
   const relay = startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], dataDir, env: PREFIX })
@@ -35,12 +35,10 @@ test('the relay logs a missing queue once, keeps its notifications, and sends th
   const later = { ...sqs, url: (route: string) => queues.find((queue) => queue.route.name === route)?.url ?? '' }
   expect(await receiveAll(later, 'campaigns-cdr', 10)).toHaveLength(10)
   expect(await receiveAll(later, 'agents-status', 10)).toHaveLength(10)
-  expect(
-    relay
-      .coded('relay.sqs.queue_missing')
-      .map(({ queue }) => String(queue))
-      .toSorted(),
-  ).toEqual([...MISSING].toSorted())
+  const logged = relay.coded('relay.sqs.queue_missing')
+  expect(logged.map(({ queue }) => String(queue)).toSorted()).toEqual([...MISSING].toSorted())
+  for (const { queue, msg } of logged)
+    expect(msg).toMatch(new RegExp(`${String(queue)} .*"enigma-relay queues --create".*ENIGMA_QUEUE_PREFIX`))
 })
 
 test('without AWS credentials, the relay logs it once and keeps its items; a restart with credentials sends them', async () => {
@@ -128,7 +126,7 @@ test(
   },
 )
 
-test('invalid variables are reported together, without the password, and the relay exits with code 2', async () => {
+test('invalid variables are reported together, each with its remedy but no password, and the relay exits with code 2', async () => {
   const env = {
     ENIGMA_SOURCES: 'redis://user:hunter2@127.0.0.1',
     ENIGMA_LIST_END: 'top',
@@ -138,7 +136,7 @@ test('invalid variables are reported together, without the password, and the rel
   const relay = startRelayProcess({ redisUrl: '', endpoint: 'http://127.0.0.1:1', dataDir: await useFolder(), env })
   const { code, errors } = await relay.exited
   expect(code).toBe(2)
-  for (const name of Object.keys(env)) expect(errors).toContain(`  ${name}: `)
+  for (const name of Object.keys(env)) expect(errors).toMatch(new RegExp(`^  ${name}: .+\n    (write|use) .+$`, 'm'))
   expect(errors).toContain('(config.variables.invalid)')
   expect(errors).not.toContain('hunter2')
   expect(relay.lines).toEqual([])

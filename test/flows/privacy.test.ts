@@ -1,7 +1,9 @@
 import { createStore } from 'enigma-relay/store'
+import { Hono } from 'hono'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { fromSqs } from '../../src/adapter/index.ts'
 import { createApi } from '../../src/api/create-api.ts'
 import { loadFunctions } from '../../src/local/street/street-functions.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
@@ -12,10 +14,11 @@ import { expectPrivate } from '../support/privacy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'
+import { useStore } from '../support/store.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 import { useTrigger } from '../support/triggers.ts'
 import { useEnv } from '../support/env.ts'
-import { ROUTES } from '../support/routes.ts'
+import { routeOf, ROUTES } from '../support/routes.ts'
 
 const NUMBER = '27829998877'
 const PERSON = {
@@ -55,6 +58,16 @@ const PACKETS: readonly (readonly [key: string, packet: string | Buffer])[] = [
   ['enigma:notifications:campaigns:7', formatPacket({ type: 'dial_preview', payload: { callees: PERSON } })],
   ['enigma:notifications:campaigns:7', formatPacket({ type: 'dial_preview', payload: PERSON })],
 ]
+
+/** Returns the lines that this process writes to the console, which stay out of the output of the test. */
+function useConsole(): string[] {
+  const lines: string[] = []
+  const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((level) =>
+    vi.spyOn(console, level).mockImplementation((...args: unknown[]) => void lines.push(args.map(String).join(' '))),
+  )
+  onTestFinished(() => spies.forEach((spy) => spy.mockRestore()))
+  return lines
+}
 
 test(
   'no personal data or secret is in the relay’s log, notices, HTTP pages or CLI output, even when SQS quotes packets',
@@ -159,11 +172,7 @@ test(
     })
     // An earlier test may have loaded the functions, which read their environment once.
     vi.resetModules()
-    const lines: string[] = []
-    const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((level) =>
-      vi.spyOn(console, level).mockImplementation((...args: unknown[]) => void lines.push(args.map(String).join(' '))),
-    )
-    onTestFinished(() => spies.forEach((spy) => spy.mockRestore()))
+    const lines = useConsole()
 
     await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
     let invocations = 0
@@ -197,3 +206,30 @@ test(
     expectPrivate(lines, 'the log of the functions and the API')
   },
 )
+
+test('no personal data is in the log or in the reason of a parked entry when a handler throws it', async () => {
+  const [redis, sqs, { store, proxy }] = [await useRedisServer(), await useSqs(), await useStore()]
+  useEnv({
+    UPSTASH_REDIS_REST_URL: proxy.url,
+    UPSTASH_REDIS_REST_TOKEN: 'test-token',
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: PASSWORD,
+  })
+  vi.resetModules()
+  const { wire } = await import('../../src/lambda/wiring.ts')
+  const lines = useConsole()
+  const app = new Hono().post('/agents/call/:ref?', async (c) => {
+    throw new Error(`the CRM rejected ${await c.req.text()}`)
+  })
+  await useTrigger(sqs, 'agents-call', fromSqs(app, { ...wire(routeOf('agents', 'call')), attempts: 1 }))
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [] })
+  await (await useRedisClient(redis.url)).publish(...(PACKETS[0] as [string, string]))
+  const parked = async () => (await store.read.parked({ limit: 2 })).items
+  await waitFor(async () => (await parked()).length === 1, 'the call to be parked')
+  expect(await parked()).toMatchObject([{ reason: expect.stringContaining('the CRM rejected') as string }])
+  expectPrivate([JSON.stringify(await parked())], 'the parked entry')
+  expect(lines.join('\n')).toContain('the CRM rejected')
+  expectPrivate(lines, 'the log of the function')
+})

@@ -3,7 +3,7 @@ import { Hono } from 'hono'
 import { expect, test, vi } from 'vitest'
 import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
 import { createApi } from '../../src/api/index.ts'
-import type { ScheduledHandler } from '../../src/local/lambda/lambda-trigger.ts'
+import type { LambdaHandler, LambdaRecord, ScheduledHandler } from '../../src/local/lambda/lambda-trigger.ts'
 import {
   AgentStatus,
   Cdr,
@@ -38,6 +38,20 @@ const ROUTE = 'agents-status'
 
 type Run = { readonly id: string; readonly n: number; readonly reference: string; readonly replay: string | undefined }
 
+/** Keeps the replayed messages that reach `handler`. `numbers` are theirs, in the order in which SQS received them. */
+function useReceived(handler: LambdaHandler) {
+  const received: LambdaRecord[] = []
+  const passOn: LambdaHandler = (batch, context) => {
+    received.push(...batch.Records.filter(({ messageAttributes }) => messageAttributes['replay'] !== undefined))
+    return handler(batch, context)
+  }
+  const numbers = () =>
+    received
+      .toSorted((a, b) => String(a.attributes['SequenceNumber']).localeCompare(String(b.attributes['SequenceNumber'])))
+      .map(({ body }) => Number((JSON.parse(body) as Notification).id.split('/').at(-1)))
+  return { received, passOn, numbers }
+}
+
 /** Queues, a function of agents/status that a test can make fail, the function of replays, and the API. */
 async function useReplays() {
   const [sqs, model] = [await useSqs(), await useStore()]
@@ -68,7 +82,8 @@ async function useReplays() {
     record(c, agentStatus(await event(c, AgentStatus)))
     return c.body(null, 204)
   })
-  await useTrigger(sqs, ROUTE, fromSqs(app, { ...wire(routeOf('agents', 'status')), log: () => undefined }))
+  const replayed = useReceived(fromSqs(app, { ...wire(routeOf('agents', 'status')), log: () => undefined }))
+  await useTrigger(sqs, ROUTE, replayed.passOn)
   const { read, commit } = model.store
   const api = createApi({
     read,
@@ -126,6 +141,7 @@ async function useReplays() {
     state,
     runs,
     bodies,
+    replayed,
     ask,
     sendAll,
     parked,
@@ -155,10 +171,10 @@ const status = (agent: string, n: number, own: Partial<Notification> = {}) =>
   notification(agent, n, { payload: { ref: agent, status: 'busy', number: '27821234567' }, ...own })
 
 test(
-  'a replay sends exactly the selected entries, in order per reference; the others keep their order',
+  'a replay sends exactly the selected entries, oldest first; the others keep their order',
   { timeout: 60_000 },
   async () => {
-    const { state, runs, sendAll, parked, replayAll, start, store, ask } = await useReplays()
+    const { state, runs, replayed, sendAll, parked, replayAll, start, store, ask } = await useReplays()
     state.answer = () => 422
     await sendAll(Array.from({ length: 60 }, (_, n) => status(`a${n % 3}`, n)))
     await waitFor(async () => (await parked()).length === 60, 'all to be parked', 30_000)
@@ -166,8 +182,10 @@ test(
     state.answer = () => 204
     runs.length = 0
     const before = await parked()
-    const chosen = [3, 12, 15, 30, 50].map((at) => before[at]?.id ?? '')
-    const job = await replayAll({ ids: [...chosen.toReversed(), 'f'.repeat(20)] })
+    const selected = [3, 12, 15, 30, 50].flatMap((at) => before[at] ?? [])
+    const chosen = selected.map(({ id }) => id)
+    // Two at a time: of more, those of one reference could follow those of others.
+    const job = await replayAll({ ids: [...chosen.toReversed(), 'f'.repeat(20)], rate: 2 })
     expect(job).toMatchObject({
       operator: 'jane',
       filter: null,
@@ -175,6 +193,7 @@ test(
     })
     expect(runs.map(({ replay }) => replay)).toEqual(runs.map(() => job.id))
     expect(runs).toHaveLength(5)
+    expect(replayed.numbers()).toEqual(selected.map(({ notification_ids: [id = ''] }) => Number(id.split('/').at(-1))))
     expect((await parked()).map(({ id }) => id)).toEqual(
       before.map(({ id }) => id).filter((id) => !chosen.includes(id)),
     )
@@ -226,39 +245,46 @@ test(
   },
 )
 
-test('G5: a replay sends the same bytes again, even if they are not UTF-8', { timeout: 60_000 }, async () => {
-  const { state, bodies, sqs, sendAll, parked, replayAll, start } = await useReplays()
-  const given = [
-    status('A', 1, {
-      data: formatPacket({ type: 'status', payload: { status: '😀 \u2028 12345678901234567890.10' } }),
-    }),
-    status('B', 2, { data: Uint8Array.of(0xff, 0, 0xfe), datacontenttype: 'application/octet-stream' }),
-    status('C', 3, { data: formatPacket({ type: 'status', payload: { status: 'x'.repeat(400_000) } }) }),
-  ]
-  state.answer = () => 422
-  await sendAll(given.slice(0, 2))
-  const attributes = { 'content-encoding': { DataType: 'String', StringValue: 'gzip' } }
-  for (const [n, MessageBody] of [await gzipBody(formatEvent(given[2] as Notification)), 'bm90IGd6aXA='].entries())
-    await sqs.sqs.send(
-      new SendMessageCommand({
-        QueueUrl: sqs.url(ROUTE),
-        MessageBody,
-        MessageAttributes: attributes,
-        MessageGroupId: 'C',
-        MessageDeduplicationId: `g${n}`,
+test(
+  'G5: a replay sends the same bytes again, even if they are not UTF-8 or the message cannot be read',
+  { timeout: 60_000 },
+  async () => {
+    const { state, bodies, replayed, sqs, sendAll, parked, replayAll, start } = await useReplays()
+    const given = [
+      status('A', 1, {
+        data: formatPacket({ type: 'status', payload: { status: '😀 \u2028 12345678901234567890.10' } }),
       }),
+      status('B', 2, { data: Uint8Array.of(0xff, 0, 0xfe), datacontenttype: 'application/octet-stream' }),
+      status('C', 3, { data: formatPacket({ type: 'status', payload: { status: 'x'.repeat(400_000) } }) }),
+    ]
+    state.answer = () => 422
+    await sendAll(given.slice(0, 2))
+    const attributes = { 'content-encoding': { DataType: 'String', StringValue: 'gzip' } }
+    for (const [n, MessageBody] of [await gzipBody(formatEvent(given[2] as Notification)), 'bm90IGd6aXA='].entries())
+      await sqs.sqs.send(
+        new SendMessageCommand({
+          QueueUrl: sqs.url(ROUTE),
+          MessageBody,
+          MessageAttributes: attributes,
+          MessageGroupId: 'C',
+          MessageDeduplicationId: `g${n}`,
+        }),
+      )
+    await waitFor(async () => (await parked()).length === 4, 'all to be parked')
+    const before = bodies.splice(0)
+    await start()
+    const ids = (await parked()).map(({ id }) => id)
+    expect((await replayAll({ filter: {} })).counts).toMatchObject({ handled: 0, failed_again: 4 })
+    expect(bodies.map((one) => Buffer.from(one).toString('hex')).toSorted()).toEqual(
+      before.map((one) => Buffer.from(one).toString('hex')).toSorted(),
     )
-  await waitFor(async () => (await parked()).length === 4, 'all to be parked')
-  const before = bodies.splice(0)
-  await start()
-  const ids = (await parked()).map(({ id }) => id)
-  expect((await replayAll({ filter: {} })).counts).toMatchObject({ handled: 0, failed_again: 4 })
-  expect(bodies.map((one) => Buffer.from(one).toString('hex')).toSorted()).toEqual(
-    before.map((one) => Buffer.from(one).toString('hex')).toSorted(),
-  )
-  expect((await parked()).map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
-  expect((await parked()).find(({ type }) => type === null)?.reason).toMatch(/gzip/)
-})
+    expect((await parked()).map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
+    expect((await parked()).find(({ type }) => type === null)?.reason).toMatch(/gzip/)
+    expect(replayed.received.filter(({ body }) => body === 'bm90IGd6aXA=')).toMatchObject([
+      { messageAttributes: { 'content-encoding': { stringValue: 'gzip' } }, attributes: { MessageGroupId: 'C' } },
+    ])
+  },
+)
 
 test(
   'two replays of the same entries send each entry once; a stopped replay leaves the rest parked',
@@ -540,7 +566,7 @@ test(
 )
 
 test(
-  'a replay sends stored CDRs to their function again, with the same bytes and ids',
+  'a replay sends stored CDRs to their function again, oldest first, with the same bytes and ids',
   { timeout: 60_000 },
   async () => {
     const { sqs, store, state, bodies, ask, replayAll, start, sendAll, parked } = await useReplays()
@@ -553,7 +579,8 @@ test(
       record(c, cdr(one))
       return c.body(null, 204)
     })
-    await useTrigger(sqs, 'campaigns-cdr', fromSqs(app, { ...wire(routeOf('campaigns', 'cdr')), log: () => undefined }))
+    const replayed = useReceived(fromSqs(app, { ...wire(routeOf('campaigns', 'cdr')), log: () => undefined }))
+    await useTrigger(sqs, 'campaigns-cdr', replayed.passOn)
     await start()
     const nowMs = Date.now()
     const dialed = (n: number, own: object = {}) =>
@@ -578,10 +605,12 @@ test(
     const job = await replayAll({
       cdrs: { from: '2026-01-01', campaign: '7', end_reason: 'hungup' },
       route: 'campaigns-cdr',
-      rate: 1000,
+      rate: 4,
     })
     expect(job.counts).toEqual({ waiting: 0, sent: 0, handled: 12, failed_again: 0, skipped: 0 })
     expect(new Set(seen.map(({ replay }) => replay))).toEqual(new Set([job.id]))
+    // Of each four that are sent together, those of one message group are sent one after another.
+    expect(replayed.numbers().map((n) => Math.floor(n / 4))).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
     const bytesOf = (runs: typeof seen) => runs.map(({ id, body }) => `${id} ${body}`)
     // The order is fixed only within a message group, so both sides are sorted.
     expect(bytesOf(seen).toSorted()).toEqual(bytesOf(before).slice(0, 12).toSorted())

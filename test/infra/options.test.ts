@@ -86,7 +86,9 @@ test.each([
   [{ tracing: 'on' }, /tracing "on"/],
   [{ alarmMail: 'ops@example.com' }, /"alarmMail".*\bprefix, .*alarmEmail/],
 ])('%j is refused with what to write instead', (values, words) => {
-  expect(() => readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all)).toThrow(refusal(words))
+  const read = () => readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all)
+  expect(read).toThrow(refusal(words))
+  expect(read).toThrow(/[:;] (?:write|use) .{5}/)
 })
 
 /** The declarations, with these needs for agents/call only. */

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkTemplate } from '../../infra/check/check-template.ts'
+import { logicalName } from '../../infra/stack/stack-routes.ts'
 import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
 import { usePackaged } from '../support/packaged.ts'
 import { withEnv } from '../support/env.ts'
@@ -459,7 +460,7 @@ const statementsOf = (role: Part) =>
 const variablesOf = (lambda: Part) =>
   (lambda.Properties['Environment'] as { Variables: Record<string, string> }).Variables
 
-test('the replay function may send to every queue and drain every dead-letter queue; agents-call reads only its own queue', () => {
+test('the replay function may send to every queue and drain every dead-letter queue; every other function reads only its own queue', () => {
   const rightsOf = (role: string) =>
     (statementsOf(part(template.Resources as unknown as Record<string, Part>, role)) as Statement[])
       .filter(({ Action }) => String(Action).includes('sqs:'))
@@ -480,7 +481,13 @@ test('the replay function may send to every queue and drain every dead-letter qu
     [['sqs:SendMessage', 'sqs:GetQueueUrl'], ROUTES.all.length, false],
     [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueUrl'], ROUTES.all.length, true],
   ])
-  expect(rightsOf('AgentsCallRole')).toEqual([[own, 1, false]])
+  const others = ROUTES.all.filter(({ name }) => name !== 'relay-replay')
+  expect(others.length).toBeGreaterThan(10)
+  for (const role of others.map(logicalName)) {
+    expect([role, rightsOf(`${role}Role`)]).toEqual([role, [[own, 1, false]]])
+    const statements = statementsOf(part(template.Resources as unknown as Record<string, Part>, `${role}Role`))
+    expect(JSON.stringify(statements)).toContain(`["${role}Queue","Arn"]`)
+  }
   expect(rightsOf('ApiRole')).toEqual([
     [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], 2 * ROUTES.all.length + 1, true],
     [['sqs:SendMessage'], 2, false],

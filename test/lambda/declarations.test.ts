@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { readDeclarations, readOwnRoutes } from '../../src/lambda/declarations.ts'
 import { DEFAULT_LIMITS, formatRoutes, OTHER, parseRoutes, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
@@ -74,8 +76,23 @@ test('two routes that a queue or a template could not distinguish are rejected, 
   expect(message).toMatch(/functions\/crm\/call_note\.ts: .*functions\/crm\/call-note\.ts; rename/)
 })
 
-test('readOwnRoutes returns the routes of the declarations', async () => {
+test('readOwnRoutes returns the routes of the declarations, and loads no function in the process that asks for them', async () => {
   expect((await readOwnRoutes()).all.map(({ name }) => name)).toEqual(ROUTES.all.map(({ name }) => name))
+  const main = join(await useFolder(), 'main.mjs')
+  await writeFile(
+    main,
+    `const { registerHooks } = await import('node:module')
+const loaded = []
+registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
+const { readOwnRoutes } = await import(${JSON.stringify(new URL('../../src/lambda/declarations.ts', import.meta.url))})
+await readOwnRoutes()
+process.stdout.write(loaded.join('\\n'))
+`,
+  )
+  const args = ['--conditions=source', '--disable-warning=ExperimentalWarning', main]
+  const loaded = (await promisify(execFile)(process.execPath, args)).stdout.split('\n')
+  expect(loaded).toContainEqual(expect.stringMatching(/\/src\/lambda\/declarations\.ts$/))
+  expect(loaded.filter((url) => url.includes('/functions/'))).toEqual([])
 })
 
 test('a route table that is written and read back is the same table, with the routes of notices and the route other', () => {

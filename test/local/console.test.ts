@@ -1,10 +1,13 @@
+import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ConsoleFiles } from '../../src/api/index.ts'
 import { listen } from '../../src/local/servers.ts'
 import { bundledConsole, createLoginCode, addConsole } from '../../src/local/street/street-api.ts'
 import { ROOT } from '../cli/run.ts'
+import { useFolder } from '../support/relay.ts'
 
 const FILES: ConsoleFiles = {
   table: async () => ({ 'index.html': { type: 'text/html', encodings: [] } }),
@@ -57,7 +60,7 @@ test('in front of a packaged API only the login is answered, and only if there i
   expect(await none('POST', '/console/login', '{}')).toEqual([200, 'API POST /console/login'])
 })
 
-test('the console is bundled at the first request and reused; a failed build rejects each request', async () => {
+test('the console is bundled at the first request and reused; after a failed build, the next request builds it again', async () => {
   const files = bundledConsole(pathToFileURL(ROOT))
   const table = await files.table()
   expect(await files.table()).toBe(table)
@@ -65,4 +68,17 @@ test('the console is bundled at the first request and reused; a failed build rej
   const broken = bundledConsole(new URL('file:///nowhere/'))
   await expect(broken.table()).rejects.toThrow()
   await expect(broken.table()).rejects.toThrow()
+  // Its first build fails, as while a source is being edited.
+  const folder = await useFolder()
+  await mkdir(join(folder, 'infra/build'), { recursive: true })
+  await writeFile(
+    join(folder, 'infra/build/bundle-console.ts'),
+    `import { bundleConsole as bundle } from ${JSON.stringify(join(ROOT, 'infra/build/bundle-console.ts'))}
+let builds = 0
+export const bundleConsole = (options) => (builds++ === 0 ? Promise.reject(new Error('syntax')) : bundle(options))
+`,
+  )
+  const edited = bundledConsole(pathToFileURL(`${folder}/`))
+  await expect(edited.table()).rejects.toThrow('syntax')
+  expect(await edited.table()).toEqual(table)
 })

@@ -67,7 +67,7 @@ test('an older status never overwrites a newer one', async () => {
   expect((await store.read.agent('1002'))?.states[0]?.status).toBe('busy')
 })
 
-test('wrapup or offline ends a call only in its campaign: the one it names, else the one in which the agent became busy', async () => {
+test('a status that ends a call does so only in its campaign: the one it names, else the one in which the agent became busy', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [call('1', 1, { campaign: 'c1' }), status('wrapup', 2, 'c2')], done })
   expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
@@ -84,6 +84,13 @@ test('wrapup or offline ends a call only in its campaign: the one it names, else
   expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '2' })
   await store.commit({ effects: [status('wrapup', 8)], done })
   expect((await store.read.agent('1002'))?.call).toBeNull()
+  for (const [index, word] of ['wrapup', 'logging_out', 'offline', 'logging_in', 'available'].entries()) {
+    const at = 10 + 5 * index
+    await store.commit({ effects: [call(`${at}`, at), status('busy', at + 1), status(word, at + 2, 'c9')], done })
+    expect([word, (await store.read.agent('1002'))?.call]).toMatchObject([word, { call_ref: `${at}` }])
+    await store.commit({ effects: [status(word, at + 3)], done })
+    expect([word, (await store.read.agent('1002'))?.call]).toEqual([word, null])
+  }
 })
 
 test('a CDR ends only the call with its call_ref, even if the CDR is committed before the call', async () => {

@@ -20,6 +20,12 @@ async function usePricedStore() {
   return { store, client, commit, count }
 }
 
+/** Returns every key of the database with its value, serialized. */
+async function contentsOf(client: Awaited<ReturnType<typeof useRedisClient>>): Promise<Record<string, unknown>> {
+  const keys = (await client.keys('*')).toSorted()
+  return Object.fromEntries(await Promise.all(keys.map(async (key) => [key, await client.dump(key)] as const)))
+}
+
 let at = 0
 const status = (ref: string): Effect =>
   agentStatus(toEvent('agents', 'status', ref, { status: at % 2 === 0 ? 'busy' : 'wrapup', campaign_ref: 'c1' }, ++at))
@@ -79,12 +85,14 @@ test('a call that awaits its CDR, and that CDR, stay within the same limits', as
   expect(await store.read.awaitedCalls(-1e9)).toEqual([])
 })
 
-test('a copy of a status, a call or a CDR costs at most three commands', async () => {
-  const { commit, count } = await usePricedStore()
+test('a copy of a status, a call or a CDR changes nothing and costs at most three commands', async () => {
+  const { client, commit, count } = await usePricedStore()
   for (const make of [status, call, record]) {
     const effect = make('1000')
     await commit([effect])
+    const before = await contentsOf(client)
     expect(await count(() => commit([effect]))).toBeLessThanOrEqual(3)
+    expect(await contentsOf(client)).toEqual(before)
   }
 })
 
