@@ -1,4 +1,4 @@
-import { type Signal, useSignal, useSignalEffect } from '@preact/signals'
+import { effect, type Signal, useSignal } from '@preact/signals'
 import { useEffect, useMemo } from 'preact/hooks'
 import type { Wall as Answer } from '../../client/index.ts'
 import { formatCount, formatNumberOf, formatTime } from '../format.ts'
@@ -27,12 +27,19 @@ export function Wall({ session }: { readonly session: Session }) {
     [session],
     { refreshOn: isOfWall, minIntervalMs: 2_000, pollMs: 10_000 },
   )
-  useSignalEffect(() => {
-    const answer = resource.data.value
-    // A response that arrives after the user has paused is not shown.
-    if (answer !== undefined && !model.isPaused.value) model.show(answer)
-  })
-  useSignalEffect(shown.update)
+  // `useSignalEffect` would do this work in the task that draws the next frame.
+  useEffect(() => {
+    const stopUpdate = effect(shown.update)
+    const stopShow = effect(() => {
+      const answer = resource.data.value
+      // A response that arrives after the user has paused is not shown.
+      if (answer !== undefined && !model.isPaused.value) model.show(answer)
+    })
+    return () => {
+      stopUpdate()
+      stopShow()
+    }
+  }, [])
   const isEditing = useSignal(false)
   const togglePause = () => {
     model.togglePause()
