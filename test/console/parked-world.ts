@@ -13,7 +13,7 @@ import { relayParked } from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice } from '../api/api-world.ts'
 import { usePage } from '../support/browser.ts'
-import { useEnv } from '../support/env.ts'
+import { useFunctionEnv } from '../support/env.ts'
 import { routeOf } from '../support/routes.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
@@ -36,15 +36,7 @@ export async function useParkedConsole(
   { hasQueues = true }: { readonly hasQueues?: boolean } = {},
 ) {
   const [sqs, { store, proxy }] = [await useSqs(), await useStore()]
-  useEnv({
-    UPSTASH_REDIS_REST_URL: proxy.url,
-    UPSTASH_REDIS_REST_TOKEN: 'test-token',
-    ENIGMA_QUEUE_PREFIX: 'enigma-',
-    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
-  })
+  useFunctionEnv(proxy, sqs, { ENIGMA_QUEUE_PREFIX: 'enigma-' })
   vi.resetModules()
   const { wire } = await import('../../src/lambda/wiring.ts')
   const { sendReplayStep } = await import('../../src/lambda/sqs-queues.ts')

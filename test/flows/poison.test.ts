@@ -10,7 +10,7 @@ import { readParked } from '../support/parked-messages.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 import { useTrigger } from '../support/triggers.ts'
-import { useEnv } from '../support/env.ts'
+import { useFunctionEnv } from '../support/env.ts'
 import { routeOf } from '../support/routes.ts'
 
 /** Agents of only two lanes, so that each pack holds notifications of several agents. */
@@ -29,14 +29,7 @@ test(
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, { store, proxy }] = [await useRedisServer(), await useSqs(), await useStore()]
-    useEnv({
-      UPSTASH_REDIS_REST_URL: proxy.url,
-      UPSTASH_REDIS_REST_TOKEN: 'test-token',
-      AWS_ENDPOINT_URL_SQS: sqs.endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'test',
-      AWS_SECRET_ACCESS_KEY: 'test',
-    })
+    useFunctionEnv(proxy, sqs)
     vi.resetModules()
     const { wire } = await import('../../src/lambda/wiring.ts')
     const client = await useRedisClient(redis.url)

@@ -17,7 +17,7 @@ import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 import { useTrigger } from '../support/triggers.ts'
-import { useEnv } from '../support/env.ts'
+import { useFunctionEnv } from '../support/env.ts'
 import { routeOf, ROUTES } from '../support/routes.ts'
 
 const NUMBER = '27829998877'
@@ -162,14 +162,7 @@ test(
     await new Promise<void>((resolve) => upstash.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void upstash.close())
     const url = `http://127.0.0.1:${(upstash.address() as AddressInfo).port}`
-    useEnv({
-      UPSTASH_REDIS_REST_URL: url,
-      UPSTASH_REDIS_REST_TOKEN: PASSWORD,
-      AWS_ENDPOINT_URL_SQS: sqs.endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'test',
-      AWS_SECRET_ACCESS_KEY: PASSWORD,
-    })
+    useFunctionEnv({ url }, sqs, { UPSTASH_REDIS_REST_TOKEN: PASSWORD, AWS_SECRET_ACCESS_KEY: PASSWORD })
     // An earlier test may have loaded the functions, which read their environment once.
     vi.resetModules()
     const lines = useConsole()
@@ -209,14 +202,7 @@ test(
 
 test('no personal data is in the log or in the reason of a parked entry when a handler throws it', async () => {
   const [redis, sqs, { store, proxy }] = [await useRedisServer(), await useSqs(), await useStore()]
-  useEnv({
-    UPSTASH_REDIS_REST_URL: proxy.url,
-    UPSTASH_REDIS_REST_TOKEN: 'test-token',
-    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: PASSWORD,
-  })
+  useFunctionEnv(proxy, sqs, { AWS_SECRET_ACCESS_KEY: PASSWORD })
   vi.resetModules()
   const { wire } = await import('../../src/lambda/wiring.ts')
   const lines = useConsole()

@@ -11,7 +11,7 @@ import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
-import { useEnv } from '../support/env.ts'
+import { useFunctionEnv } from '../support/env.ts'
 import { readParked } from '../support/parked-messages.ts'
 import { ROUTES } from '../support/routes.ts'
 
@@ -87,14 +87,7 @@ async function useFunctions(from: 'sources' | 'bundles') {
   const sqs = await useSqs()
   const port = await useReservedPort()
   const { store, proxy, redis } = await useStore({ proxy: { port } })
-  useEnv({
-    UPSTASH_REDIS_REST_URL: proxy.url,
-    UPSTASH_REDIS_REST_TOKEN: 'test-token',
-    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
-  })
+  useFunctionEnv(proxy, sqs)
   // Each test has servers of its own, and so functions of its own: a fresh environment, as Lambda makes one.
   vi.resetModules()
   const load = async (file: File): Promise<Handler> => {

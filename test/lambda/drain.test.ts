@@ -5,7 +5,7 @@ import { formatEvent } from '../../src/protocol/index.ts'
 import { agentCall, agentStatus, createStore, relayAlive } from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
 import { BASE_MS, toEvent } from '../store/events.ts'
-import { useEnv } from '../support/env.ts'
+import { useEnv, useFunctionEnv } from '../support/env.ts'
 import { ROUTES } from '../support/routes.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
@@ -100,15 +100,9 @@ test(
   { timeout: 60_000 },
   async () => {
     const [sqs, { proxy, store }] = [await useSqs(), await useStore({ expiries: { parked: 24 * 3_600 } })]
-    useEnv({
-      UPSTASH_REDIS_REST_URL: proxy.url,
-      UPSTASH_REDIS_REST_TOKEN: 'test-token',
+    useFunctionEnv(proxy, sqs, {
       ENIGMA_QUEUE_PREFIX: 'enigma-',
       ENIGMA_PARKED_DAYS: '1',
-      AWS_ENDPOINT_URL_SQS: sqs.endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'test',
-      AWS_SECRET_ACCESS_KEY: 'test',
       AWS_LAMBDA_FUNCTION_NAME: 'acme-relay-replay',
     })
     // On Lambda, the function handles unhandled rejections itself.

@@ -22,6 +22,23 @@ export function useEnv(env: Env): void {
   onTestFinished(setEnv(env))
 }
 
+/** Sets the variables of a function whose read model and queues are on these servers, and `more`, until the test ends. */
+export function useFunctionEnv(
+  proxy: { readonly url: string },
+  sqs: { readonly endpoint: string },
+  more: Env = {},
+): void {
+  useEnv({
+    UPSTASH_REDIS_REST_URL: proxy.url,
+    UPSTASH_REDIS_REST_TOKEN: 'test-token',
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    ...more,
+  })
+}
+
 /** Sets variables while `work` runs. */
 export async function withEnv<T>(env: Env, work: () => Promise<T>): Promise<T> {
   const setBack = setEnv(env)
