@@ -179,6 +179,7 @@ test('numbers are masked until the user reveals them, and a masked token cannot 
   await dialog.getByText('27821234567').first().waitFor()
   await page.keyboard.press('Escape')
   expect(await tile('1002').evaluate((button) => button === document.activeElement)).toBe(true)
+  expect(await tile('1002').evaluate((button) => getComputedStyle(button).outlineOffset)).toBe('-2px')
   await page.getByRole('button', { name: 'Log out' }).click()
   await page.getByLabel('API token').fill(MASKED)
   await page.keyboard.press('Enter')
