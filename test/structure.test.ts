@@ -194,6 +194,11 @@ test('importsOf finds imports of every form', () => {
 const LONG: Readonly<Record<string, string>> = {
   'src/console/rows.tsx':
     'a table, the rows of it that are on the screen, and the selection that keyboard and mouse change in both',
+  'src/console/stream/stream-page.tsx': 'the page, and the entries that it keeps while changes arrive',
+  'src/producer/backup/backup.ts': 'a backup from the first packet that Redis refuses to the last one pushed',
+  'src/relay/doctor/doctor.ts': 'the order of all checks, and those of the machine, which no server answers',
+  'src/simulator/campaigns.ts': 'the life of a campaign and of its calls, each of which drives the other',
+  'src/store/reads/wall-reads.ts': 'one read: the documents that it caches, and the rows that it derives from them',
 }
 
 test('no source is longer than 250 lines, except those with a reason', () => {
@@ -208,7 +213,7 @@ test('no source is longer than 250 lines, except those with a reason', () => {
 })
 
 /** The files directly in `src/relay`; every other file is in a room below it. */
-const GROUND_FLOOR = ['config', 'index', 'item', 'metrics', 'notice', 'relay', 'relay-error', 'source']
+const GROUND_FLOOR = ['config', 'index', 'item', 'metrics', 'notice', 'relay-error', 'source']
 const RELAY_ROOMS = [
   'doctor',
   'health',

@@ -1,6 +1,6 @@
 import { appFile, readDeclarations } from '../../src/lambda/declarations.ts'
 import { createRoutes, OTHER, type Needs, type Route } from '../../src/protocol/index.ts'
-import { FunctionsError } from '../../src/settings/function-settings.ts'
+import { FunctionsError } from '../../src/settings/index.ts'
 import { DeployError } from '../deploy-error.ts'
 
 /** Returns the name of a stack: its prefix without the dash at its end. */

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { readFileSync } from 'node:fs'
 import type { DevArguments, FaultArgument, SimulateArguments } from './call-centre.ts'
-import { COMMAND_HELP, PROGRAM_HELP } from './help.ts'
+import { COMMAND_HELP, PROGRAM_HELP } from './cli-output.ts'
 import type { ParkedArguments } from './run-parked.ts'
 
 /** Creates the command line parser. The module of a command is loaded when the command runs. */

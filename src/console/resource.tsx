@@ -2,7 +2,7 @@ import { type ReadonlySignal, signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useMemo } from 'preact/hooks'
 import { ApiProblem, type Change } from '../client/index.ts'
-import { connection, onChanges } from './live.ts'
+import { connection, onChanges } from './session.ts'
 
 /* Answers of the API that a page shows, and reads again when they may have changed. */
 

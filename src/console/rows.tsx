@@ -1,7 +1,7 @@
 import { type ReadonlySignal, signal, useSignal, useSignalEffect } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { focusNextFrame, useKeys } from './keyboard.ts'
+import { focusNextFrame, useKeys } from './focus.tsx'
 
 export type Column<Item> = {
   readonly title: string

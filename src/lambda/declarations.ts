@@ -16,7 +16,7 @@ import {
   type Route,
   type Routes,
 } from '../protocol/index.ts'
-import { FunctionsError } from '../settings/function-settings.ts'
+import { FunctionsError } from '../settings/index.ts'
 
 /** The route table that the build of a published version wrote. A clone does not have it. */
 const BUILT = new URL('../routes.json', import.meta.url)

@@ -1,6 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 import { describeError } from '../adapter/index.ts'
-import { FunctionsError } from '../settings/function-settings.ts'
+import { FunctionsError } from '../settings/index.ts'
 
 type ParametersOptions = {
   /** Name of a setting → name of its parameter in Parameter Store. At most ten, the limit of a request. */

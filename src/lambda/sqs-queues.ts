@@ -17,7 +17,7 @@ import {
   type RelayCommand,
   type Routes,
 } from '../protocol/index.ts'
-import { FunctionsError } from '../settings/function-settings.ts'
+import { FunctionsError } from '../settings/index.ts'
 import type { QueueRecord } from '../store/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 

@@ -1,5 +1,5 @@
 import { dialerStatus, type Outgoing } from '../producer/index.ts'
-import { closeCentre, startCampaign } from './campaign-runs.ts'
+import { closeCentre, startCampaign } from './campaigns.ts'
 import { noAgentStats, noCampaignStats, startShift, type Agent, type Campaign, type Centre } from './centre.ts'
 import { createRandom, SimulatorError, type Random } from './random.ts'
 import { startClick2Dial, startOddities, startReports } from './side-traffic.ts'

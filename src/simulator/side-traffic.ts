@@ -1,7 +1,6 @@
 import { agentStats, click2DialCdr, dialPreview, inboundCall, type Outgoing } from '../producer/index.ts'
 import { BASE_KEY } from '../protocol/index.ts'
-import { pickTalkEnd, recordingUrl, seconds } from './calls.ts'
-import { toCampaignStats } from './campaign-runs.ts'
+import { pickTalkEnd, recordingUrl, seconds, toCampaignStats } from './campaigns.ts'
 import { setActivity, subscriberAt, toDialNumber, type Campaign, type Centre } from './centre.ts'
 
 /* Periodic notifications: figures, and the next callees. */

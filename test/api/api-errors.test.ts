@@ -1,6 +1,6 @@
 import { campaignStatus } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
-import { createApi } from '../../src/api/create-api.ts'
+import { createApi } from '../../src/api/index.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { AUTH, notice, TOKEN, useApi } from './api-world.ts'
 

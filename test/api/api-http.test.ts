@@ -1,6 +1,6 @@
 import { agentStatus } from 'enigma-relay/store'
 import { describe, expect, it, vi } from 'vitest'
-import { createApi } from '../../src/api/create-api.ts'
+import { createApi } from '../../src/api/index.ts'
 import { AUTH, notice, TOKEN, useApi } from './api-world.ts'
 
 describe('HEAD', () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { NextRound, Replay, StoreWriter } from 'enigma-relay/store'
-import { createApi } from '../../src/api/create-api.ts'
+import { createApi } from '../../src/api/index.ts'
 import { formatEvent, type Notification } from '../../src/protocol/index.ts'
 import { toOutcomeEffects } from '../../src/store/effects/park-effects.ts'
 import { notification } from '../adapter/factories.ts'

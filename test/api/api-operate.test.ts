@@ -29,7 +29,7 @@ async function useOperators(options: { readonly corsOrigin?: string } = {}) {
   const sendCommand = vi.fn<(command: RelayCommand) => Promise<void>>()
   const world = await useApi({ tokens: TOKENS, ...options })
   // The API over the same store, with what it needs to write.
-  const { createApi } = await import('../../src/api/create-api.ts')
+  const { createApi } = await import('../../src/api/index.ts')
   const { read, commit } = world.store
   const app = createApi({ read, tokens: TOKENS, ...options, replay: { commit, sendStep, sendCommand, drain } })
   const ask = async <Answer>(

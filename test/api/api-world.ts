@@ -1,6 +1,6 @@
 import { createStore, type Effect, type StoreEvent, type StoreOptions } from 'enigma-relay/store'
 import { onTestFinished } from 'vitest'
-import { createApi, type ApiOptions } from '../../src/api/create-api.ts'
+import { createApi, type ApiOptions } from '../../src/api/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useRedisServer } from '../support/redis.ts'
 

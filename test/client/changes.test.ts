@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import type { ApiOptions } from '../../src/api/create-api.ts'
+import type { ApiOptions } from '../../src/api/index.ts'
 import { start } from '../cli/run.ts'
 import { TOKEN } from '../api/api-world.ts'
 import { useProxy } from '../support/proxy.ts'

@@ -70,7 +70,7 @@ test('every row names a room, and levels of the log', () => {
 /** Files with an Error that no user sees, with the reason. */
 const BARE: Readonly<Record<string, string>> = {
   'src/relay/targets/http-handler.ts': 'an Error by the name that the AWS SDK looks at to tell whether to try again',
-  'src/runtime/process.ts': 'the reason of an abort signal, which nothing prints',
+  'src/runtime/index.ts': 'the reason of an abort signal, which nothing prints',
 }
 
 test('no error without a code is thrown', () => {

@@ -20,7 +20,7 @@ async function useDrain() {
     AWS_SECRET_ACCESS_KEY: 'test',
   })
   vi.resetModules()
-  const { drain } = await import('../../src/lambda/drain-queues.ts')
+  const { drain } = await import('../../src/lambda/replay-function.ts')
   const parked: string[] = []
   const lines: LogLine[] = []
   const put = (route: string, n: number) =>

@@ -24,7 +24,7 @@ async function useUrl(own = '') {
   const taskRoot = await useFolder()
   await mkdir(join(taskRoot, 'dist'))
   const contents = `
-    import { createApi } from './src/api/create-api.ts'
+    import { createApi } from './src/api/index.ts'
     import { handleUrl } from './src/lambda/handle-url.ts'
     const app = createApi({ ${NOTHING}, ${own} })
     app.get('/stream', (c) => {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect, onTestFinished, test } from 'vitest'
 
-const SHUTDOWN = new URL('../../src/runtime/process.ts', import.meta.url).href
+const SHUTDOWN = new URL('../../src/runtime/index.ts', import.meta.url).href
 
 /** A process that prints `ready`, then the reason of the abort, and keeps running unless `afterwards` ends it. */
 async function startProcess(afterwards: string) {

@@ -96,7 +96,16 @@ const BEAT_MS = 1_000
 /** The owner touches its lock once a second. A lock that is older than this belongs to a process that was killed. */
 const STALE_MS = 10_000
 
-/** Runs `body` while no other process of this clone holds the lock `name`: both would write to the same folder. */
+/**
+ * Runs `body` while no other process of this clone holds the lock `name`: both would write to the same folder.
+ *
+ * @template T
+ * @param {string} root the folder of the clone
+ * @param {() => Promise<T>} body
+ * @param {string} [name]
+ * @param {string} [doing] what the holder of the lock is doing, for the message of a process that waits
+ * @returns {Promise<T>}
+ */
 export async function withLock(root, body, name = 'install', doing = 'is installing') {
   const folder = join(root, '.enigma')
   const file = join(folder, `${name}.lock`)

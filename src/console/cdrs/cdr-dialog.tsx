@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import type { CdrDetail } from '../../client/index.ts'
-import { Dialog } from '../dialog.tsx'
+import { Dialog } from '../focus.tsx'
 import { download, formatTime } from '../format.ts'
 import { addressOf } from '../location.tsx'
 import { Loaded, useResource } from '../resource.tsx'

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { allItems, type CdrRecord, type CdrsQuery, type Client } from '../../client/index.ts'
-import { Dialog } from '../dialog.tsx'
+import { Dialog } from '../focus.tsx'
 import { download, formatCount, formatNumberOf } from '../format.ts'
 import { mayReveal, type Session } from '../session.ts'
 import { showError } from '../status-bar.tsx'

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type { AuditPage, Config, GapsPage, OtherPage, ParkedGroups, Queues, Relays } from '../../client/index.ts'
-import { Dialog } from '../dialog.tsx'
+import { Dialog } from '../focus.tsx'
 import { formatSpan } from '../format.ts'
 
 /** Copies the diagnosis, and shows the copied text, so that the user can see that it contains no personal data. */

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import type { ApiProblem, ParkedDetail } from '../../client/index.ts'
-import { Dialog } from '../dialog.tsx'
+import { Dialog } from '../focus.tsx'
 import { download, formatBytes, formatCount, formatSpan, formatTime } from '../format.ts'
 import { addressOf, setFilters } from '../location.tsx'
 import { Loaded, Problem, useResource } from '../resource.tsx'

@@ -1,7 +1,7 @@
 import { type Signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type { CdrFilter, Replay, ReplayPlan, ReplayRequest } from '../../client/index.ts'
-import { Dialog } from '../dialog.tsx'
+import { Dialog } from '../focus.tsx'
 import { formatCount, formatNumberOf, formatSpan } from '../format.ts'
 import { addressOf, go, page } from '../location.tsx'
 import { countOf, findOldest, type SelectedDialogProps, startReplays, usePlan } from '../parked/parked-messages.ts'

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import type { AgentDetail, AgentState, Call, Stats } from '../../client/index.ts'
-import { Dialog } from '../dialog.tsx'
+import { Dialog } from '../focus.tsx'
 import { formatCount, formatSpan, formatTime } from '../format.ts'
 import { addressOf } from '../location.tsx'
 import { Loaded, useResource } from '../resource.tsx'

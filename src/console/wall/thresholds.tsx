@@ -1,6 +1,6 @@
 import { effect, signal, useSignal } from '@preact/signals'
 import type { WallAgent } from '../../client/index.ts'
-import { Dialog } from '../dialog.tsx'
+import { Dialog } from '../focus.tsx'
 import { AGENT_STATES, lookOf } from './wall-figures.tsx'
 
 /* How long an agent may be in a state before the wall marks it. The browser stores the thresholds, so each display has its own. */

@@ -1,7 +1,7 @@
 import { batch, computed, effect, type ReadonlySignal, signal, type Signal } from '@preact/signals'
 import type { Wall, WallAgent, WallCampaign } from '../../client/index.ts'
 import { createFrameWriter, createTicker, now, setClock, type FrameWriter, type Ticker } from '../clock.ts'
-import { onChanges } from '../live.ts'
+import { onChanges } from '../session.ts'
 import { filters, type Filters } from '../location.tsx'
 import { type Level, levelOf, LEVELS, thresholds } from './thresholds.tsx'
 import { compareStates, UNKNOWN } from './wall-figures.tsx'

@@ -18,7 +18,7 @@ import {
   type HttpOutcome,
 } from '../../protocol/index.ts'
 import type { Logger, Release, Env } from '../../runtime/index.ts'
-import { FunctionsError } from '../../settings/function-settings.ts'
+import { FunctionsError } from '../../settings/index.ts'
 import { createLambdaTrigger, type Invocation, type LambdaHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, type Queues } from '../local-aws.ts'
 import { StreetError, wordsOf } from '../servers.ts'

@@ -1,7 +1,8 @@
+import type { ComponentChildren } from 'preact'
+import { useEffect, useId, useRef } from 'preact/hooks'
 import { signal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
 
-/* Keyboard shortcuts. They apply while no field has the focus and no dialog is open. */
+/* What has the focus: the page with its keyboard shortcuts, which apply while no field has the focus and no dialog is open, or a dialog. */
 
 export type Shortcut = {
   /** A value of `KeyboardEvent.key`. A capital letter means Shift and that letter. */
@@ -52,3 +53,50 @@ export const focusNextFrame = (parent: HTMLElement, selector: string): number =>
   requestAnimationFrame(() =>
     requestAnimationFrame(() => parent.querySelector<HTMLElement>(selector)?.focus({ preventScroll: true })),
   )
+
+export type DialogProps = {
+  readonly title: string
+  readonly onClose: () => void
+  readonly children: ComponentChildren
+  /** Wide enough for all fields of an entry. Default: false. */
+  readonly isWide?: boolean
+}
+
+/**
+ * Shows a modal dialog for as long as it is rendered. Escape and a click outside close it. Afterwards, the focus returns to the element
+ * that had it, unless the user has moved it since.
+ */
+export function Dialog({ title, onClose, children, isWide = false }: DialogProps) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const id = useId()
+  useEffect(() => {
+    const { activeElement } = document
+    dialog.current?.showModal()
+    return () => {
+      // A dialog that closes has returned the focus by now. One that is removed while it is open has lost it.
+      if (document.activeElement === document.body && activeElement instanceof HTMLElement)
+        activeElement.focus({ preventScroll: true })
+    }
+  }, [])
+  return (
+    <dialog
+      ref={dialog}
+      class={isWide ? 'wide' : ''}
+      aria-labelledby={id}
+      onClose={onClose}
+      onClick={({ target, currentTarget }) => {
+        if (target === currentTarget) currentTarget.close()
+      }}
+    >
+      <div class="dialog">
+        <header>
+          <h2 id={id}>{title}</h2>
+          <button class="quiet" aria-label="Close" onClick={() => dialog.current?.close()}>
+            ✕
+          </button>
+        </header>
+        {children}
+      </div>
+    </dialog>
+  )
+}

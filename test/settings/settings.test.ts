@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readEvents } from '../../src/settings/function-settings.ts'
+import { readEvents } from '../../src/settings/index.ts'
 
 const ON_LAMBDA = { AWS_LAMBDA_FUNCTION_NAME: 'acme-api' }
 
