@@ -1,4 +1,4 @@
-import { relayGap } from 'enigma-relay/store'
+import { cdr, relayGap } from 'enigma-relay/store'
 import { expect, test } from 'vitest'
 import { notice } from '../api/api-world.ts'
 import { MASKED } from '../client/client-world.ts'
@@ -245,6 +245,29 @@ test('axe reports nothing on the wall, an agent, the thresholds and the stream, 
   await commit(isIn('1002', 'busy'))
   await page.locator('.rows').getByText('1002').waitFor()
   await expectAccessible(page)
+})
+
+test('each figure of a campaign stays in its column, even if every call is abandoned', async () => {
+  const { commit, open, page } = await useWall()
+  const abandoned = (at: number) =>
+    cdr(
+      notice(
+        {
+          call_ref: `a${at}`,
+          dialed_at: Date.now() / 1_000 - 60,
+          ref: '7',
+          extension: null,
+          end_reason: 'callee_hungup',
+        },
+        { type: 'campaigns', subType: 'cdr', reference: undefined, id: `main/l/1/${at}`, timeMs: Date.now() },
+      ),
+    )
+  await commit(runs('7'), ...Array.from({ length: 12 }, (_, at) => abandoned(at)))
+  await open()
+  const rates = page.locator('.campaigns tbody td').nth(6)
+  await expect.poll(() => rates.innerText()).toMatch(/▲ 100[^]*\/ ▲ 100/)
+  const cells = page.locator('.campaigns tbody tr:first-child > *')
+  expect(await cells.evaluateAll((all) => all.filter((cell) => cell.scrollWidth > cell.clientWidth).length)).toBe(0)
 })
 
 const isoAgo = (seconds: number) => new Date(Date.now() - seconds * 1_000).toISOString()
