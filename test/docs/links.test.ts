@@ -104,6 +104,36 @@ test('every file and folder of the repository that a document names exists', () 
   expect(missing).toEqual([])
 })
 
+/** The names that a document gives with a file: `a` and `b` in `src/c.ts`. */
+const namesIn = (text: string): { readonly file: string; readonly name: string }[] =>
+  [...text.matchAll(/((?:`[\w.]+`(?:, | and | ))+)(?:in|of) `([\w./-]+\.(?:tsx?|lua))`/g)].flatMap(
+    ([, names = '', file = '']) => [...names.matchAll(/`([\w.]+)`/g)].map(([, name = '']) => ({ file, name })),
+  )
+
+/** Whether a file defines a function, constant, type or property of this name. A call of it does not count. */
+const defines = (file: string, name: string): boolean =>
+  new RegExp(
+    `(?:function\\*?|const|let|type|class) ${name.replaceAll('.', '\\.')}\\b|^\\s+${name}: |^\\s+(?:async )?${name}\\(.*\\{$`,
+    'm',
+  ).test(read(file))
+
+test('every function that a document names with its file is in that file', () => {
+  const named = documents
+    .filter((document) => document !== 'CHANGELOG.md')
+    .flatMap((document) => namesIn(read(document)).map((one) => ({ document, ...one })))
+  expect(named.length).toBeGreaterThan(50)
+  const wrong = named.filter(({ file, name }) => !isThere(file) || !defines(file, name))
+  expect(wrong.map(({ document, file, name }) => `${document}: ${name} in ${file}`)).toEqual([])
+})
+
+test('a screen pop is followed in at most 40 files', () => {
+  const [, rest = ''] = read('docs/architecture.md').split(/^## Follow a screen pop$/m)
+  const [section = ''] = rest.split(/^## /m)
+  const way = new Set(codeSpansOf(section).filter((code) => /^(?:src|functions|infra)\/.*\.(?:ts|lua)$/.test(code)))
+  expect(way.size).toBeGreaterThan(20)
+  expect(way.size).toBeLessThanOrEqual(40)
+})
+
 test('docs/README.md names every page of docs/', () => {
   const listed = new Set(linksOf(read('docs/README.md')).map((link) => `docs/${link.split('#')[0]}`))
   const pages = documents.filter((document) => document.startsWith('docs/') && document !== 'docs/README.md')
@@ -127,5 +157,12 @@ test('the check sees links, and headings as GitHub names them', () => {
   expect(toSlug('What a kill -9 does at each step')).toBe('what-a-kill--9-does-at-each-step')
   expect(faultOf('docs/relay.md', 'there-is-no-such-page.md')).toBe('there is no docs/there-is-no-such-page.md')
   expect(faultOf('docs/relay.md', 'relay.md#there-is-no-such-heading')).toContain('has no heading')
+  expect(namesIn('`a` and `b.c` in `src/d.ts`, `e` of `src/f.lua`')).toEqual([
+    { file: 'src/d.ts', name: 'a' },
+    { file: 'src/d.ts', name: 'b.c' },
+    { file: 'src/f.lua', name: 'e' },
+  ])
+  expect(['laneOf', 'lane'].map((name) => defines('src/protocol/route.ts', name))).toEqual([true, false])
+  expect(['accept', 'gather'].map((name) => defines('src/relay/sender/sender.ts', name))).toEqual([true, false])
   expect(documents).toEqual(expect.arrayContaining(['README.md', 'CHANGELOG.md', 'docs/relay.md']))
 })
