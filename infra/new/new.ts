@@ -47,7 +47,8 @@ async function create(args: readonly string[]): Promise<void> {
   }
   await addToAll(route)
   process.stdout.write(
-    `Write its schema and its logic, and run npm test. npm run dev takes its packets at once:\n` +
+    `Write its schema and its logic, and run: npm test -- ${route.name}\n` +
+      `Then start npm run dev -- --no-simulator, and publish a packet. Use the ports and the token that it prints:\n` +
       `  redis-cli -p 8001 PUBLISH enigma:notifications:${type}:1 '{"type":"${subType}","payload":{"ref":"1"}}'\n` +
       `  curl -H "Authorization: Bearer $API_TOKEN" http://127.0.0.1:8080/kinds/${type}/${subType}/1\n`,
   )

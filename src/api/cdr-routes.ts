@@ -35,7 +35,7 @@ const MAX_SEARCH_BYTES = 32 * 1024
 
 const WORDS =
   'Returns CDRs by `dialed_at`, newest first. A CDR must match all filters. A token with the role `masked` cannot use `contact` and `number`. If few CDRs match ' +
-  'a filter, a page may hold fewer than `limit` items, or none: the last page is the one whose `next` is null. New CDRs never shift later pages.'
+  'a filter, a page may hold fewer than `limit` items, or none: the last page is the one whose `next` is null. New CDRs do not change the content of later pages.'
 
 type Asked = Omit<CdrFilter, 'fromMs' | 'toMs' | 'endReason'> & {
   readonly from?: number | undefined

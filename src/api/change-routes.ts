@@ -41,7 +41,7 @@ export function changes(read: Reads): Hono<ApiEnv> {
       summary: 'List changes since a cursor',
       description:
         'Returns the changes after a cursor, in order. First ask without `after`, then read the data that you show, then ask every second or two with ' +
-        'the `cursor` of the last response. If `reset` is true, read everything again. The last 4,000 writes are kept for a day.',
+        'the `cursor` of the last response. If `reset` is true, read everything again. The last 4,000 commits are kept for a day.',
       tag: 'changes',
       answer: ChangesPage,
     }),
@@ -108,7 +108,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
       }
       return streamSSE(c, async (stream) => {
         const aborted = new Promise<void>((resolve) => stream.onAbort(resolve))
-        // A client that reads nothing holds its stream no longer than others do.
+        // The limit also ends the stream of a client that reads nothing.
         const over = setTimeout(() => stream.abort(), limitMs)
         try {
           let [sentMs, cursor] = [0, '']

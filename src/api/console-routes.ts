@@ -31,7 +31,7 @@ const INDEX = 'index.html'
 const READS = ['GET', 'HEAD']
 const KEPT_AT_304 = ['cache-control', 'etag', 'vary']
 
-/** Allows only what the page needs. */
+/** Returns the Content-Security-Policy, which allows only what the page needs. */
 const policy = (connect: readonly string[]): string =>
   [
     "default-src 'none'",
@@ -55,7 +55,7 @@ export function createConsole(
   origins: readonly string[] = [],
 ): Hono {
   const app = new Hono()
-  // A malformed request is reported as everywhere, after the caller is identified.
+  // A malformed request gets the same answer as on every other path, after authentication.
   app.get('/', (c, next) => ((c.env as ApiEnv['Bindings'] | undefined)?.fault === undefined ? toConsole(c) : next()))
   app.use('/console/*', secure(connect))
   app.use('/console/*', etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
@@ -64,7 +64,7 @@ export function createConsole(
   const serve = async (c: Context): Promise<Response> => {
     const name = c.req.param('name') ?? INDEX
     const known = await table()
-    // Only names of the table are read, so no path can leave the folder.
+    // Only files in the table are read, which prevents path traversal.
     const file = Object.hasOwn(known, name) ? known[name] : undefined
     if (file === undefined) return notFound(name, known)
     if (!READS.includes(c.req.method)) return notAllowed(READS)
@@ -83,7 +83,7 @@ export function createConsole(
   return app
 }
 
-/** Redirects relatively, so that it also works behind a proxy that adds a path prefix. */
+/** Redirects to a relative URL, which also works behind a proxy that adds a path prefix. */
 const toConsole = (c: Context): Response => c.redirect('console/')
 
 function notFound(name: string, table: ConsoleTable): Response {
@@ -139,8 +139,8 @@ export type ExchangeCode = (code: string) => string | undefined
 const MAX_LOGIN_BYTES = 1_000
 
 /**
- * Serves `POST /` with `{"code": "…"}`: returns the token for a one-time code. It rejects pages of origins other than these. Code and token
- * are never logged.
+ * Serves `POST /` with `{"code": "…"}`: returns the token for a one-time code. It rejects requests from pages of other origins than
+ * its own and `origins`. Code and token are never logged.
  */
 export function createLogin(exchangeCode: ExchangeCode, origins: readonly string[] = []): Hono {
   const app = new Hono()

@@ -1,5 +1,21 @@
 import { agentCall, campaignStats, campaignStatus, cdr, type CdrFields, dialerStatus } from '../producer/index.ts'
-import { type Agent, type Call, type Campaign, type Centre, isWanted, logOut, noCampaignStats, setActivity, setStatus, settle, settleSoon, statusIn, subscriberAt, takeBreak, toDialNumber } from './centre.ts'
+import {
+  type Agent,
+  type Call,
+  type Campaign,
+  type Centre,
+  isWanted,
+  logOut,
+  noCampaignStats,
+  setActivity,
+  setStatus,
+  settle,
+  settleSoon,
+  statusIn,
+  subscriberAt,
+  takeBreak,
+  toDialNumber,
+} from './centre.ts'
 import type { Random } from './random.ts'
 
 /* The life of a campaign: it starts, then stops and starts again, or completes and starts again with a new list. */

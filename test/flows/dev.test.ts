@@ -1,5 +1,7 @@
+import { exec } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { promisify } from 'node:util'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { addressOf, FIGURES, get, processesOf, startDev } from '../support/dev.ts'
@@ -37,10 +39,12 @@ test('without the simulator, dev waits for a dialler, and its data survives a re
   const first = startDev(folder, ['--no-simulator', '--verbose'])
   const dialler = await useRedisClient(await addressOf(first, "dialler's Redis"))
   await first.says(/^call centre +none/m)
-  await dialler.publish(
-    'enigma:notifications:agents:1002',
-    '{"type":"status","payload":{"ref":"1002","status":"available","campaign_ref":"c1"}}',
-  )
+  // The printed commands can be pasted: they have the ports that are in use.
+  const tried = /^try: (redis-cli .*)\n +curl -H "Authorization: Bearer \$API_TOKEN" (\S+)$/m
+  await first.says(tried)
+  const [, publish = '', url] = tried.exec(first.output().stdout) ?? []
+  expect(url).toBe(`${await addressOf(first, 'read API')}/agents/1002`)
+  await promisify(exec)(publish)
   await dialler.lPush(
     LIST,
     `{"type":"cdr","payload":{"ref":"c1","call_ref":17,"dialed_at":${Math.floor(Date.now() / 1_000)},"end_reason":"timeout","number":"27821234567"}}`,
@@ -55,7 +59,7 @@ test('without the simulator, dev waits for a dialler, and its data survives a re
 
   const second = startDev(folder, ['--no-simulator'])
   expect((await get(second, '/agents/1002')).body).toMatchObject({
-    states: [{ status: 'available', campaign_ref: 'c1' }],
+    states: [{ status: 'available', campaign_ref: '12' }],
   })
   expect((await get(second, '/cdrs')).body['items']).toHaveLength(1)
   second.child.kill('SIGINT')

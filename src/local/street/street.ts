@@ -153,7 +153,9 @@ async function startParts(options: StreetOptions, release: Release, background: 
     onPart({ name: 'functions', address: 'functions/', note: 'on workerd, behind HTTP' })
   }
   const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: from API_TOKEN'
-  onPart({ name: 'read API', address: apiUrl, note })
+  const { port } = settings.api
+  const isElsewhere = port !== 0 && new URL(apiUrl).port !== String(port)
+  onPart({ name: 'read API', address: apiUrl, note: isElsewhere ? `${note}; port ${port} is already in use` : note })
 
   const httpPort = await freePort(settings.relay.http.port)
   const target = 'toTarget' in functions ? functions.toTarget(apiUrl) : { AWS_ENDPOINT_URL_SQS: queues?.endpoint }

@@ -4,7 +4,7 @@ import { Writable } from 'node:stream'
 import pc from 'picocolors'
 import { RELAY_TYPE } from '../../protocol/index.ts'
 import { createLog, createShutdown, LOG_LEVELS, sleep } from '../../runtime/index.ts'
-import type { Part } from '../street/parts.ts'
+import { hideCredentials, type Part } from '../street/parts.ts'
 import type { Figures } from '../street/street-figures.ts'
 import { startStreet, type StreetOptions } from '../street/street.ts'
 import {
@@ -57,9 +57,12 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
     })
     const note = hasToken ? 'asks for the token in API_TOKEN' : 'the code works once, for ten minutes'
     for (const part of [{ name: 'console', address: street.consoleUrl, note }, ...parts]) view.part(part)
-    view.line(
-      `\ntry: curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}' ${street.api.url}/agents`,
-    )
+    // The ports may differ from those in the documentation.
+    const { api, diallerUrl } = street
+    const isQuiet = options.callCentre === undefined && diallerUrl !== undefined
+    const publish = isQuiet ? `redis-cli -u ${hideCredentials(diallerUrl)} ${PUBLISH}\n     ` : ''
+    const header = `-H "Authorization: Bearer ${hasToken ? '$API_TOKEN' : api.token}"`
+    view.line(`\ntry: ${publish}curl ${header} ${api.url}/agents${isQuiet ? '/1002' : ''}`)
     if (isDemo) for (const line of DEMO) view.line(line)
     const failed = street.ended.catch(() => gone.abort())
     while (!signal.aborted) {
@@ -74,6 +77,9 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
     shutdown.dispose()
   }
 }
+
+/** A status, as a dialler publishes it. */
+const PUBLISH = `publish enigma:notifications:agents:1002 '{"type":"status","payload":{"ref":"1002","status":"available","campaign_ref":"12"}}'`
 
 /** Instructions for `--demo`. */
 const DEMO = [
