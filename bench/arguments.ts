@@ -47,7 +47,7 @@ export const HELP = `npm run bench -- [options]: measures the relay's single fil
 run, it measures the floor, the baseline script and, if you have it, Bento. Exits with 1 if the relay lost notifications or sent them out of order.
 
   --smoke             small counts, half a minute, no verdicts
-  --only PART         runs one part: ${PARTS.join(', ')} (all before price; smoke: without kill)
+  --only PART         runs one part: ${PARTS.join(', ')} (default: those before price; smoke: without kill)
   --bento PATH        also measures this Bento binary
   --relay FILE        measures this single file instead of the clone's; repeat the option to measure several files in turn
   --rounds N          how often each measurement is repeated; subjects take turns in each round (3; smoke 1)

@@ -47,8 +47,8 @@ const OBSERVE = `globalThis.longTasks = []
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' })`
 
 /**
- * Simulates a call centre on a whole street, records what its API tells a console, and stops it. Then a browser shows the recording: a real one
- * has its own machine, and here each task would wait for a processor.
+ * Simulates a call centre on a whole street, records what its API tells a console, and stops it. Then a browser shows the recording. A
+ * user's browser has its own machine. Beside the street, each task of this browser would wait for a processor.
  */
 export async function measureConsole(
   release: Release,
@@ -129,7 +129,7 @@ async function recordStreet(
   return { tape, path, changesPerSecond }
 }
 
-/** Launches a browser, with priority if permitted: the tape and this process need little time, but at any moment. */
+/** Launches a browser, with priority if permitted, because the tape and this process also need a processor for short times. */
 async function withPriority<T>(launch: () => Promise<T>): Promise<T> {
   try {
     setPriority(-20)

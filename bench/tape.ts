@@ -6,7 +6,7 @@ import { sleep } from '../src/runtime/index.ts'
 
 /**
  * A server between a browser and the API. While it records, it passes requests on and keeps the answers. While it plays, it answers from the recording,
- * at the same moments: the system behind it may have ended, which leaves the machine to the browser.
+ * at the same moments: the recorded system may have ended by then, which leaves the machine to the browser.
  */
 export type Tape = {
   readonly url: string

@@ -78,7 +78,7 @@ const PRICE_ROWS = {
   bill: { at: 'price', work: 'a month with 1,000 agents, US dollars', figure: 'each', most: 150 },
 } satisfies Readonly<Record<string, Row>>
 
-/** The figures of Bento 1.10 and the floor in one run on a virtual machine with 2 processors. They are used without `--bento`. */
+/** The figures of Bento 1.10 and the floor in one run on a virtual machine with 2 processors. They apply if `--bento` is not given. */
 const BENTO: Readonly<Record<string, Figures>> = {
   drain: { perSecond: 8_529, cpuUs: 139, peakRssMb: 60 },
   'status 2660 0': { cpuUs: 176, p50Ms: 2.6, p99Ms: 13.3 },

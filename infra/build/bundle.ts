@@ -19,7 +19,7 @@ export const BUNDLE = {
   platform: 'node',
   target: 'node24',
   conditions: ['source'],
-  // A stack trace names files and lines of the sources. It does not need their text.
+  // A stack trace names files and lines of the sources. It does not need the text of the sources.
   sourcemap: 'linked',
   sourcesContent: false,
   legalComments: 'none',
@@ -195,7 +195,7 @@ const lateBuiltins: Plugin = {
   },
 }
 
-/** Leaves the street out: `dev` needs a clone, and reports that before it loads the street. */
+/** Leaves the street out of the bundle: `dev` needs a clone, and reports a missing clone before it loads the street. */
 const withoutStreet = replace(
   'without-street',
   /\/src\/local\/view\/show-street\.ts$/,

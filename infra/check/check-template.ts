@@ -148,7 +148,7 @@ function* checkUrl(template: Template, what: string, name: string, bound: number
 const urlOf = (template: Template, functionId: string) =>
   find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId)
 
-/** The actions that the function needs that streams changes: for its log, its parameters and their key, and traces. */
+/** The actions that the function for streaming changes needs: for its log, its parameters and their key, and traces. */
 const OF_A_READER = /^(logs:(CreateLogStream|PutLogEvents)|ssm:GetParameters|kms:Decrypt|xray:[A-Za-z]+)$/
 
 /** Checks that a separate function streams changes and does nothing else, and that the API tells clients its address; or that there is none. */
@@ -166,7 +166,7 @@ function* checkEvents(template: Template, prefix: string, events: number | undef
   if (!told.includes(`\${${urlId}.FunctionUrl}`)) yield `the read API tells no client where ${name} is`
   const seconds = Number(variablesOf(own)['ENIGMA_EVENTS_SECONDS'])
   if (!(seconds > 0 && seconds < Number(own['Timeout'])))
-    yield `${name} does not end its streams within its timeout, or answers more than them: ENIGMA_EVENTS_SECONDS is ${seconds}`
+    yield `${name} does not end its streams within its timeout, or also answers other requests: ENIGMA_EVENTS_SECONDS is ${seconds}`
   const [, role] = find(
     template,
     'AWS::IAM::Role',

@@ -22,7 +22,7 @@ async function addToAll({ name, type, subType }: Route): Promise<void> {
     .replace(/^import \* as other /m, `import * as ${own} from './${type}/${subType}.ts'\n$&`)
     .replace(/^ {2}other,$/m, `  ${own},\n$&`)
   await writeFile(join(root, ALL), added)
-  process.stdout.write(`added it to ${ALL}\n`)
+  process.stdout.write(`added the function to ${ALL}\n`)
 }
 
 /** Runs `npm run new -- agents/break`: writes the function of a sub_type with its declaration, and its test. Exit codes: 0, 1 failed, 2 wrong arguments. */
@@ -47,7 +47,7 @@ async function create(args: readonly string[]): Promise<void> {
   }
   await addToAll(route)
   process.stdout.write(
-    `Write its schema and its logic, and run: npm test -- ${route.name}\n` +
+    `Write the schema and the logic of the function, then run: npm test -- ${route.name}\n` +
       `Then start npm run dev -- --no-simulator, and publish a packet. Use the ports and the token that it prints:\n` +
       `  redis-cli -p 8001 PUBLISH enigma:notifications:${type}:1 '{"type":"${subType}","payload":{"ref":"1"}}'\n` +
       `  curl -H "Authorization: Bearer $API_TOKEN" http://127.0.0.1:8080/kinds/${type}/${subType}/1\n`,

@@ -166,7 +166,7 @@ const missingAlarm = (prefix: string): [string, Resource] =>
   alarm('MissingCdrsAlarm', {
     name: `${prefix}missing-cdrs`,
     says:
-      'Agents have left calls whose CDR has not arrived, although a relay takes the list of CDRs. GET /missing and the page Health of the console list the calls. ' +
+      'Agents have left calls whose CDR has not arrived, although a relay consumes the list of CDRs. GET /missing and the page Health of the console list the calls. ' +
       'Check that no other program takes items from the list (enigma-relay doctor), that the queue of campaigns-cdr is empty, and that no CDR is parked (docs/missing.md).',
     metric: [METRICS_NAMESPACE, 'Missing'],
     of: `${prefix}${RELAY_ROUTES.replay.name}`,

@@ -58,7 +58,7 @@ export function createRoles(options: StackOptions): Resources {
   return Object.fromEntries([...ofRoutes, ofApi, ...(options.events === undefined ? [] : [ofEvents])])
 }
 
-/** The actions of Lambda's pollers and of the adapter on a function's queue. */
+/** The actions of the adapter on a function's queue, besides those of Lambda's pollers. */
 const ADAPTER = ['sqs:GetQueueUrl', 'sqs:ChangeMessageVisibility']
 
 /** Lambda needs these actions to attach a function to a VPC. EC2 supports no narrower resource. Source: AWSLambdaVPCAccessExecutionRole. */

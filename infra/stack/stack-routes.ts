@@ -95,14 +95,14 @@ function* faultsOfNeeds({ variables = {}, secrets = [], statements = [], vpc }: 
   }
   const twice = secrets.find((name, index) => name in variables || secrets.indexOf(name) !== index)
   if (twice !== undefined) yield `"${twice}" appears twice; write it once`
-  if (secrets.length > MAX_SECRETS) yield `${secrets.length} secrets; write at most ${MAX_SECRETS}`
+  if (secrets.length > MAX_SECRETS) yield `there are ${secrets.length} secrets; write at most ${MAX_SECRETS}`
   for (const { actions, resources } of statements) {
     const action = actions.find((one) => !/^[a-z0-9-]+:[A-Za-z0-9*]+$/.test(one))
     if (action !== undefined || actions.length === 0)
-      yield `the action "${action ?? ''}" of a statement is none of AWS; write one such as sns:Publish`
+      yield `the action "${action ?? ''}" of a statement is not an AWS action; write one such as sns:Publish`
     const resource = resources.find((one) => one !== '*' && !one.startsWith('arn:'))
     if (resource !== undefined || resources.length === 0)
-      yield `the resource "${resource ?? ''}" of a statement is no ARN; write one such as arn:aws:sns:eu-west-1:111122223333:pops`
+      yield `the resource "${resource ?? ''}" of a statement is not an ARN; write one such as arn:aws:sns:eu-west-1:111122223333:pops`
   }
   const { subnetIds = [], securityGroupIds = [] } = vpc ?? {}
   if (vpc !== undefined && (subnetIds.length === 0 || securityGroupIds.length === 0))

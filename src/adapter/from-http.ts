@@ -28,7 +28,10 @@ export type FromHttpOptions<Effect> = Shared<Effect> & {
    * than the time that the relay waits for a response (10 s), and than the platform's limit. Default 8,000.
    */
   readonly limitMs?: number
-  /** A notification that fails on this attempt is parked. Default 10. With several functions, each route has its own value, also of the next two options and of `maxAgeMs`. */
+  /**
+   * A notification that fails on this attempt is parked. Default 10. With several functions, this option, the next two and `maxAgeMs` are ignored:
+   * each route has its own values.
+   */
   readonly attempts?: number
   /** The longest pause (s) before a failed notification is retried while the read model is available. Default 300. */
   readonly retrySeconds?: number

@@ -16,7 +16,7 @@ import {
 /** A message that SQS should deliver again. */
 export type Postponed = { readonly messageId: string; readonly receiptHandle: string; readonly eventSourceARN: string }
 
-/** The options of `fromSqs`. The adapter itself does no I/O: it uses the functions in here. */
+/** The options of `fromSqs`. The adapter itself does no I/O: it calls the functions in these options. */
 export type FromSqsOptions<Effect> = {
   /** The name of the route, for parked notifications: `agents-call`. Default: the name of the queue without `.fifo`. */
   readonly route?: string

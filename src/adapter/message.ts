@@ -174,7 +174,7 @@ export function toOrderKey({ notification, packet }: Pick<Entry<unknown>, 'notif
 export const isFinished = ({ fault, entries, parked }: Message<unknown>): boolean =>
   fault === undefined ? entries.every((entry) => entry.finished) : parked !== undefined
 
-/** The maximum nesting of a packet. Packets of diallers have a few levels; recursive code such as `JSON.stringify` overflows the stack at many. */
+/** The maximum nesting of a packet. Packets of diallers have a few levels; recursive code such as `JSON.stringify` overflows the stack at too many. */
 export const MAX_LEVELS = 500
 
 /** Returns whether a packet is nested too deeply to be read. */

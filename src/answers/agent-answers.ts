@@ -120,7 +120,7 @@ const agent = {
   call_unsure: v.pipe(
     v.boolean(),
     v.description(
-      "The call may have ended: since then, a gap has occurred, a CDR arrived that may belong to an earlier try, or a status arrived in a campaign that may be the call's.",
+      'The call may have ended: since then, a gap has occurred, a CDR arrived that may belong to an earlier try, or a status arrived in a campaign to which the call may belong.',
     ),
   ),
 }

@@ -117,7 +117,7 @@ export type TokenSources = { readonly [name in keyof TokenSettings]: string | ((
  * Creates a middleware that accepts requests with `Authorization: Bearer <token>` and one of the tokens, and sets `caller`. The comparison
  * takes the same time for every input and for every token.
  *
- * @throws ApiError if a fixed setting contains no usable token, so that no API starts that rejects everybody
+ * @throws ApiError if a fixed setting contains no usable token, so that an API that would reject everybody does not start
  */
 export function requireToken({ token, tokens }: TokenSources): MiddlewareHandler<ApiEnv> {
   const parse = remember(parseTokens)

@@ -43,7 +43,7 @@ const parameters = {
     ),
   ),
   campaign: v.optional(
-    word('Only notifications of this campaign; for agents. Without it, the first campaign that decides wins.'),
+    word('Only notifications of this campaign; for agents. Without it, the first deciding notification counts.'),
   ),
   source: v.optional(word('Only notifications of this source.')),
 }
@@ -188,8 +188,8 @@ const MAX_READ_MS = 20_000
 type Shared = { readonly from: string; readonly startMs: number; waiting: number; page: Promise<CommitsPage> }
 
 /**
- * Creates the reader of the end of the change stream for all waiting requests of this process. They share one read per `pollMs`, wherever
- * they began, since each takes only the commits after its own cursor. Nothing is read while nobody waits.
+ * Creates the reader of the end of the change stream for all waiting requests of this process. They share one read per `pollMs`, whatever
+ * their cursors, since each takes only the commits after its own cursor. Nothing is read while nobody waits.
  */
 export function createChangeTail({ commits }: Pick<Reads, 'commits'>, pollMs: number): ReadTail {
   let shared: Shared | undefined

@@ -9,10 +9,10 @@ import { problem } from './problems.ts'
 import { moment, paging, query, word } from './query-parameters.ts'
 import { shareFor } from './state-routes.ts'
 
-/** No response takes longer (ms). Lambda may freeze the environment before it arrives. */
+/** How long (ms) requests share an unfinished check. It may never finish, because Lambda may freeze the environment. */
 const MAX_RESPONSE_MS = 30_000
 
-/** How long (ms) a result is returned again, so that requests without a token do not cost a command each. */
+/** How long (ms) a result is reused, so that requests without a token do not cost a command each. */
 const KEEP_HEALTH_MS = 5_000
 
 /**
@@ -116,7 +116,7 @@ export function relays(read: Reads): Hono {
 /** Returns the number of messages in each queue. */
 export type ReadQueues = () => Promise<readonly QueueRecord[]>
 
-/** How long (ms) an answer is returned again. Each answer costs a request to SQS for every queue. */
+/** How long (ms) an answer is reused. Each new answer costs a request to SQS for every queue. */
 const KEEP_QUEUES_MS = 10_000
 
 const NO_QUEUES = 'This API does not know its queues: set ENIGMA_QUEUE_PREFIX.'

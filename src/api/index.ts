@@ -45,7 +45,7 @@ export type ApiOptions = {
   readonly tokens?: TokenSources['tokens']
   /** The origins whose pages may read the API, separated by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
-  /** How replays are started, and what drives them. Default: starting one is answered with 503. */
+  /** How replays are started, and what drives them. Default: `POST /replays` is answered with 503. */
   readonly replay?: OperateOptions
   /** How `GET /events` streams changes. Default: no streams, because a platform may charge for each second of a stream. */
   readonly events?: EventsOptions
@@ -79,7 +79,8 @@ export type ApiOptions = {
 const KEPT_AT_304 = ['access-control-allow-origin', 'access-control-expose-headers', 'cache-control', 'etag', 'vary']
 
 /**
- * Creates the API: reads and replays as JSON, errors as problem+json. It holds no state but its options, and runs wherever Hono does.
+ * Creates the API: reads and replays as JSON, errors as problem+json. It holds no state except short-lived caches, and runs wherever Hono
+ * does.
  *
  * @throws ApiError if a token or an origin is invalid
  * @example
@@ -166,7 +167,7 @@ export function createApi({
 
 const EVENTS_PATH = '/events'
 
-/** Also rejects endpoints that are added to the app later. */
+/** Also rejects requests to endpoints that are added to the app later. */
 const refuseOtherPaths: MiddlewareHandler = async (c, next) => {
   if (c.req.path !== EVENTS_PATH)
     throw problem('not-found', `The path ${c.req.path} does not exist; this API serves only ${EVENTS_PATH}.`)

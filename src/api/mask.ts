@@ -10,10 +10,10 @@ import { problem } from './problems.ts'
 const SHOWN =
   /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|campaign|extension|source|sources|relay|route|since|until|from|to|hour|next|unsure|first|last|oldest|next_expiry|example)$/
 
-/** Replaces a value that should be a scalar, and may contain anything. */
+/** Replaces a value that should be a scalar but is not, and may therefore contain anything. */
 const HIDDEN = 'masked'
 
-/** Counts by word: by type, end reason, state or route. */
+/** Names of fields with counts by word: by type, end reason, state or route. */
 const COUNTS = new Set(['counts', 'end_reasons', 'agents', 'campaigns', 'routes'])
 
 /** The original bytes of a packet. */

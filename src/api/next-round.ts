@@ -163,7 +163,7 @@ async function takeReport(
   if (progress?.driver !== relay || progress.round !== round || progress.replay.state !== 'running') return false
   const own = new Set(progress.sending)
   const known = settled.filter(({ entry }) => own.has(entry))
-  // If a function committed the outcome, it is already recorded, and stays. For another server, its acceptance is the outcome.
+  // If a function committed the outcome, it is already recorded, and stays. If another server accepted the entry, that is the outcome.
   const effects = known.map(({ entry, reason = '' }) =>
     settleEntry({ job, entry, outcome: reason === '' ? 'handled' : 'failed', reason }, now()),
   )

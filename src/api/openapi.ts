@@ -31,7 +31,7 @@ export function openApi(app: Hono<ApiEnv>) {
         version: '1.0.0',
         description:
           'Serves the current state of an Enigma dialler: agents, campaigns, calls and CDRs. References are always strings, even if ' +
-          'the dialler wrote a number. Every response to a GET has an `ETag`. Every error is a problem (RFC 9457) with its own `type`.',
+          'the dialler wrote a number. Every successful GET has an `ETag`, except `/health` and `/events`. Every error is a problem (RFC 9457) with its own `type`.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       tags: [

@@ -34,7 +34,7 @@ export type Operate = Pick<OperateOptions, 'sendStep' | 'sendCommand' | 'drain'>
 /** Returns the operations of this API. @throws the answer 503 if the API cannot write */
 export function operate(options: OperateOptions | undefined, now: () => number): Operate {
   if (options === undefined)
-    throw problem('unavailable', 'This API cannot write: set ENIGMA_QUEUE_PREFIX, or pass createApi the option replay.')
+    throw problem('unavailable', 'This API cannot write: pass createApi the option replay, as apiOptions() does.')
   const commit = async (...effects: readonly Effect[]) => options.commit({ effects, done: new Map() })
   return {
     ...options,
@@ -115,7 +115,7 @@ export function freeze({ since: sinceMs, until, ...rest }: v.InferOutput<typeof 
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i
 
-/** Rejects a body that is not a JSON object. The validator would answer without a problem, and treat a body of another type as `{}`. */
+/** Rejects a body that is not a JSON object. The validator alone would answer without problem+json, and treat another type as `{}`. */
 export const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
   const isJson = JSON_TYPE.test(c.req.header('content-type') ?? '')
   const body: unknown = isJson ? await c.req.json().catch(() => undefined) : undefined

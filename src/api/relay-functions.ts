@@ -64,7 +64,8 @@ export const createReplayApp = (run: (step: ReplayStep) => Promise<void>): Hono<
 export const MISSING_MS = 15 * 60_000
 
 /**
- * Lists the calls without a CDR. Call it every few minutes from a schedule. Returns how many calls were added, and how many are listed.
+ * Adds overdue calls to the list of calls without a CDR. Call it every few minutes from a schedule. Returns how many calls were added, and
+ * how many are listed.
  *
  * @throws StoreError
  */

@@ -39,7 +39,7 @@ const cdrFilter = v.pipe(
   v.description('CDRs in the read model. They are sent to the function of `route` again, with the same bytes and ids.'),
 )
 
-/** Limits the CDRs of a body to those dialled until now, so that later ones do not match. */
+/** Limits the CDRs of a request to those dialled until now, so that later ones do not match. */
 function toCdrs({ from, to, campaign, agent, end_reason: endReason }: v.InferOutput<typeof cdrFilter>, nowMs: number) {
   return { route: CDR_ROUTE, fromMs: from, toMs: Math.min(to ?? nowMs, nowMs), campaign, agent, endReason }
 }

@@ -42,7 +42,7 @@ const MAX_ROUND_ENTRIES = 100
 export const roundMs = (messages: number, { replay: { rate } }: ReplayProgress): number =>
   Math.ceil((messages * 1_000) / rate)
 
-/** Finds more entries of a replay, or otherwise takes the next entries to send. Returns undefined if nothing is left to find or take. */
+/** Finds more entries of a replay or, once all are found, takes the next ones to send. Returns undefined if nothing is left to do. */
 export async function advance(progress: ReplayProgress, read: Reads): Promise<Effect | undefined> {
   const { filter, cdrs, place } = progress
   const { id, rate, counts, created_at: createdAt } = progress.replay
@@ -117,7 +117,7 @@ export async function runReplay(
   }
 }
 
-/** Longer than a step takes, and longer than most pauses before its redelivery. */
+/** A replay without a step for this long (ms) is lost. A step takes less time, and so do most pauses before its redelivery. */
 const MAX_IDLE_MS = 5 * 60_000
 
 /**

@@ -32,7 +32,7 @@ Environment:
   ENIGMA_TARGET          sqs (default), or the https:// address of a server that runs the functions; for one route: ENIGMA_TARGET_AGENTS_CALL
   ENIGMA_TARGET_SECRET, ENIGMA_TARGET_TOKEN
                          secret that signs requests to that server (whsec_…), and bearer token; …_FILE names a file that contains it
-  ENIGMA_TARGET_TIMEOUT  seconds that server may work on a request (default: as long as the function may run, 30; calls 10)
+  ENIGMA_TARGET_TIMEOUT  seconds for which that server may work on a request (default: as long as the function may run, 30; calls 10)
   ENIGMA_TARGET_CERT, ENIGMA_TARGET_KEY, ENIGMA_TARGET_CA
                          PEM files: client certificate, its private key, and the certificate authorities to trust
   ENIGMA_API_URL, ENIGMA_API_TOKEN
@@ -99,8 +99,8 @@ Keeps its state between runs. Works only in a clone of the repository.
 
 Environment:
   ENIGMA_SOURCES         read these Redis servers instead of starting one; then dev consumes only the lists in ENIGMA_LISTS
-  REDIS_URL              use this Redis server instead of starting any
-  ENIGMA_LISTS           lists to consume (default, if dev starts Redis: campaigns and the two of Click2Dial)
+  REDIS_URL              use this Redis server as the dialler's; its next database holds the read model if dev cannot start a redis-server
+  ENIGMA_LISTS           lists to consume (default, unless ENIGMA_SOURCES is set: campaigns and the two of Click2Dial)
   ENIGMA_API             address of the read API (default: 127.0.0.1:8080)
   API_TOKEN              bearer token of the API, for which the console then asks (default: dev creates one with the role operate, and prints it)
   ENIGMA_PARKED_MAX      maximum number of entries in a source's parked list (default: 10000); further entries go to a file in ENIGMA_DATA_DIR

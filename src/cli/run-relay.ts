@@ -7,8 +7,8 @@ import type { RelayConfig } from '../relay/index.ts'
 import { createLog, createShutdown, type Env } from '../runtime/index.ts'
 
 /*
- * The commands that run or prepare a relay: relay, doctor, queues. Each loads its parts of the relay when it runs, so that a process that
- * `applyHeapFlags` replaces has loaded nothing in vain.
+ * The commands that run or prepare a relay: relay, doctor, queues. Each loads its parts of the relay when it runs, so that no time is lost on
+ * modules that `applyHeapFlags` discards when it replaces the process.
  */
 
 /** Runs `enigma-relay relay` until SIGINT or SIGTERM. @throws ConfigError, RelayError */
@@ -66,8 +66,8 @@ function collectStart(): void {
 }
 
 /**
- * Reads the relay's configuration, and the route table that ENIGMA_ROUTES names, else that of this version. The relay is imported here, after
- * `applyHeapFlags`, so that a replaced process has not loaded it in vain. @throws ConfigError, FunctionsError
+ * Reads the relay's configuration, and the route table that ENIGMA_ROUTES names, else that of this version. It imports the relay here, after
+ * `applyHeapFlags`, because a process that is about to be replaced does not need it. @throws ConfigError, FunctionsError
  */
 export async function readRelayConfig(env: Env): Promise<{ readonly config: RelayConfig; readonly routes: Routes }> {
   const [{ readConfig }, { readOwnRoutes }] = await Promise.all([

@@ -181,7 +181,7 @@ export type TimeLimit = {
   readonly restart: (ms: number) => void
   /** Stops the clock until the next `restart`. */
   readonly stop: () => void
-  /** Aborts what still uses the signal, and releases the caller's signal. */
+  /** Aborts every operation that still uses the signal, and releases the caller's signal. */
   readonly end: () => void
   /** Runs a network operation. @throws ApiProblem `network` or `timeout`, or the caller's reason */
   readonly guard: <T>(work: () => Promise<T>) => Promise<T>

@@ -8,7 +8,7 @@ export type Changes = {
   readonly changes: readonly Change[]
   /** The place from which to continue later: the `after` of another iteration. */
   readonly cursor: string
-  /** Read everything that you show again, because the changes cannot be determined. It is true at the beginning, if there is no `after`. */
+  /** True: read all displayed data again, because the changes are unknown. It is true at the beginning, if there is no `after`. */
   readonly reset: boolean
 }
 
@@ -101,7 +101,7 @@ export async function* followChanges(
       const { body } = await open({ path, at, query: { type, reference }, headers }, limit)
       if (body === null) throw new ApiProblem(200, 'unexpected', 'This runtime cannot read a response as a stream.')
       const reader = body.getReader()
-      // For a `fetch` that does not end the response with its signal.
+      // For a `fetch` whose response does not end when its signal aborts.
       limit.signal.addEventListener('abort', () => void reader.cancel().catch(() => undefined))
       const [decoder, parse] = [new TextDecoder(), createEventParser()]
       for (;;) {
@@ -133,7 +133,7 @@ export async function* followChanges(
       if (!isHeard) {
         // If a stream fails, polling continues.
         if (error.code === 'not-found') place = null
-        // If Lambda rejects one stream too many, a page cannot read the response: for the page, the network has failed.
+        // If Lambda rejects a stream because too many are open, a page cannot read the response, and sees a network failure.
         const waitMs = error.code === 'network' && isOwn ? backoffMs(++failedStreams) : WITHOUT_STREAM_MS
         streamAtMs = Date.now() + (error.retryAfterMs ?? waitMs)
         return

@@ -143,7 +143,7 @@ export function createClient(options: ClientOptions) {
     replayDetail: (id: string, query?: ReplayMessagesQuery) => read<Answers.ReplayDetail>(['replays', id], query),
     /** Stops a replay. Entries that were not sent stay parked. */
     stopReplay: (id: string, own?: CallOptions) => write<Answers.Replay>(['replays', id, 'stop'], undefined, own),
-    /** Reports on a relay's round, and returns the next one, for a relay that drives replays. It may be repeated, but is tried once. */
+    /** Reports on a relay's round, and returns the next one, for a relay that drives replays. It is sent once; you may repeat it. */
     nextRound: (request: NextRoundRequest, own?: CallOptions) =>
       write<Answers.NextRound>(['replays', 'next'], request, own),
     /** Moves entries of functions to the bin. If `more` is true, repeat the call with the `until` of the first answer. */
@@ -161,7 +161,7 @@ export function createClient(options: ClientOptions) {
 }
 
 export type ExpectOptions<Kind extends keyof Answers.Expected = keyof Answers.Expected> = CallOptions & {
-  /** Only in this campaign. An agent has a state in each of its campaigns. Without this, the first campaign that decides wins. */
+  /** Only in this campaign. An agent has a state in each of its campaigns. Without this, the first deciding notification counts. */
   readonly campaign?: Kind extends 'agents' ? string | undefined : undefined
   /** Only notifications of this source, if two diallers use the same references. */
   readonly source?: string | undefined

@@ -1,7 +1,7 @@
 import { batch, effect, type ReadonlySignal, signal, type Signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 
-/* The time of the API, because the clocks of wall displays are often wrong, and the work that is spread over frames. */
+/* Provides the time of the API, because the clocks of wall displays are often wrong, and spreads work over frames. */
 
 /** The time of the API in Unix ms. It changes once a second. */
 export const now = signal(Date.now())

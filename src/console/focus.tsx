@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 import { signal } from '@preact/signals'
 
-/* What has the focus: the page with its keyboard shortcuts, which apply while no field has the focus and no dialog is open, or a dialog. */
+/* Keyboard shortcuts of a page, which apply while no field has the focus and no dialog is open, and modal dialogs. */
 
 export type Shortcut = {
   /** A value of `KeyboardEvent.key`. A capital letter means Shift and that letter. */
@@ -73,7 +73,7 @@ export function Dialog({ title, onClose, children, isWide = false }: DialogProps
     const { activeElement } = document
     dialog.current?.showModal()
     return () => {
-      // A dialog that closes has returned the focus by now. One that is removed while it is open has lost it.
+      // A dialog that was closed has already returned the focus. If an open dialog is removed, no element has the focus.
       if (document.activeElement === document.body && activeElement instanceof HTMLElement)
         activeElement.focus({ preventScroll: true })
     }

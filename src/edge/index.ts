@@ -71,7 +71,7 @@ const PATH = '/notifications'
  */
 const EVENTS = { limitMs: 40_000, maxStreams: Infinity }
 
-/** A request without a response for this time (ms) was ended by the platform: it is longer than any request takes. */
+/** If a request has no response after this time (ms), the platform has ended it, because no request takes so long. */
 const MAX_REQUEST_MS = 60_000
 
 /**
@@ -82,8 +82,8 @@ const MAX_REQUEST_MS = 60_000
  * import * as call from './functions/agents/call.ts'
  * import * as other from './functions/other.ts'
  * export default createEdge({ functions: [call, other] })
- * @throws FunctionsError, ApiError, AdapterError or StoreError if `env` is invalid. If variables that arrive with a request are invalid, this is logged
- * and requests are answered with status 500
+ * @throws FunctionsError, ApiError, AdapterError or StoreError if `env` is invalid. If variables that arrive with a request are invalid, the
+ * handler logs the cause and answers requests with status 500
  */
 export function createEdge(options: EdgeOptions): Edge {
   const { env, now = Date.now, log = logToConsole } = options
@@ -109,8 +109,8 @@ export function createEdge(options: EdgeOptions): Edge {
       // A server with `env` passes other values here, such as details of the connection.
       const bindings: Bindings = env ?? (given as Bindings)
       const own = { sinceMs: now() }
-      // Platforms end requests that use too many resources. A subrequest of such a request never completes, also for other requests that wait for the
-      // same result. So everything is created anew.
+      // Platforms end requests that use too many resources. A subrequest of such a request never completes, so other requests that wait for its
+      // result would wait forever. Therefore everything is created anew.
       if ([...open].some(({ sinceMs }) => sinceMs < own.sinceMs - MAX_REQUEST_MS))
         [parts, open] = [undefined, new Set()]
       parts ??= make(bindings)

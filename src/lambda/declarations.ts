@@ -72,7 +72,7 @@ export async function readOwnRoutes(): Promise<Routes> {
 async function load(root: URL, file: string, faults: string[]): Promise<DeclaredRoute | undefined> {
   const example = /^functions\/(?<type>[^/]+)\/(?<subType>[^/]+)\.ts$/.exec(file)?.groups
   try {
-    // The query makes it a separate module: the function itself is imported later, when its environment variables are set.
+    // The query makes this import a separate module: the function itself is imported later, when its environment variables are set.
     const { route, app } = (await import(new URL(`${file}?declaration`, root).href)) as Record<string, unknown>
     if (route === undefined && app === undefined) return undefined
     if (!isObject(app) || !('fetch' in app)) faults.push(`${file} does not export a Hono app named app`)

@@ -27,7 +27,7 @@ export type Parameters = {
 /** The age (ms) at which values are refreshed, so that a change takes effect within five minutes. */
 const REFRESH_MS = 4 * 60_000
 
-/** The time (ms) after which a refresh is repeated that failed, or that Lambda froze with the environment. */
+/** The time (ms) after which a refresh is repeated if it failed, or if Lambda froze it with the environment. */
 const RETRY_MS = 30_000
 
 /** The time limit of a request to Parameter Store (ms). */

@@ -19,7 +19,7 @@ import {
   wire,
 } from './wiring.ts'
 
-/** The time limit of a step (ms). Shorter than that of the function by the longest request. */
+/** The time limit of a step (ms). Shorter than the time limit of the function, so that the last request of the step can finish. */
 const STEP_MS = 15_000
 
 /** An alarm is raised this long (ms) before parked notifications are removed. */
@@ -216,7 +216,7 @@ async function toBatch(
     receiptHandle: '',
     body: Body,
     attributes: {
-      // SQS goes on counting in the dead-letter queue, where every receive counts, so its own number is meaningless.
+      // SQS also counts each receive from the dead-letter queue, so the count of SQS is meaningless here.
       ApproximateReceiveCount: attributeOf('attempts') ?? String(route.maxReceiveCount),
       ApproximateFirstReceiveTimestamp: firstMs <= movedMs ? String(firstMs) : undefined,
       MessageGroupId: attributeOf('messageGroupId') ?? Attributes['MessageGroupId'],

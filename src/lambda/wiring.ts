@@ -35,11 +35,11 @@ import { createParameters, type Parameters } from './parameter-store.ts'
 import { DRAIN, queueUrl, readQueues, sendCommand, sendReplayStep, sqs } from './sqs-queues.ts'
 
 /*
- * Connects the functions to the read model and to SQS, as the environment variables say. Both are created when they are first used, and kept
- * while the environment of the function lives.
+ * Connects the functions to the read model and to SQS, as the environment variables say. The clients of both are created when they are first
+ * used, and kept while the environment of the function lives.
  */
 
-// Only on Lambda: a build imports this module too, and an unhandled rejection has to end it.
+// Only on Lambda: a build imports this module too, and an unhandled rejection must end the build.
 const { AWS_LAMBDA_FUNCTION_NAME } = process.env
 if (AWS_LAMBDA_FUNCTION_NAME !== undefined) stayAlive(AWS_LAMBDA_FUNCTION_NAME)
 
@@ -65,7 +65,7 @@ function parameters(): Parameters {
     isParameterName(variable, name) ? [[variable.slice(0, -PARAMETER_SUFFIX.length), name] as const] : [],
   )
   const credentials = { accessKeyId, secretAccessKey, sessionToken }
-  // One of the two is enough. The API checks that.
+  // One of the two is enough. The API checks that at least one is set.
   const optional = ['API_TOKEN', 'API_TOKENS']
   const names = Object.fromEntries(named)
   return (createdParameters ??= createParameters({ names, optional, region, credentials, endpoint }))

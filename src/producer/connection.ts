@@ -2,24 +2,24 @@ import { createClient } from 'redis'
 import { firstError, maskText } from '../protocol/index.ts'
 import { within, backoffMs } from '../runtime/index.ts'
 
-/** Says why a packet was not written. */
+/** Reports why a packet was not written, or why the producer cannot be used. */
 export class ProducerError extends Error {
   override readonly name = 'ProducerError'
   readonly code:
-    // Redis did not confirm it: not reachable, out of memory, no answer in time … (the reason is the `cause`). Whoever must not lose it
-    // keeps it and writes it again. When only the answer was lost, it is then there twice, as with a real dialler.
+    // Redis did not confirm the packet: it is unreachable, out of memory, did not answer in time … (the reason is the `cause`). Keep the packet
+    // and write it again if it must not be lost. If only the answer was lost, it is then in Redis twice, as with a real dialler.
     | 'producer.write.not_taken'
-    // Redis did not take it, and it could not be written to the backup folder either: the disk is full … (the `cause`).
+    // Redis did not accept the packet, and it could not be written to the backup folder either: the disk is full … (the `cause`).
     | 'producer.backup.not_kept'
-    // It cannot be written as JSON.
+    // The packet cannot be written as JSON.
     | 'producer.packet.invalid'
-    // The URL is not one of Redis.
+    // The address is not a Redis URL.
     | 'producer.address.invalid'
     // Another producer uses the backup folder.
     | 'producer.backup.locked'
-    // The backup folder cannot be made, read or written.
+    // The backup folder cannot be created, read or written.
     | 'producer.backup.unusable'
-    // The producer was closed before.
+    // The producer is closed.
     | 'producer.connection.closed'
     // Another producer writes with a copy of the backup folder.
     | 'producer.backup.copied'
@@ -67,7 +67,7 @@ export type ProducerClient = {
 export type Connection = {
   /** Returns the client at once when it is connected. Rejects with the client's error when the first connection fails; the next call tries again. */
   get: () => ProducerClient | Promise<ProducerClient>
-  /** Drops a connection that does not answer, so that the next call makes a new one. */
+  /** Closes a connection that does not answer, so that the next call makes a new one. */
   renew: () => void
   close: () => Promise<void>
 }
@@ -78,14 +78,14 @@ export function createConnection(url: string, timeoutMs: number): Connection {
   if (!/^(rediss?|unix):$/.test(URL.parse(url)?.protocol ?? '')) {
     throw new ProducerError(
       'producer.address.invalid',
-      'the address is not a URL of Redis, such as redis://127.0.0.1:8001',
+      'the address is not a Redis URL: write one such as redis://127.0.0.1:8001',
     )
   }
   let current: ReturnType<typeof open> | undefined
   const open = () => {
     let wasReady = false
-    // `RESP: 2` and no client info, because old servers know neither. Without an offline queue, a packet that Redis does not accept is
-    // reported at once.
+    // `RESP: 2` and no client info, because old servers know neither RESP 3 nor CLIENT SETINFO. Without an offline queue, the promise of a
+    // packet rejects at once while there is no connection.
     const client = createClient({
       url,
       RESP: 2,
@@ -96,7 +96,7 @@ export function createConnection(url: string, timeoutMs: number): Connection {
         reconnectStrategy: (retries) => wasReady && backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }),
       },
     })
-    // Each packet that was not accepted reports that itself.
+    // The promise of each packet that was not accepted rejects by itself.
     client.on('error', () => undefined)
     client.on('ready', () => (wasReady = true))
     const opened = { client, isOpen: false, connected: Promise.resolve() }

@@ -18,13 +18,13 @@ export { ProducerError } from './connection.ts'
 export type ProducerOptions = {
   /** How long (ms) Redis may take to answer before a packet counts as not written. Default 5,000. */
   readonly timeoutMs?: number
-  /** The maximum number of packets in one LPUSH of `pushAll`. Default 500: more are not faster, and delay the server's other clients. */
+  /** The maximum number of packets in one LPUSH of `pushAll`. Default 500: a larger LPUSH is no faster, and delays other clients of the server. */
   readonly chunkPackets?: number
   /** The maximum number of bytes in one LPUSH of `pushAll`, unless a single packet is larger. Default 1 MiB. */
   readonly chunkBytes?: number
   /**
-   * Keeps packets that Redis does not accept in files, and pushes them, the oldest first, when Redis is back; newer packets queue after them. Without
-   * it, such packets are rejected.
+   * Writes packets that Redis does not accept to files, and pushes them, the oldest first, when Redis is back. Newer packets queue after them. Without
+   * this option, the promises of such packets reject.
    */
   readonly backup?: BackupOptions
 } & (
@@ -39,22 +39,21 @@ export type ProducerOptions = {
 )
 
 /**
- * Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not accept the packet or, with a backup, when it
- * could not be kept either.
+ * Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not accept the packet and no backup keeps it.
  */
 export type Producer = {
-  /** Publishes a packet (PUBLISH). Resolves with the number of receivers, which may be 0: nobody need be subscribed. */
+  /** Publishes a packet (PUBLISH). Resolves with the number of receivers: 0 when nobody is subscribed, or when the packet is in the backup. */
   publish: (key: WriteKey, packet: WritePacket) => Promise<number>
   /** Pushes a packet (LPUSH). Resolves with the length of the list; with 0 when the packet is in the backup, safely on disk, and not in Redis yet. */
   push: (key: WriteKey, packet: WritePacket) => Promise<number>
   /**
    * Pushes many packets with few commands, in order: the first is popped first. Resolves with the length of the list, or with 0 when there were none,
-   * or when they are in the backup. When it rejects, `taken` of the error says how many of the first ones are there.
+   * or when they are in the backup. When it rejects, `taken` of the error is how many of the first packets are in Redis or in the backup.
    */
   pushAll: (key: WriteKey, packets: readonly WritePacket[]) => Promise<number>
   /** Publishes or pushes a packet made by one of the functions per sub_type (`agentStatus`, `cdr` …). */
   send: (outgoing: Outgoing) => Promise<number>
-  /** Stores a present state (HSET), as some diallers do beside publishing it. Does nothing with a client that has no `hSet`. */
+  /** Stores a present state (HSET), as some diallers do when they publish it. Does nothing with a client that has no `hSet`. */
   keep: (state: PresentState) => Promise<void>
   /** The backup; undefined when there is none. */
   readonly backup: Backup | undefined
@@ -63,7 +62,7 @@ export type Producer = {
 }
 
 /**
- * Creates a producer, which plays the dialler's part: use it to test an integration without a dialler. Calls need not be awaited one by one:
+ * Creates a producer, which writes packets as a dialler does: use it to test an integration without a dialler. Calls need not be awaited one by one:
  * packets reach Redis in the order of the calls. Source: the dialler's page "State Notifications" (PUBLISH with the reference in the channel;
  * LPUSH without one).
  *
@@ -130,10 +129,10 @@ export function createProducer(options: ProducerOptions): Producer {
   }
   const pushAll: Producer['pushAll'] = async (to, packets) => {
     const key = toRedisKey(to)
-    // All packets are converted first: one that cannot be written must not leave half of its list behind.
+    // All packets are converted first, so that none is pushed when one of them cannot be converted.
     const wires = packets.map(toWire)
     let length = 0
-    // One chunk after another: when one is refused, no later packet is there.
+    // One chunk after another: when Redis refuses one, the later chunks are not sent.
     for (let at = 0; at < wires.length;) {
       const chunk = takeChunk(wires, at)
       length = await write(key, at, () =>
@@ -165,7 +164,7 @@ export function createProducer(options: ProducerOptions): Producer {
   }
 }
 
-/** Returns the key as Redis knows it. @throws ProtocolError when the type in it contains a colon */
+/** Returns the key as text. @throws ProtocolError when its type contains a colon */
 const toRedisKey = (key: WriteKey): string => (typeof key === 'string' ? key : formatKey(key))
 
 /** Returns the text or bytes for Redis: JSON of a packet, everything else unchanged. @throws ProducerError `producer.packet.invalid` */

@@ -1,9 +1,9 @@
 import { canonicalType, formatKey, parseKey, stateKeys, type Key, type Packet } from '../protocol/index.ts'
 
-/** Where a packet is written: the parts of the key, or the key itself (to test one outside the scheme). */
+/** Where a packet is written: the parts of the key, or the key itself (to test a key outside the scheme). */
 export type WriteKey = Key | string
 
-/** A packet, or text or bytes to write instead, to test a malformed packet or one with numbers above 2^53. */
+/** A packet. Or text or bytes that are written unchanged, to test a malformed packet, or a packet with numbers above 2^53. */
 export type WritePacket = Packet | string | Uint8Array
 
 /** A packet with its destination: `pubsub` is published on the channel `key`, `list` is pushed left on the list `key`. */
@@ -22,7 +22,7 @@ function pushed(type: string, subType: string, payload: object): Outgoing {
   return { transport: 'list', key: formatKey({ type }), packet: { type: subType, payload } }
 }
 
-/** `ref`: the agent's extension. A packet for each campaign that the agent is in. */
+/** `ref`: the agent's extension. A dialler writes one packet for each campaign that the agent is in. */
 export type AgentStatusFields = {
   readonly ref: string
   readonly status: 'logging_in' | 'available' | 'busy' | 'wrapup' | 'logging_out' | 'offline'

@@ -133,7 +133,7 @@ export function createEventStream(stream: EventStream) {
   }
 }
 
-/** Joins texts of `formatEvent` into a message body: a single event as it is, several in the batch format. */
+/** Joins texts that `formatEvent` wrote into a message body: a single event unchanged, several in the batch format. */
 export const joinEvents = (events: readonly string[]): string =>
   events.length === 1 ? (events[0] as string) : `[${events.join(',')}]`
 

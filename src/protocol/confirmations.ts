@@ -29,7 +29,7 @@ export type Confirmation = {
 
 /**
  * The table of all requests. A state that also ends an earlier request decides nothing, because the earlier request may still be in progress.
- * For example, `stopped` does not refute `started`: a campaign that was still stopping when it was asked to start stops first. For the same
+ * For example, `stopped` does not refute `started`: if a campaign is still stopping when it is asked to start, it stops first. For the same
  * reason, `offline` refutes `available` only after `logging_in`.
  */
 export const CONFIRMATIONS = [

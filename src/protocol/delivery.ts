@@ -34,7 +34,7 @@ export const EVENT_TYPE = 'application/cloudevents+json'
 /** The media type of the response to a batch: `{"outcomes":[…]}`, one outcome for each event, in the order of the request. */
 export const OUTCOMES_TYPE = 'application/vnd.enigma-relay.outcomes+json'
 
-/** The outcome of an event. `done` and `parked` are settled. `retry`: send it again, with the attempt increased by one. */
+/** The outcome of an event. `done` and `parked`: it is settled. `retry`: send it again, with the attempt increased by one. */
 export type HttpOutcome = {
   /** The id of the event. */
   readonly id: string
@@ -233,7 +233,7 @@ export type Parked = {
   readonly status?: number
   /** How often its message was delivered. */
   readonly attempts: number
-  /** `agents/call`: which handler gave it up. */
+  /** The kind of the notification, and so its handler: `agents/call`. */
   readonly handler?: string
   readonly messageId: string
   readonly messageGroupId?: string

@@ -39,7 +39,7 @@ export const RelayGap = v.looseObject({
 })
 export type RelayGap = v.InferOutput<typeof RelayGap>
 
-/** The liveness message, which a ready relay sends once a minute. If it stays away, an alarm is raised in the cloud. */
+/** The liveness message, which a ready relay sends once a minute. If the cloud receives none for five minutes, it raises an alarm. */
 export const RelayAlive = v.looseObject({
   /** The relay's id, and the event's `subject`. */
   relay: v.pipe(v.string(), v.nonEmpty('must not be empty')),
@@ -52,7 +52,7 @@ export const RelayAlive = v.looseObject({
 })
 export type RelayAlive = v.InferOutput<typeof RelayAlive>
 
-/** A change to the relay's parked list. If a notification has several, the one with the highest `sequence` is current. */
+/** A change to the relay's parked list. If a notification has several such notices, the one with the highest `sequence` is current. */
 export const RelayParked = v.looseObject({
   source: v.string(),
   /** The notification's id, and the event's `subject`. */
@@ -93,7 +93,7 @@ export type ReplayStep = v.InferOutput<typeof ReplayStep>
 export const MAX_COMMAND_IDS = 1_000
 
 /** A source id, as in `ENIGMA_SOURCES`. It is also the message group of the commands of the source. */
-const SourceId = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'is no id of a source'))
+const SourceId = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'is not a source id'))
 
 export const RelayCommand = v.object({
   /** `retry`: send to the target again. `drop`: delete permanently. */
@@ -115,9 +115,9 @@ export type RelayCommand = Readonly<Omit<v.InferOutput<typeof RelayCommand>, 'id
  */
 export const COMMAND_QUEUE = {
   name: 'relay-commands',
-  /** How long (s) a command waits for a relay, and may delay later commands of its source. By then, the operator has long repeated it. */
+  /** How long (s) a command waits for a relay, and may delay later commands of its source. After that, the operator must repeat it. */
   retentionSeconds: 4 * 3600,
-  /** How long (s) after a relay was killed another relay takes over its command. A working relay renews this time. */
+  /** How long (s) after a relay was killed another relay takes over its command. A running relay keeps extending this time. */
   visibilitySeconds: 60,
   /** An alarm is raised when a command waits longer than this (s). */
   alarmAgeSeconds: 600,
@@ -140,7 +140,7 @@ export const formatCommand = (command: RelayCommand, { id, timeMs }: { id: strin
     sequence: id,
   })
 
-/** Reads a message body of `formatCommand`. @throws ProtocolError `protocol.event.invalid`, `protocol.command.invalid` */
+/** Reads a message body that `formatCommand` wrote. @throws ProtocolError `protocol.event.invalid`, `protocol.command.invalid` */
 export function parseCommand(body: string): RelayCommand {
   const [event, ...more] = parseEvents(body)
   const data = event?.data
@@ -151,4 +151,4 @@ export function parseCommand(body: string): RelayCommand {
   throw invalid(`${v.getDotPath(issues[0]) ?? 'its payload'}: ${issues[0].message}`)
 }
 
-const invalid = (why: string) => new ProtocolError('protocol.command.invalid', `the message is no command: ${why}`)
+const invalid = (why: string) => new ProtocolError('protocol.command.invalid', `the message is not a command: ${why}`)

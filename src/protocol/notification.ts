@@ -5,7 +5,10 @@ import { hashText } from './text.ts'
  * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
  */
 export type Notification = {
-  /** `<source>/l/<claim>/<index>`, `<source>/p/<epoch>/<index>`, or `<source>/o/<number>/<index>` for the relay's notices. All copies have the same id; an id is never reused. */
+  /**
+   * `<source>/l/<claim>/<index>`, `<source>/p/<epoch>/<index>`, `<source>/r/<number>/<index>` for a state read after a gap, or
+   * `<source>/o/<number>/<index>` for the relay's notices. All copies have the same id; an id is never reused.
+   */
   readonly id: string
   /** `/enigma/<source id>` */
   readonly source: string
@@ -13,7 +16,7 @@ export type Notification = {
   readonly type: string
   /** The reference in the channel. Absent for list items. */
   readonly subject?: string | undefined
-  /** When the relay received it: ISO 8601, ms, UTC. */
+  /** When the relay received the packet: ISO 8601, ms, UTC. For a state read after a gap: when Pub/Sub was heard again. */
   readonly time: string
   /** `application/json`, `text/plain` for text that is not JSON, or `application/octet-stream` for bytes that are not UTF-8. */
   readonly datacontenttype: string
@@ -22,7 +25,7 @@ export type Notification = {
   readonly transport: Transport
   /** The Redis key or channel. */
   readonly channel: string
-  /** Sortable text that rises within one source and transport. Not comparable otherwise. */
+  /** Text that sorts in ascending order within one source and transport. Do not compare it across sources or transports. */
   readonly sequence: string
   /** W3C trace context. */
   readonly traceparent?: string | undefined
@@ -56,7 +59,7 @@ export function parseEventType(eventType: string): { type: string; subType: stri
   return { type: eventType.slice(TYPE_PREFIX.length, dot), subType: eventType.slice(dot + 1) }
 }
 
-/** Returns the greatest possible age (ms): the time since the relay received it, plus the longest possible wait before that. */
+/** Returns the greatest possible age (ms) of a notification: the time since the relay received it, plus the longest possible wait before that. */
 export const ageMs = ({ time, maxwaitms = 0 }: Pick<Notification, 'time' | 'maxwaitms'>, nowMs: number): number =>
   nowMs - Date.parse(time) + maxwaitms
 

@@ -3,7 +3,7 @@ import { isInexact, isObject, parseExact, parseJson, toText } from './text.ts'
 
 /*
  * Keys and packets of the dialler. Keys have the form `enigma:notifications[:type[:reference]]`. The same string may name a Redis list and be
- * the prefix of Pub/Sub channels. Everything after the colon behind the type is the reference, so a reference may contain colons.
+ * the prefix of Pub/Sub channels. Everything after the colon that follows the type is the reference, so a reference may contain colons.
  * Source: the dialler's page "State Notifications".
  */
 

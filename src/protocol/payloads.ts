@@ -13,9 +13,9 @@ import {
 } from './values.ts'
 
 /*
- * Schemas of the payloads. They are as tolerant as diallers in the field require: numbers
- * may arrive as strings and strings as numbers, unknown fields are kept, unknown words of an open set are accepted, and a field that cannot be
- * read is null and named in `unsure`. A payload is rejected only if a field is missing without which it means nothing.
+ * Schemas of the payloads. They are as tolerant as diallers in the field require: numbers may arrive as strings and strings as numbers, unknown
+ * fields are kept, unknown words of an open set are accepted, and a field that cannot be read is null and named in `unsure`. A payload is
+ * rejected only if it lacks a field without which it means nothing.
  * Source: the vendor's pages Agent Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
  */
 
@@ -138,7 +138,7 @@ const cdrFields = /* @__NO_SIDE_EFFECTS__ */ (now: () => number) => ({
   campaign_ref: text,
 })
 
-/** Makes the schema of a CDR. @param now returns the time (Unix ms); a much later `dialed_at` is not accepted */
+/** Makes the schema of a CDR. @param now returns the time (Unix ms). A `dialed_at` more than a day later is unknown */
 /* @__NO_SIDE_EFFECTS__ */
 export function createCdrSchema(now: () => number) {
   const fields = cdrFields(now)

@@ -104,7 +104,7 @@ export const MAX_PREFIX_LENGTH = 40
 
 /** Valid in names of queues, functions and template resources. */
 const NAME = /^[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*$/
-/** The room that the prefix and the ending `-dead.fifo` leave. */
+/** 80 characters without the longest prefix and the ending `-dlq.fifo`. */
 const MAX_NAME_LENGTH = 31
 
 /** Yields the faults of a single declared route, each with its fix. */
@@ -113,7 +113,7 @@ export function* faultsOfRoute(route: Route): Generator<string> {
   if (type === RELAY_TYPE || type === OTHER.type)
     return yield `the type "${type}" is reserved; write the type of the dialler's key, such as agents`
   const plural = canonicalType(type)
-  if (plural !== type) yield `the type "${type}" is written "${plural}" here, whichever of the two the dialler writes`
+  if (plural !== type) yield `the type "${type}" is written "${plural}" here, even if the dialler writes "${type}"`
   for (const [word, text] of Object.entries({ type, sub_type: subType }))
     if (!NAME.test(text))
       yield `the ${word} "${text}" cannot be part of a queue's name; use letters and digits, with - or _ between them`
@@ -127,12 +127,12 @@ export function* faultsOfRoute(route: Route): Generator<string> {
       yield `${limit} is ${String(value)}; write a whole number from ${min} to ${max}`
   }
   if (route.attempts > route.maxReceiveCount)
-    yield `attempts (${route.attempts}) is more than maxReceiveCount (${route.maxReceiveCount}); write at most that`
+    yield `attempts (${route.attempts}) is more than maxReceiveCount (${route.maxReceiveCount}); write at most ${route.maxReceiveCount}`
   if ((route.handlerSeconds ?? 0) > route.timeoutSeconds)
-    yield `handlerSeconds (${route.handlerSeconds}) is more than timeoutSeconds (${route.timeoutSeconds}); write at most as many`
+    yield `handlerSeconds (${route.handlerSeconds}) is more than timeoutSeconds (${route.timeoutSeconds}); write at most ${route.timeoutSeconds}`
 }
 
-/** Returns a name as template resources have it: without dashes and underscores, and regardless of case. */
+/** Returns a name in the form for comparing template resources: in lower case, without dashes and underscores. */
 const toPlainName = ({ name }: Route): string => name.toLowerCase().replace(/[_-]/g, '')
 
 /** Yields pairs of routes whose queues, functions or template resources would have the same name. */
@@ -149,7 +149,7 @@ export function* sameNames(routes: readonly Route[]): Generator<readonly [Route,
 export const formatRoutes = (routes: readonly Route[]): string =>
   `${JSON.stringify(routes, ['name', 'type', 'subType', ...Object.keys(RANGES)], 2)}\n`
 
-/** Reads a route table of `formatRoutes`. @throws ProtocolError `protocol.routes.invalid`, which names the fault */
+/** Reads a route table that `formatRoutes` wrote. @throws ProtocolError `protocol.routes.invalid`, which names the fault */
 export function parseRoutes(text: string): Routes {
   const refuse = (words: string, cause?: unknown) => new ProtocolError('protocol.routes.invalid', words, { cause })
   let value: unknown
@@ -166,6 +166,7 @@ export function parseRoutes(text: string): Routes {
   })
   for (const route of routes)
     for (const fault of faultsOfRoute(route)) throw refuse(`the route ${route.name}: ${fault}`)
-  for (const [one, other] of sameNames(routes)) throw refuse(`the routes ${one.name} and ${other.name} have one queue`)
+  for (const [one, other] of sameNames(routes))
+    throw refuse(`${one.name} and ${other.name} have the same queue; rename one`)
   return createRoutes(routes)
 }

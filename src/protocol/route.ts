@@ -20,8 +20,8 @@ export type Limits = {
   /** A notification that fails on this attempt is parked, without the other notifications of its message. */
   readonly attempts: number
   /**
-   * How often SQS delivers a message before it moves the whole message to the dead-letter queue. Greater than `attempts`, so that it is reached
-   * only if the read model is unavailable for hours, or if the function crashes each time.
+   * How often SQS delivers a message before it moves the whole message to the dead-letter queue. It should be greater than `attempts`: a message
+   * then reaches that queue only if the read model is unavailable for hours, or if the function crashes each time.
    */
   readonly maxReceiveCount: number
   /**
@@ -93,7 +93,7 @@ export const DEFAULT_LIMITS: Limits = {
   packNotifications: 200,
   packBytes: 64 * 1024,
   attempts: 10,
-  // 3.5 hours with the pauses below.
+  // 50 deliveries take about 3.5 hours with the pauses below.
   maxReceiveCount: 50,
   timeoutSeconds: 30,
   memoryMiB: 256,
@@ -115,7 +115,7 @@ export function defineRoute<Payload>(declaration: Declaration<Payload>): Declare
   return { ...DEFAULT_LIMITS, name: `${type}-${subType}`, path: `/${type}/${subType}/:ref?`, ...declaration }
 }
 
-/** For user-facing routes: short pauses, so that they recover quickly after an outage, and more deliveries (three quarters of an hour) for the shorter pauses. */
+/** For user-facing routes: short pauses, so that they recover quickly after an outage, and so more deliveries (they last three quarters of an hour). */
 export const WATCHED_LIMITS = { outageSeconds: 30, maxReceiveCount: 100 } as const satisfies Partial<Limits>
 
 /**
@@ -153,7 +153,7 @@ export const visibilitySeconds = ({ timeoutSeconds }: Route): number => timeoutS
 
 /**
  * Returns the order key: the reference in the channel. List items have none there, so their order key is the `call_ref` of the payload, else its
- * `ref`. Notifications without any of them share the empty order key, and so stay in order too.
+ * `ref`. Notifications that have neither share the empty order key, so they stay in order too.
  */
 export function orderKey(reference: string | undefined, payload: unknown): string {
   if (reference !== undefined && reference !== '') return reference

@@ -1,4 +1,4 @@
-/* Text, JSON and errors without loss: bytes that are not valid UTF-8 stay bytes, and numbers that identify something keep their digits. Web APIs only. */
+/* Text, JSON and errors without loss: bytes that are not valid UTF-8 stay bytes, and identifiers keep their digits. Uses Web APIs only. */
 
 // `ignoreBOM` keeps a byte order mark in the text, so that encoding the text restores the bytes.
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -209,6 +209,6 @@ export function isDeeper(text: string, levels: number): boolean {
   return false
 }
 
-/** Returns the first of several errors: the message of an AggregateError alone says nothing. */
+/** Returns the first of several errors, because the message of an AggregateError does not name the cause. */
 export const firstError = (error: unknown): unknown =>
   error instanceof AggregateError && error.errors.length > 0 ? firstError(error.errors[0]) : error

@@ -148,8 +148,8 @@ const ISO =
 const RFC_5322 = /^(?:[a-z]{3},?\s+)?\d{1,2}\s+[a-z]{3}\s+\d{4}\s+\d\d:\d\d(?::\d\d)?\s+(?:GMT|UTC|Z|[+-]\d{4})$/i
 
 /**
- * Reads a point in time into Unix seconds, to the millisecond. Accepts Unix time in s, ms, µs or ns, as a number or as text, and
- * ISO 8601. A time without a zone is read as UTC and marked as unsure. A value that is not a time between 2000 and a day after `nowMs` is
+ * Converts a point in time to Unix seconds, to the millisecond. Accepts Unix time in s, ms, µs or ns, as a number or as text, ISO 8601, and
+ * RFC 5322 with a zone. A time without a zone is read as UTC and marked as unsure. A value that is not a time between 2000 and a day after `nowMs` is
  * unknown and marked as unsure.
  *
  * @example readMoment('1764000000123', Date.now()) // 1764000000.123

@@ -15,7 +15,8 @@ export type SourceConfig = RedisAddress & {
 export type RelayConfig = {
   readonly sources: readonly SourceConfig[]
   /**
-   * List keys to take items from, in every source. Default: none, because a list that the relay takes from is no longer read by its former reader.
+   * The keys of the lists that the relay consumes, in every source. Default: none, because each item goes to one consumer only: any other consumer of
+   * the list misses the items that the relay takes.
    */
   readonly lists: readonly string[]
   /** The end of a list that holds the oldest item. */
@@ -36,7 +37,7 @@ export type RelayConfig = {
   readonly dataDir: string
   /** Names this relay's claims, lease and journal. Must stay the same after a restart. */
   readonly relayId: string
-  /** ENIGMA_LINGER: whether notifications wait for others as long as their routes say. */
+  /** ENIGMA_LINGER: whether notifications wait for others, for as long as their routes say. */
   readonly linger: boolean
   /** ENIGMA_COMMANDS: whether the relay takes operator commands from their queue. */
   readonly commands: boolean

@@ -34,8 +34,8 @@ export type RelayOptions = {
   /** The bytes of notifications in memory above which the relay takes nothing from lists. Default 64 MiB. */
   readonly memoryBytes?: number
   /**
-   * The bytes that the journal may use on disk. Above it, the relay discards the oldest notifications, starting with routes whose notifications grow
-   * stale. Default 2 GiB.
+   * The bytes that the journal may use on disk. Above this limit, the relay discards the oldest notifications, starting with routes whose
+   * notifications grow stale. Default 2 GiB.
    */
   readonly journalBytes?: number
   /** How long (ms) the relay waits for requests in flight when it stops. Default 10,000. */
@@ -193,7 +193,7 @@ export function createRelay(options: RelayOptions): Relay {
       const stopped = Promise.withResolvers<number>()
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
-      // The relay does not wait longer for a source whose Redis does not answer.
+      // The wait for a source whose Redis does not answer ends after half of `shutdownMs`.
       await Promise.race([
         Promise.all([alive, commands, replays, ...sources.map((source) => source.run(signal))]),
         stopped.promise.then(() => sleep(shutdownMs / 2, end.signal)),

@@ -78,7 +78,7 @@ export function createStamp(routes: Routes): Stamp {
 
   const streamOf = (about: PacketOrigin, subType: string | undefined, fault: PacketFault | undefined): Stream => {
     const { sourceId, transport, channel } = about
-    // Sub_type and channel may contain any character. Their lengths mark where one ends.
+    // Sub_type and channel may contain any character. The length of the sub_type marks where it ends.
     const key = `${sourceId} ${transport} ${fault ?? ''} ${subType?.length} ${subType} ${channel}`
     const known = streams.get(key)
     if (known !== undefined) return known

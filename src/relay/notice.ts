@@ -66,7 +66,7 @@ export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeM
   return stampEvent(event, { id, route, receivedMs: timeMs }, [subject, payload])
 }
 
-/** Makes a row of the journal the same notification or notice as before, with the same id and bytes. */
+/** Makes the notification or notice of a journal row again, with the same id and bytes as before. */
 export function stampEntry(entry: JournalEntry, stamp: Stamp): Stamped {
   if (isNoticeChannel(entry.channel)) {
     try {
@@ -146,7 +146,7 @@ export type AliveOptions = Omit<Tools, 'metrics'> & {
   readonly sourceIds: readonly string[]
   readonly lists: readonly string[]
   readonly startedMs: number
-  /** How often (ms) it reports. The alarm waits for five minutes. */
+  /** How often (ms) the relay sends the liveness message. The alarm waits for five minutes. */
   readonly everyMs: number
   readonly isReady: () => Promise<boolean>
   /** Returns a number that nothing else of the first source has. @throws what Redis answers */
@@ -155,7 +155,7 @@ export type AliveOptions = Omit<Tools, 'metrics'> & {
   readonly push: (item: Item) => void
 }
 
-/** How soon (ms) it checks again while the relay is not ready. */
+/** How soon (ms) `reportAlive` checks again while the relay is not ready. */
 const RETRY_ALIVE_MS = 1_000
 
 /**
@@ -194,7 +194,7 @@ async function report(options: AliveOptions, signal: AbortSignal): Promise<boole
     await promise
     return true
   } finally {
-    // Otherwise one more listener would stay each minute.
+    // Otherwise each liveness message would leave a listener behind.
     signal.removeEventListener('abort', end)
   }
 }

@@ -150,7 +150,7 @@ export function createSource(options: SourceOptions) {
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
       const watching = watchSource(watch, signal)
-      // Listening takes nothing from other relays, so it never waits for the relay id.
+      // Hearing Pub/Sub takes nothing from other relays, so Pub/Sub never waits for the relay id.
       await identity.whileAdmitted((admitted) => Promise.all([runPubsub(admitted), lists.run(admitted)]), signal)
       await watching
     },

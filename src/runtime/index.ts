@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 
-/* How a process of this project is configured, logs, and ends. First its environment variables: all faults are reported at once, each with its fix. */
+/* How a process of this project is configured, logs, and ends. First: environment variables. All faults are reported at once, each with its fix. */
 
 export type Env = Readonly<Record<string, string | undefined>>
 
@@ -125,8 +125,8 @@ export function createShutdown(process: NodeJS.Process): { readonly signal: Abor
 export type Release = (release: () => void | Promise<void>) => void
 
 /**
- * Runs `body`, then releases the resources that it registered, the last one first, whether it returned or threw. Every release is tried. @throws the
- * error of the body or of a release; an AggregateError of all of them, the error of the body first, when there are several
+ * Runs `body`, then releases the resources that it registered, the last one first, even if it threw. Every release is tried. @throws the error of the
+ * body or of a release. When there are several, throws an AggregateError of all of them, with the error of the body first
  */
 export async function withReleasers<T>(body: (release: Release) => Promise<T>): Promise<T> {
   const releasers: (() => void | Promise<void>)[] = []
@@ -149,7 +149,7 @@ export async function withReleasers<T>(body: (release: Release) => Promise<T>): 
   return result.value
 }
 
-/** Waits `ms`, or less when the signal aborts. Resolves either way, so that a loop checks its signal and need not catch an error. */
+/** Waits `ms`, or less when the signal aborts. Resolves in both cases: a loop must check its signal, but need not catch an error. */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   try {
     await delay(ms, undefined, { signal })
@@ -169,7 +169,7 @@ export async function within<T>(limitMs: number, promise: Promise<T>, late: () =
   }
 }
 
-/** Returns how long (ms) it takes until the first multiple of `everyMs` that is at least half of `everyMs` away. */
+/** Returns the time (ms) until the next multiple of `everyMs`, or until the one after it if the next is less than half of `everyMs` away. */
 export function msToBeat(everyMs: number, nowMs: number): number {
   const pastMs = nowMs % everyMs
   return pastMs <= everyMs / 2 ? everyMs - pastMs : 2 * everyMs - pastMs
@@ -192,7 +192,7 @@ export type BackoffOptions = {
   readonly random?: () => number
 }
 
-/** Returns how long (ms) to wait before the try after `failures` failures (1, 2, 3 …): a random part of the bound, at least 10 ms. */
+/** Returns how long (ms) to wait after this many failures (1, 2, 3 …) before the next attempt: a random part of the upper bound, at least 10 ms. */
 export function backoffMs(failures: number, options: BackoffOptions = {}): number {
   const { baseMs = 100, maxMs = 2_000, random = Math.random } = options
   const bound = Math.min(maxMs, baseMs * 2 ** Math.min(failures - 1, 30))

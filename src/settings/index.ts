@@ -3,7 +3,7 @@ import type { StoreOptions, UpstashAddress } from '../store/index.ts'
 
 /* Reads the settings that functions, read model and API share on every platform. */
 
-/** An error between a function and its platform: in its settings, in Parameter Store, or in a queue. Its text contains no secret. */
+/** An error of a function's platform: in its settings, in Parameter Store, or in a queue. The text contains no secret. */
 export class FunctionsError extends Error {
   override readonly name = 'FunctionsError'
   readonly code:
@@ -95,8 +95,8 @@ export const readAbandonRule = (env: Env): NonNullable<ApiOptions['abandoned']> 
 })
 
 /**
- * Reads which server streams changes. A long-lived process streams itself. Lambda charges every second of a stream, so a separate function streams
- * there: it has `ENIGMA_EVENTS_SECONDS` and answers nothing else, and the API's function has its address in `ENIGMA_EVENTS_URL`.
+ * Reads which server streams changes. A long-lived process streams them itself. Lambda charges every second of a stream, so on Lambda a separate
+ * function streams: it has `ENIGMA_EVENTS_SECONDS` and answers no other request. The API's function has that address in `ENIGMA_EVENTS_URL`.
  */
 export function readEvents(env: Env): Pick<ApiOptions, 'events' | 'eventsUrl' | 'only'> {
   const streams = readSetting(

@@ -221,7 +221,7 @@ function becomeIdle(centre: Centre, agent: Agent): void {
 
 type CallEnd = Pick<CdrFields, 'end_reason' | 'end_code' | 'call_time'>
 
-/** The end of a call that reached no agent. */
+/** The end of a call that was not handed to an agent. */
 const DROPPED: CallEnd = { end_reason: 'hungup', end_code: 0, call_time: 0 }
 
 /** Ends the call and writes its CDR. */
@@ -252,8 +252,8 @@ export const recordingUrl = (campaignRef: string, callRef: number, number: strin
   `https://recordings.example/${campaignRef}/${callRef}-${number}.mp3`
 
 /**
- * The outcomes of dialling a number, in per cent. `answered`: a person waits for an agent. Four of five attempts reach nobody, which is why a
- * predictive dialler dials ahead. Codes: Q.850, mapped as on the vendor's page CDR.
+ * The outcomes of dialling a number, in per cent. `answered`: a person waits for an agent. About three of four attempts reach nobody, which is
+ * why a predictive dialler dials ahead. Codes: Q.850, mapped as on the vendor's page CDR.
  */
 const OUTCOMES = [
   { weight: 23, kind: 'answered', ringMs: [2_500, 18_000] },

@@ -8,7 +8,7 @@ import {
 import { formatKey } from '../protocol/index.ts'
 import { mix, type Random } from './random.ts'
 
-/** The state of the simulated call centre, and the presence of its agents. Calls and campaigns change it in the files beside this one. */
+/** The state of the simulated call centre. This file changes the presence of agents; the other files of this folder change the rest. */
 export type Centre = {
   /** Virtual time since the start, ms. */
   readonly now: () => number
@@ -102,7 +102,7 @@ type Subscriber = {
 
 const mobile = (hash: number) => `2782${String(hash % 10_000_000).padStart(7, '0')}`
 
-/** Returns the subscriber at a place of a calling list. It is computed, so that a list of a million uses no memory. */
+/** Returns the subscriber at a place of a calling list. Subscribers are computed, so that a list of a million uses no memory. */
 export function subscriberAt(list: number, place: number): Subscriber {
   const hash = mix(Math.imul(list, 0x9e3779b1) ^ place)
   const contactRef = `C${String(list).padStart(3, '0')}${String(place).padStart(7, '0')}`

@@ -1,4 +1,4 @@
-/** Reports an option that the simulator cannot use. */
+/** Reports an option that the simulator cannot use, or a fault of the simulator itself. */
 export class SimulatorError extends Error {
   override readonly name = 'SimulatorError'
   readonly code = 'dev.simulator.invalid'
@@ -23,7 +23,7 @@ export function createRandom(seed: number) {
     c = (((c << 21) | (c >>> 11)) + sum) | 0
     return (sum >>> 0) / 2 ** 32
   }
-  // The first numbers of similar seeds resemble each other, so they are skipped.
+  // The first numbers of similar seeds are similar too, so they are skipped.
   for (let round = 0; round < 16; round++) next()
   const between = (min: number, max: number) => min + next() * (max - min)
   return {
@@ -35,13 +35,13 @@ export function createRandom(seed: number) {
     whole: (min: number, max: number): number => min + Math.floor(next() * (max - min + 1)),
     chance: (probability: number): boolean => next() < probability,
     pick: <T>(items: readonly T[]): T => {
-      if (items.length === 0) throw new SimulatorError('there is nothing to pick from')
+      if (items.length === 0) throw new SimulatorError('cannot pick an item of an empty list')
       return items[Math.floor(next() * items.length)] as T
     },
     /** Returns a number around `median` with a long tail to the right, at most `max`. The sum of four numbers approximates a normal distribution. */
     skewed: (median: number, sigma: number, max: number): number =>
       Math.min(max, median * Math.exp(sigma * (next() + next() + next() + next() - 2) * Math.sqrt(3))),
-    /** Returns the time until the next of random events whose mean distance is `mean`. */
+    /** Returns a random time until the next event, for events that are `mean` apart on average. */
     wait: (mean: number): number => -Math.log(1 - next()) * mean,
   }
 }

@@ -18,7 +18,7 @@ export type TimedPacket = { readonly atMs: number; readonly outgoing: Outgoing }
 
 const CAMPAIGNS = ['spring-offer', 'renewals', 'collections', 'survey', 'win-back', 'welcome'] as const
 
-/** Creates an endless day in a call centre, packet by packet in order of time. The packets depend on the options only. */
+/** Creates the packets of an endless day in a call centre, in order of time. They depend on the options only. */
 export function createSchedule({ agents, seed, toUnixMs }: ScheduleOptions) {
   const random = createRandom(seed)
   const timetable = createTimetable()

@@ -36,7 +36,7 @@ export function startReports(centre: Centre): void {
       () => AGENT_STATS_MS,
       () => {
         if (agent.activity === 'away') return
-        // Include the current span of time.
+        // Adds the time of the current activity to the figures.
         setActivity(centre, agent, agent.activity)
         centre.emit(agentStats({ ref: agent.ref, ...agent.stats }))
       },
@@ -52,7 +52,7 @@ function every(centre: Centre, firstMs: number, nextMs: () => number, task: () =
   centre.after(firstMs, run)
 }
 
-/** Lists about twice as many callees as there are active agents. Source: the vendor's page Campaign Preview. */
+/** Returns the packet with the next callees: about twice as many as there are active agents. Source: the vendor's page Campaign Preview. */
 function toPreview(campaign: Campaign) {
   const { ref, list, nextCallee } = campaign
   const length = Math.min(campaign.callees - nextCallee, 2 * campaign.present)
@@ -87,7 +87,7 @@ export function startClick2Dial(centre: Centre): void {
   }
 }
 
-/** Simulates one call, from the hand-over to its CDR. Returns its length, ms. */
+/** Simulates one call, from the hand-over to its CDR. Returns the length of the call, ms. */
 function talk(centre: Centre, extension: string, inbound: boolean, caller: number): number {
   const { random } = centre
   const callRef = centre.nextCallRef()

@@ -4,7 +4,7 @@ import { sleep } from '../runtime/index.ts'
 import { SimulatorError } from './random.ts'
 import { createSchedule, type TimedPacket } from './schedule.ts'
 
-/** The lists that the simulator pushes to: a relay that does not take them lets them grow. */
+/** The lists that the simulator pushes to. They grow unless a relay consumes them. */
 export const SIMULATOR_LISTS = [`${BASE_KEY}:campaigns`, `${BASE_KEY}:cdr`, `${BASE_KEY}:inbound`] as const
 
 /** The call centre to simulate. */
@@ -134,7 +134,7 @@ function createWriter(producer: Producer, onEvent: SimulatorOptions['onEvent']) 
   const write = async (packets: readonly TimedPacket[]) => {
     const takes = kept.length === 0 || (await pushKept())
     const results = packets.map(async (event) => {
-      // The packet waits behind the kept ones, so that the list keeps its order.
+      // The packet queues after the kept ones, so that the list keeps its order.
       if (!takes && event.outgoing.transport === 'list') return void kept.push(event)
       const state = toPresentState(event.outgoing)
       // The state is written before it is published. If this fails, the next state overwrites it.

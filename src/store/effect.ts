@@ -93,7 +93,7 @@ export function toMs(time: string, otherwise: number): number {
   return Number.isNaN(ms) ? otherwise : ms
 }
 
-/** Returns a value as text, or null if it is neither a number nor a text that is not empty. */
+/** Returns a number or a non-empty text as text, and null for any other value. */
 export const textOr = (value: unknown): string | null =>
   typeof value === 'string' && value !== ''
     ? value
@@ -131,8 +131,8 @@ export function toEffect(steps: readonly Step[]): Effect {
 }
 
 /**
- * Checks that the script accepts an effect, and that it fits into a request. This rejects only the notification with the invalid effect; in
- * the commit, it would fail its whole batch. The compiler checks effects that are created with `step`; this checks any value.
+ * Checks that the script accepts an effect, and that it fits into a request. Only the notification with the invalid effect is rejected here;
+ * in the commit, the effect would fail the whole batch. The compiler checks effects that are created with `step`; this checks any value.
  *
  * @throws EffectError that names the step and its fault
  */

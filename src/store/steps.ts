@@ -3,9 +3,9 @@ import { readLua } from './lua.ts'
 
 /**
  * The steps of the script that writes, with their arguments in order. The last argument may be `...rest`, which stands for any number of
- * values. TypeScript checks the arguments of a step against this table, and the script checks their number and names them by it. Each step
+ * values. TypeScript checks the arguments of a step against this table, and the script takes their number and names from it. Each step
  * is a function of the same name in `lua/`. `keys` names the documents that a step is certain to read, so that the documents of a batch are
- * read at once, and from disk before the database is locked.
+ * read at once, and loaded from disk before the database is locked.
  */
 export const STEPS = {
   agent_status: {
@@ -184,9 +184,9 @@ const FILES = ['shared', 'documents', 'missing', 'agents', 'states', 'cdrs', 'op
  * same time.
  *
  * A value may determine which other keys are written (a CDR ends the call of whichever agent has it), so not all keys can be declared.
- * Redis requires that only for clusters, and an Upstash database is not one (https://upstash.com/docs/redis/overall/rediscompatibility
- * lists EVAL as supported; its databases are single-keyspace). Values are opaque text: the script neither parses nor writes JSON, so no
- * number loses a digit. Requires Redis 6 or newer.
+ * Redis requires declared keys only for clusters, and an Upstash database is not one
+ * (https://upstash.com/docs/redis/overall/rediscompatibility lists EVAL as supported; its databases are single-keyspace). Values are opaque
+ * text: the script neither parses nor writes JSON, so no number loses a digit. Requires Redis 6 or newer.
  */
 export const APPLY = [formatArguments(), ...FILES.map(readLua)].join('\n')
 

@@ -67,7 +67,7 @@ export function createStore(options: StoreOptions): Store {
 }
 
 /**
- * Creates the same without the reads, which makes the bundle of a function that only writes smaller. @throws StoreError
+ * Creates the store without its reads, so that the bundle of a function that only writes is smaller. @throws StoreError
  * `store.address.missing`
  */
 export function createStoreWriter(options: StoreOptions): StoreWriter {
@@ -167,8 +167,8 @@ function sizeOf(texts: readonly string[]): number {
 const UNKNOWN_SECRET = 'another secret'
 
 /**
- * Replaces the key of a CDR by its id. The key contains a phone number. The id must neither reveal it nor confirm a guess, so it is a
- * digest of the key and a secret of this database.
+ * Replaces the key of a CDR by its id. The key contains a phone number. The id must neither reveal that number nor confirm a guess, so the
+ * id is a digest of the key and a secret of this database.
  */
 async function replaceCdrKey(one: Step, secret: string): Promise<Step> {
   if (one.name !== 'cdr') return one

@@ -137,7 +137,7 @@ export function createUpstash(options: UpstashOptions) {
         throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
       }),
     /**
-     * Sends several reads in one request. If a reply exceeds the plan's limit, splits the request in halves. A hash is returned as a flat
+     * Sends several reads in one request. If a reply exceeds the plan's limit, splits the request in half. A hash is returned as a flat
      * list of names and values.
      */
     readAll,
@@ -200,7 +200,7 @@ function toStoreError(error: unknown): StoreError {
   const name = error instanceof Error ? error.name : ''
   if (name === 'TimeoutError' || name === 'AbortError')
     return new StoreError('store.upstash.timeout', 'the read model did not answer in time')
-  // The client throws the second error itself if the reply is JSON of another shape; a failed fetch is a TypeError too.
+  // The client throws this TypeError if the reply is JSON of another shape; a failed fetch is a TypeError too.
   if (name === 'UpstashJSONParseError' || (name === 'TypeError' && /\bresult\b/.test((error as Error).message)))
     return new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
   if (name !== 'UpstashError')

@@ -18,16 +18,16 @@ export type SoakOptions = {
 const FUZZ_PER_MINUTE = 10_000
 const FUZZ_MOST = 100_000
 
-export const HELP = `npm run soak -- [options]: the street under random faults and random load; exits with 1 when a promise is broken
+export const HELP = `npm run soak -- [options]: runs the street under random faults and random load; exits with 1 if a guarantee is broken
 
-  --minutes M      how long (1)
-  --seconds N      only the first N seconds of what is planned for so many minutes: what went wrong early in a long run, again
-  --seed S         what comes when: the same plan for the same seed (1)
+  --minutes M      duration (1)
+  --seconds N      only the first N seconds of the plan for that duration, to repeat a failure early in a long run
+  --seed S         the random seed; the same seed gives the same plan (1)
   --target T       where the relay sends: sqs, http, or mixed, with each route on one of the two by the seed (mixed)
-  --faults a,b     only these, or all that begin so: redis,sqs-hang (all)
+  --faults a,b     only faults whose names begin with one of these: redis,sqs-hang (all)
   --rate R         multiplies the load; 1 has bursts of 20,000 CDRs a second (1)
-  --fuzz N         random and mutated packets afterwards (${FUZZ_PER_MINUTE} for each minute, ${FUZZ_MOST} at most)
-  --plan           shows what is to come, and does nothing
+  --fuzz N         number of random and mutated packets to send afterwards (${FUZZ_PER_MINUTE} for each minute, ${FUZZ_MOST} at most)
+  --plan           prints the plan, and runs nothing
 
 Faults: ${FAULT_KINDS.join(', ')}`
 

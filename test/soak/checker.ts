@@ -119,7 +119,7 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
             else if (rows.has(n, TAKEN)) broken.add('G1 lists', `missing: ${name(stream, n)}`)
           } else if (announced.some(({ fromMs, toMs }) => fromMs <= rows.toMs.get(n) && toMs >= rows.fromMs.get(n)))
             counts.inGaps++
-          else if (rows.has(n, TAKEN)) broken.add('G2 PubSub', `missing without a gap: ${name(stream, n)}`)
+          else if (rows.has(n, TAKEN)) broken.add('G2 Pub/Sub', `missing without a gap: ${name(stream, n)}`)
         }
       }
       for (const { stream, n, behind, reference, atMs } of inversions) {

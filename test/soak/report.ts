@@ -36,7 +36,7 @@ export function formatFaults({ timeline, recovery }: Street): string {
       toMs(times?.pubsub ?? []),
     ]
   }).filter(([, count]) => count !== '0')
-  return formatTable([['fault', 'times', 'lasted s', 'a CDR after ms (median / most)', 'PubSub after ms'], ...rows])
+  return formatTable([['fault', 'times', 'lasted s', 'a CDR after ms (median / most)', 'Pub/Sub after ms'], ...rows])
 }
 
 /** Formats the streams: packets written, arrived and not arrived, and copies. */
@@ -71,7 +71,7 @@ export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }
   return [
     `${seconds.toFixed(0)} s, ${written} packets (${(written / seconds).toFixed(0)}/s on average)`,
     `parked by the relay ${checker.parked.size}, each announced`,
-    `PubSub: ${checker.gaps.length} gaps of ${gapSeconds.toFixed(1)} s announced (${figures.gapsLogged} logged), ${inGaps} packets missing, all within them`,
+    `Pub/Sub: ${checker.gaps.length} gaps of ${gapSeconds.toFixed(1)} s announced (${figures.gapsLogged} logged), ${inGaps} packets missing, all within them`,
     `Redis emptied: ${lostWithRedis} CDRs gone that no relay had taken into memory; ${state.heldWhenEmptied} that one had, arrived (${state.killedWhenEmptied} times the relay was killed after it)`,
     `order: ${excused} late of claims that another relay took up (${adoptions.length} times)`,
     `relays: ${figures.starts} started, ${figures.kills} killed, ${figures.terms} ended; most memory ${describeMemory(street)}; CPU ${(figures.cpuMs / 1_000).toFixed(1)} s, ${(figures.cpuMs / (written / 1_000)).toFixed(1)} ms per 1,000 packets`,

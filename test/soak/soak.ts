@@ -45,7 +45,7 @@ function readOptions(): SoakOptions | 'help' | undefined {
     return readArguments(process.argv.slice(2)) ?? 'help'
   } catch (error) {
     console.error(
-      `soak: ${error instanceof Error ? error.message : String(error)}\nnpm run soak -- --help says what there is.`,
+      `soak: ${error instanceof Error ? error.message : String(error)}\nnpm run soak -- --help lists the options.`,
     )
     process.exitCode = 2
     return undefined

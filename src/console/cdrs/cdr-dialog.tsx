@@ -54,7 +54,7 @@ export function CdrDialog({
 const MAX_SHOWN = 64_000
 
 function Content({ cdr, isRevealed }: CdrProps) {
-  // The API returns ids, and numbers that a double cannot hold, as strings. All digits are those that the dialler sent.
+  // The API returns ids, and numbers that a double cannot hold, as strings, so every digit is as the dialler sent it.
   const payload = JSON.stringify(cdr.payload, null, 2)
   return (
     <>

@@ -124,7 +124,8 @@ export function Health({ session: { client, config } }: { readonly session: Sess
           {({ items }) =>
             items.length === 0 ? (
               <Empty title="No relay was ready in the last 30 days">
-                A relay reports once a minute through SQS. If one is running, check its log and run enigma-relay doctor.
+                A relay reports once a minute through its target. If one is running, check its log and run enigma-relay
+                doctor.
               </Empty>
             ) : (
               <Table title="Relays" headings={RELAYS} items={items} />

@@ -93,8 +93,8 @@ export function ThresholdsDialog({
   return (
     <Dialog title="Thresholds" onClose={onClose}>
       <p>
-        Agents that are in a state for more minutes are marked. This browser stores the values. An empty field means no
-        limit.
+        The wall marks agents that have been in a state for at least this many minutes. This browser stores the values.
+        An empty field means no limit.
       </p>
       <form class="stack" onSubmit={submit}>
         <table class="thresholds" aria-label="Thresholds by state, in minutes">

@@ -27,7 +27,7 @@ export function Wall({ session }: { readonly session: Session }) {
     [session],
     { refreshOn: isOfWall, minIntervalMs: 2_000, pollMs: 10_000 },
   )
-  // `useSignalEffect` would do this work in the task that draws the next frame.
+  // `useSignalEffect` would do this work in the task that draws the next frame, and delay it.
   useEffect(() => {
     const stopUpdate = effect(shown.update)
     const stopShow = effect(() => {

@@ -142,7 +142,7 @@ let invocation = ''
 
 // Up to version 3, the runtime client does the same, with the exit codes of its src/index.mjs. Version 4 leaves both to Node, which also exits.
 async function exit(code: number, error: unknown, words: object = {}): Promise<void> {
-  // If nobody reads its output, each write causes another error. Without these listeners, that error ends the process.
+  // If nobody reads the output of this process, each write causes another error. Without listeners, that error ends the process.
   process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection')
   say(error, words)
   const path = invocation === '' ? 'init/error' : `invocation/${invocation}/error`

@@ -27,10 +27,10 @@ export type Invocation = {
 }
 
 export type LambdaTriggerOptions = {
-  /** Its agent needs a socket for each poller, and some more (`maxSockets`). */
+  /** The client's HTTP agent needs a socket for each poller, and some more (`maxSockets`). */
   readonly sqs: SQSClient
   readonly queueUrl: string
-  /** Part of each record, which takes its region from it. */
+  /** The ARN in each record. The region of a record is taken from this ARN. */
   readonly queueArn: string
   readonly handler: LambdaHandler
   readonly functionName: string

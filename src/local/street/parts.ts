@@ -72,7 +72,7 @@ async function startOwnRedis(
   const server = await startRedisServer({ port, dataDir: own, ownGroup: true }).catch((cause: unknown) => {
     throw new StreetError(
       'dev.redis.not_started',
-      `${wordsOf(cause)}; install redis-server, or name one that runs by REDIS_URL=redis://host:port`,
+      `${wordsOf(cause)}; install redis-server, or set REDIS_URL=redis://host:port to a running server`,
       { cause },
     )
   })

@@ -216,7 +216,7 @@ export function readSettings(env: Env, folder: string) {
   return {
     /** Whether ENIGMA_SOURCES names a dialler. Then the street starts no Redis for it, simulates nothing, and consumes only the lists in ENIGMA_LISTS. */
     hasDialler,
-    /** REDIS_URL: a Redis server to use instead of starting one. */
+    /** REDIS_URL: a Redis server to use as the dialler's instead of starting one. */
     redisUrl: redisUrl || undefined,
     api: api as NonNullable<typeof api>,
     /** API_TOKEN. Undefined: the street creates a token. */

@@ -85,7 +85,7 @@ const PUBLISH = `publish enigma:notifications:agents:1002 '{"type":"status","pay
 const DEMO = [
   '  1. A fifth of the CDRs fails for a minute. Open the console, then Parked, to see why.',
   '  2. After that minute, click the cause there, then “Select all … that match”, then Replay.',
-  '  3. Under Replays, see each of them handled. Parked no longer lists them.',
+  '  3. Under Replays, check that each of them is handled. Parked no longer lists them.',
 ] as const
 
 /** Sends the output of functions through the view, which overwrites its block on a terminal. */

@@ -22,7 +22,7 @@ import {
   type Position,
 } from './backup-folder.ts'
 
-/** A file of the folder; `bytes`: how many of its bytes count. */
+/** A file of the folder. `bytes`: how many of its bytes are read. */
 type ListedFile = { readonly name: string; bytes: number }
 
 /** Creates the list of files, the oldest first, with the position up to which they are pushed. It does no I/O: it returns which files to remove. */
@@ -41,7 +41,7 @@ export function createFileList(found: readonly ListedFile[], position: Position 
   /** Records that every packet before `to` is pushed. Returns the finished files, except `open`, to which more may be appended. */
   const drop = (to: Position | undefined, open?: string): string[] => {
     const done: string[] = []
-    // A position in an unknown file says nothing: the file was removed before, or belongs to another folder.
+    // A position in an unknown file is ignored: the file was removed before, or belongs to another folder.
     if (to !== undefined && files.some(({ name }) => name === to.file)) {
       while (files[0]?.name !== to.file) done.push(shift())
       if (to.offset >= offset) [offset, number] = [to.offset, to.number]
@@ -72,12 +72,12 @@ export function createFileList(found: readonly ListedFile[], position: Position 
 
 /** A packet that was read, and the position after it. */
 export type ReadRecord = BackupRecord & { readonly end: Position }
-/** The next packets, and the position after everything that was read. It is beyond the last packet where damaged lines follow. */
+/** The next packets, and the position after everything that was read. It is after the last packet when damaged lines follow. */
 export type Chunk = { readonly records: readonly ReadRecord[]; readonly end: Position }
 
 /**
  * Opens files of packets that are only appended to, read from the oldest on, and removed when they are pushed. A run never appends to a file of
- * another run, which may end with half a line. Reading and advancing happen one at a time; appending runs beside them.
+ * another run, which may end with half a line. Only one call at a time may read or advance; appending may run in parallel.
  */
 export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<Logger, 'warn' | 'error'>) {
   const run = randomBytes(4).toString('hex')
@@ -153,7 +153,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
       lastNumber += items.length
       return lastNumber - items.length + 1
     } catch (error) {
-      // The file may exist all the same, so the next one needs another name.
+      // The file may exist although its creation failed, so the next file needs another name.
       if (active === undefined || active.isBroken) lastNumber += items.length
       throw error
     } finally {
@@ -167,14 +167,14 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
     get isEmpty() {
       return list.first() === undefined && !isAppending
     },
-    /** How many packets are not pushed yet. Packets in damaged lines count until they are passed. */
+    /** How many packets are not pushed yet. Packets in damaged lines count until these lines are skipped. */
     get pending() {
       return lastNumber - (list.first()?.number ?? lastNumber)
     },
 
     /**
-     * Resolves with the number of the first packet when all are on disk; when it rejects, none is. `op`: the command that may have written them to
-     * Redis.
+     * Resolves with the number of the first packet when all packets are on disk. When it rejects, none of them is. `op`: the command that may have
+     * written them to Redis.
      */
     append: (items: readonly Item[], op?: string): Promise<number> => inTurn(() => add(items, op)),
 
@@ -204,11 +204,11 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
         await writeState(folder, { id, position: to })
         change(undefined)
       } catch (error) {
-        // Without it, a restart pushes some packets again. That is no reason to stop pushing, which makes room on a full disk.
+        // Without the position, a restart pushes some packets again. Pushing goes on all the same, because it makes room on a full disk.
         if (change('unsaved') === 'new')
           log.warn(
             { code: 'producer.backup.position_unsaved', folder, error: String(error) },
-            'the producer cannot save how far the backup files are pushed: a restart pushes some packets again',
+            'the producer cannot save up to which packet it has pushed the backup files: after a restart it pushes some packets again',
           )
       }
     },

@@ -50,8 +50,8 @@ const checksum = (bytes: string | Buffer): string => crc32(bytes).toString(16).p
 
 /**
  * Formats a record as one JSON line: `{"n":41,"at":"2025-11-24T16:00:09.123Z","transport":"list","key":"enigma:…","text":"{…}","crc":"9ab31f00"}`.
- * Bytes that are not UTF-8 are in `base64` instead of `text`. `crc` is the CRC-32 of everything before it: a disk may return a line that is still
- * JSON but not what was written.
+ * Bytes that are not UTF-8 are in `base64` instead of `text`. `crc` is the CRC-32 of everything before it: a damaged disk may return a line that is
+ * still valid JSON, but differs from the written line.
  */
 export function formatRecord({ number, transport, key, wire, op }: BackupRecord, atMs: number): Buffer {
   const text = typeof wire === 'string' ? wire : toText(wire)
@@ -60,7 +60,7 @@ export function formatRecord({ number, transport, key, wire, op }: BackupRecord,
   return Buffer.from(`${line}${CRC}${checksum(line)}"}\n`)
 }
 
-/** Parses a line without its end; the inverse of `formatRecord`. Returns undefined when the line is not what was written. */
+/** Parses a line without its end; the inverse of `formatRecord`. Returns undefined when the line differs from what was written. */
 export function parseRecord(line: Buffer): BackupRecord | undefined {
   const end = line.lastIndexOf(CRC)
   if (end < 0 || line.toString('latin1', end) !== `${CRC}${checksum(line.subarray(0, end))}"}`) return undefined
@@ -95,7 +95,7 @@ export async function readLines(file: string, from: number, to: number): Promise
         lines.push({ bytes: bytes.subarray(at, end), end: from + end + 1, isWhole: true })
       }
       const rest = bytes.subarray((lines.at(-1)?.end ?? from) - from)
-      // The end of the file, or another process has truncated it meanwhile.
+      // This is the end of the file, or another process has truncated the file meanwhile.
       if (from + size >= to || bytesRead < size) {
         if (rest.length > 0 || lines.length === 0) lines.push({ bytes: rest, end: to, isWhole: false })
         return lines
@@ -144,7 +144,7 @@ export function lockFolder(folder: string): { release: () => void } {
   return { release: () => db.close() }
 }
 
-/** The state of a folder beside the packets. */
+/** The state of a folder, in a file next to those of the packets. */
 type State = {
   /** A random word, part of the key under which Redis knows the folder. */
   readonly id: string

@@ -8,18 +8,18 @@ import { createWriter, type Writer } from './writer.ts'
 /** Where a producer logs the events of its backup; a pino logger fits. Each line has a `code`, and no line contains a packet. */
 export type BackupLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
-/** Keeps packets that Redis did not accept in files, and pushes them when Redis accepts packets again. */
+/** The options of a backup: it writes packets that Redis did not accept to files, and pushes them when Redis accepts packets again. */
 export type BackupOptions = {
   /**
-   * A folder for the files, used by this producer alone; created when it does not exist. Keep it: the next producer pushes the packets that a killed
-   * one left.
+   * A folder for the files, used by this producer alone; created when it does not exist. Keep the folder: the next producer pushes the packets that a
+   * killed producer left there.
    */
   readonly folder: string
-  /** A file that has reached this size (bytes) is not appended to any more. A file is removed when all of it is pushed. Default 16 MiB. */
+  /** When a file has reached this size (bytes), a new one is started. A file is removed when all of its packets are pushed. Default 16 MiB. */
   readonly maxFileBytes?: number
   /**
-   * Selects the Pub/Sub packets that are kept as well. Default none: most matter only now, and a call that pops up late is worse than none. Packets
-   * that are not selected are rejected while Redis does not accept them. `key` is the channel.
+   * Selects the Pub/Sub packets that are kept as well. Default none: most matter only now, and a late screen pop is worse than none. The promises of
+   * packets that are not selected reject while Redis does not accept them. `key` is the channel.
    */
   readonly pubsub?: (key: string, packet: WritePacket) => boolean
   /** Default: nothing is logged. */
@@ -34,15 +34,15 @@ export type Backup = {
   drained: () => Promise<void>
 }
 
-/** Packets of one key that are written all or none, and the promise of the caller. */
+/** Packets of one key that are written together, and the promise of the caller. */
 type Parcel = PromiseWithResolvers<number> & { readonly items: readonly Item[] }
 
 const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
 /**
- * Opens a queue into Redis with files behind it. While the files are empty, parcels go straight to Redis, as many at once as have gathered. Packets
- * that Redis does not accept go to the files, and all newer ones after them, until the files are drained. @throws ProducerError
- * `producer.backup.locked`, `producer.backup.unusable`
+ * Opens a queue into Redis that is backed by files. While the files are empty, all parcels that have gathered go straight to Redis. Packets that Redis
+ * does not accept go to the files, and so do all newer packets until the files are drained. @throws ProducerError `producer.backup.locked`,
+ * `producer.backup.unusable`
  */
 export function openBackup(
   { folder, maxFileBytes = 16 * 1024 * 1024, log = SILENT }: BackupOptions,
@@ -86,7 +86,7 @@ export function openBackup(
       for (const { resolve } of parcels) resolve(0)
       drain()
     } catch (cause) {
-      const why = refusal === undefined ? 'other packets wait before it' : words(refusal)
+      const why = refusal === undefined ? 'older packets wait before it' : words(refusal)
       const message = `the packet is neither in Redis (${why}) nor in the backup folder ${folder} (${words(cause)}): keep it and write it again`
       for (const { reject } of parcels) reject(new ProducerError('producer.backup.not_kept', message, { cause }))
     }
@@ -150,7 +150,7 @@ export function openBackup(
       pump()
       return parcel.promise
     },
-    /** Writes or keeps the packets that were put before, and leaves the files. */
+    /** Writes the packets that were put before to Redis or to the files, and closes the files. */
     async close(): Promise<void> {
       // A pump that ends starts the next one when packets were added meanwhile.
       for (let running = pumping; running !== undefined; running = pumping) await running
@@ -198,14 +198,14 @@ async function drainFiles({ files, writer, chunkPackets, log, signal }: DrainOpt
   /** Resolves with the number of packets of the chunk that are in Redis now. @throws why Redis accepts nothing */
   const push = async ({ records, end }: Chunk): Promise<number> => {
     const note = await writer.ready()
-    // An earlier run, or a command whose answer was lost, pushed more than the files record.
+    // An earlier run, or a command whose answer was lost, pushed more packets than the state file records.
     if (note.at !== undefined && files.isAhead(note.at)) {
       await files.advance(note.at)
       return 0
     }
     const { move, rest } = refusals.split(records.filter(({ op }) => op === undefined || op !== note.op))
     if (move.length > 0) {
-      // Appended first, then removed from its old position: a crash in between makes a copy.
+      // First appended, then removed from the old position: a crash in between causes copies, but no loss.
       refusals.moved(move, await files.append(move))
     }
     if (rest.length === 0) {
@@ -247,8 +247,8 @@ async function drainFiles({ files, writer, chunkPackets, log, signal }: DrainOpt
 }
 
 /**
- * Keeps the keys that refuse packets while Redis accepts others, such as a key that is not a list. Their packets are all moved to the end of the
- * files, in order, so that others proceed. When the first moved packet comes up again, the key is retried.
+ * Keeps track of the keys that refuse packets while Redis accepts others, such as a key that is not a list. All packets for these keys are moved to
+ * the end of the files, in order, so that the others proceed. When the first moved packet is read again, the key is retried.
  */
 function createRefusals(log: DrainOptions['log']) {
   /** By key: the number of the first moved packet at its new position, and of the last one at its old position. */

@@ -13,12 +13,12 @@ import { parsePosition, type Item, type Position } from './backup-folder.ts'
 
 /*
  * Scripts that push packets and record in the same step that they were pushed. They work from Redis 2.6 on. The record (the note) is a hash:
- * - `fence`: a word that every writer must know. It changes whenever an answer was lost, so that a delayed command finds another one and does
+ * - `fence`: a word that each command must contain. It changes whenever an answer was lost, so that a delayed command has an old fence and does
  * nothing: no packet is written twice, and none after newer ones.
- * - `op`: the last command that was done; `at`: the position in the backup files up to which packets were pushed.
+ * - `op`: the last command that ran; `at`: the position in the backup files up to which packets were pushed.
  */
 
-/** A folder that was not used for this long (s) is forgotten: 30 days. */
+/** Redis deletes the note of a folder that was not used for this long (s): 30 days. */
 const EXPIRE = `redis.call('EXPIRE', KEYS[1], 2592000)`
 
 /** KEYS: the note. ARGV: the new fence. Returns the values of the note: `op`, `at`. */
@@ -31,10 +31,10 @@ return {old[1] or '', old[2] or ''}
 
 /**
  * KEYS: the note, then all lists. ARGV: fence, op, at ('' for none), then groups of transport, key, count and the packets. Returns `stale` (nothing
- * was done), or `refused` and the keys that are not lists (nothing was done), or `taken` and, per list group, the list's length, per published
- * packet, the receivers or -1 where publishing is not allowed.
+ * was done); or `refused` and the keys that are not lists (nothing was done); or `taken`, with the list's length for each group of a list, and the
+ * number of receivers for each published packet (-1 where publishing is not allowed).
  *
- * The first write is one that is refused by a server that is out of memory, is a replica, or cannot save: nothing was done then.
+ * A server that is out of memory, is a replica, or cannot save refuses the first write of the script. Nothing was done then.
  */
 export const WRITE = `
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return {'stale'} end
@@ -75,14 +75,14 @@ type Written = {
   readonly results: readonly number[]
   /** Keys that accept no packet, such as one that is not a list. Packets for other keys can be written. */
   readonly refused?: ReadonlySet<string>
-  /** Why Redis accepts none at all. */
+  /** Why Redis accepts no packets at all. */
   readonly cause?: unknown
 }
 
-/** Redis' record of the folder: the last command that was done, and the position up to which packets of the files were pushed. */
+/** Redis' record of the folder: the last command that ran, and the position up to which packets of the files were pushed. */
 type Note = { readonly op: string; readonly at: Position | undefined }
 
-/** Answers that pass by themselves, or when somebody repairs the server: no reason to write without the note. */
+/** Answers of a fault that passes by itself, or that somebody repairs. The writer retries then, and does not write without the note. */
 const PASSES =
   /OOM|READONLY|MISCONF|NOREPLICAS|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOAUTH|WRONGPASS|max number of clients/
 
@@ -99,7 +99,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
   const name = () => `${files.run}.${++count}`
   const inTurn = createTurns()
 
-  // EVAL instead of EVALSHA: the script is short compared to the packets, and a restarted server need not be told of it again.
+  // EVAL instead of EVALSHA: the script is short compared to the packets, and a restarted server would not know its hash.
   const runScript = async (client: ProducerClient, script: string, keys: readonly string[], args: Item['wire'][]) => {
     const command = client.sendCommand?.(['EVAL', script, String(keys.length), ...keys, ...args])
     return (await withinTime(timeoutMs, Promise.resolve(command))) as unknown[]
@@ -170,7 +170,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
         return await plain(client)
       }
     } catch (error) {
-      // Whether the command was done is unknown: ask before the next one.
+      // It is unknown whether the command ran: read the note before the next one.
       if (!isAnswer(error)) fence = undefined
       if (error instanceof NoAnswerError) connection.renew()
       throw error

@@ -49,7 +49,7 @@ export async function checkList(view: SourceView, key: string, all: readonly Key
     const twin = all.find((one) => one.type === 'list' && isTwin(one.key, key))
     if (twin === undefined) return ok('the list is empty')
     const lists = config.lists.map((list) => (list === key ? twin.key : list)).join(',')
-    const text = `this key does not exist, but ${twin.key} does, with ${twin.items} items`
+    const text = `this key does not exist, but ${twin.key} does, with ${counted(twin.items, 'item', 'items')}`
     return warn('doctor.list.other_key', text, `ENIGMA_LISTS=${lists}`)
   }
   if (type !== 'list') {
@@ -58,7 +58,7 @@ export async function checkList(view: SourceView, key: string, all: readonly Key
   }
   const oldest = await findOldestEnd(view, key, items)
   const text = counted(items, 'item', 'items')
-  if (oldest === undefined) return ok(`${text}; their dialed_at does not show which end has the oldest one`)
+  if (oldest === undefined) return ok(`${text}; dialed_at does not show which end has the oldest one`)
   if (oldest === config.listEnd) return ok(`${text}, the oldest on the ${oldest}`)
   const wrong = `${text}; the oldest is on the ${oldest}, but ENIGMA_LIST_END is ${config.listEnd}, so the relay would take the newest first`
   return warn('doctor.list.wrong_end', wrong, `ENIGMA_LIST_END=${oldest}`)
@@ -93,7 +93,7 @@ export function checkNames({ config }: SourceView, all: readonly KeyView[]): Dia
   const unnamed = lists.filter(({ key }) => !config.lists.includes(key))
   const twins = lists.map(({ key }) => key).filter((key) => lists.some((other) => isTwin(other.key, key)))
   const faults = unnamed.map(({ key, items }) => {
-    const text = `${key} exists with ${items} items, but ENIGMA_LISTS does not name it, so the relay does not consume it`
+    const text = `${key} exists with ${counted(items, 'item', 'items')}, but ENIGMA_LISTS does not name it, so the relay does not consume it`
     const fix = `ENIGMA_LISTS=${[...config.lists, key].join(',')}, if this relay should consume it`
     return warn('doctor.lists.not_named', text, fix)
   })

@@ -133,8 +133,8 @@ export async function examineSource(
 }
 
 /**
- * Returns the error with which Redis answers PING. The other checks may still report more. @throws what leaves nothing to ask: silence, or a refused
- * login
+ * Returns the error with which Redis answers PING. The other checks may still report more. @throws when nothing more can be asked: Redis does not
+ * answer, or refuses the login
  */
 async function findRefusal(ask: (command: string) => Promise<unknown>): Promise<Diagnosis | undefined> {
   try {
@@ -223,7 +223,7 @@ export function judgeDisk(free: number, dataDir: string): Diagnosis {
 
 /** Checks whether other users of this host can read the files with user, password and keys. Returns nothing when there are no such files. */
 export function checkSecrets({ source }: SourceView): Diagnosis | [] {
-  if (source.passwordFile === undefined && source.keyFile === undefined) return []
+  if (source.passwordFile === undefined && source.userFile === undefined && source.keyFile === undefined) return []
   const loose = looseSecrets(source)
   if (loose.length === 0) return ok('only their owner can read the user, password and key files')
   const text = `every user of this host can read ${loose.join(', ')}`
@@ -240,7 +240,7 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<D
   const path = journalPath(dataDir, relayId)
   if (!existsSync(path)) return ok('there is no journal yet; the relay creates it')
   try {
-    // The file is opened, because every user can read its size.
+    // Opens the file, because a user without the right to read it could still read its size.
     await using file = await open(path)
     const { size } = await file.stat()
     if (size > MAX_CHECKED_BYTES)

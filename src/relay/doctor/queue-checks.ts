@@ -10,13 +10,12 @@ import {
 import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
 import { ASSUMED_BYTES, commandQueueName } from '../targets/sqs/sqs-target.ts'
-import { isMissingQueue, sqsFix, isAccessDenied, judgeRequest } from '../targets/sqs/verdict.ts'
-import { statusOf } from '../relay-error.ts'
+import { isAccessDenied, isForValues, isMissingQueue, judgeRequest, sqsFix } from '../targets/sqs/verdict.ts'
 import { counted, fail, ok, sqsWords, warn, type Diagnosis, type State } from './check.ts'
 
 type Attributes = Readonly<Record<string, string>>
 
-/** A queue as SQS describes it, or the error of asking for it. */
+/** A queue as SQS describes it, or the error if it cannot be read. */
 export type QueueView = { readonly url: string; readonly attributes: Attributes } | { readonly error: unknown }
 
 /** Named one by one: some servers refuse `All` to a user who may not read the policy. */
@@ -135,7 +134,7 @@ function redriveFaults(attributes: Attributes, route: Route, deadName: string, d
     'has no dead-letter queue: a message that its function cannot handle is retried until it expires, and blocks its lane'
   if (redrive === undefined) return fault('fail', none)
   const { arn, maxReceiveCount: actual } = redrive
-  const other = `has the dead-letter queue ${arn.split(':').at(-1)} instead of ${deadName}, which nobody monitors`
+  const other = `has the dead-letter queue ${arn.split(':').at(-1)}, which nobody monitors, instead of ${deadName}`
   if (!arn.endsWith(`:${deadName}`)) return fault('fail', other)
   if (actual === maxReceiveCount) return []
   return fault('warn', `has a maxReceiveCount of ${actual} instead of ${maxReceiveCount}`)
@@ -202,7 +201,7 @@ export async function checkCommands(sqs: SQSClient, config: RelayConfig): Promis
       await run()
     } catch (error) {
       if (isAccessDenied(error)) denied.push(action)
-      else if (statusOf(error) === undefined) {
+      else if (!isForValues(error)) {
         const text = `whether the relay may take commands from ${name} could not be checked: ${sqsWords(error)}`
         return warn('doctor.commands.not_checked', text)
       }
@@ -214,7 +213,7 @@ export async function checkCommands(sqs: SQSClient, config: RelayConfig): Promis
 }
 
 /**
- * A message that no FIFO queue accepts: it has no group, and contains a character that SQS does not allow. SQS answers a batch of it entry by entry,
+ * A message that no FIFO queue accepts: it has no group, and contains a character that SQS does not allow. SQS answers a batch entry by entry,
  * and checks entries after it has checked the right to send. Without that right it rejects the whole request. Some servers reject the whole request
  * for an invalid entry, and name the fault. Source: SendMessageBatch and SendMessage in the SQS API reference.
  */

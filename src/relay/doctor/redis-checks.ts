@@ -76,7 +76,7 @@ export async function checkMemory({ info, setting, cli }: SourceView): Promise<D
 
 /** Checks whether items in lists and claims survive a restart of Redis. */
 export async function checkPersistence({ info, setting, cli }: SourceView): Promise<Diagnosis> {
-  /** Undefined when the server does not answer this question: the finding then says less. */
+  /** Returns undefined when Redis refuses this question: the finding then says less. */
   const tell = (name: string): Promise<string | undefined> =>
     setting(name).catch((error: unknown) => {
       if (isDenied(error) || isUnknown(error)) return undefined
@@ -139,7 +139,8 @@ export async function checkOutputBuffer({ setting, clients, cli }: SourceView): 
 }
 
 /**
- * Source id → the run id of its server, undefined when the server does not report it. The checks of all sources share it and wait for each other's.
+ * Source id → the run id of its server, undefined when the server does not report it. The checks of all sources share this map, and each waits for
+ * the run ids of the others.
  */
 type Others = ReadonlyMap<string, PromiseWithResolvers<string | undefined>>
 

@@ -13,7 +13,7 @@ import { createTargetClient, targetAddressOf } from '../targets/target.ts'
 import { fail, makeChecks, ok, sqsWords, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
 import { checkCommands, checkLimits, checkQueue, checkSend, readQueue } from './queue-checks.ts'
 
-/** How long (ms) SQS, or a proxy before it, may take to answer. The relay's own requests may take longer. */
+/** How long (ms) SQS, or a proxy in front of it, may take to answer. The relay's own requests may take longer. */
 const MAX_SQS_MS = 5_000
 
 /** Checks SQS: each queue of the route table, the right to send, the clock. Sends nothing. Never throws. */
@@ -77,7 +77,7 @@ export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Pr
   const handler = createHttpHandler({ proxies, requestTimeoutMs: MAX_SQS_MS })
   const to = { protocol, hostname, ...(port === '' ? {} : { port: Number(port) }) }
   try {
-    // SQS answers such a request without a signature, and does nothing.
+    // SQS answers this request although it is not signed, and does nothing.
     await handler.handle({ ...to, method: 'GET', path: '/', headers: { host } })
     return [ok(`the relay reaches ${origin} through the proxy ${proxy.url}`)]
   } catch (error) {

@@ -45,7 +45,7 @@ type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
 /**
  * Creates the check of readiness. The relay is ready when Redis answered and the subscription was heard lately, when SQS accepted something lately or
  * answers a cheap request, when no HTTP target fails, when the journal can be written, and when nothing waits without progress. HTTP targets are not
- * asked: each request may run a function, and the liveness message goes every minute. A watchdog checks once a second and logs changes.
+ * asked: each request may run a function, and the liveness message tests them every minute. A watchdog checks once a second and logs changes.
  */
 export function createReadiness(options: ReadinessOptions) {
   const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
@@ -87,7 +87,7 @@ export function createReadiness(options: ReadinessOptions) {
         failure !== undefined && now() - failure.sinceMs > FRESH_MS && fresh(state.answered)
           ? { reason: prefix + failure.reason }
           : undefined
-      yield [`claims:${id}`, lasting(searchFailure, 'the relay cannot look for leftover claims: ')]
+      yield [`claims:${id}`, lasting(searchFailure, 'the relay cannot check for leftover claims: ')]
       for (const [list, { waitsFor, progressMs, items, failing }] of lists) {
         const reason = `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
         yield [`list:${id}:${list}`, isStalled(items, progressMs) ? { reason, stalled: true } : lasting(failing)]

@@ -31,7 +31,7 @@ const LIMIT_EVERY = 30
 
 /**
  * Watches the server's output buffer of the Pub/Sub connection: how many bytes wait there, and the limit at which the server closes the connection.
- * Logs each command that the user may not run once, and continues without its figures.
+ * Logs once each command that the user may not run, and continues without its figures.
  */
 export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>) {
   const denied = new Set<string>()

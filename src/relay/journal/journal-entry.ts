@@ -16,7 +16,7 @@ export type JournalEntry = {
   readonly attempt?: number
 }
 
-/** `row`: its number within its route. Rows are in the order heard. */
+/** `row`: the number of the notification within its route. The numbers rise in the order in which notifications were heard. */
 export type JournalRow = { readonly row: number; readonly entry: JournalEntry }
 
 /** Heard notifications that are lost, from the oldest to the newest. Kept until the gap that announces them is in the journal. */

@@ -62,7 +62,7 @@ export function resumeRecovery(path: string, nowMs: number): void {
   const draft = draftOf(path)
   if (!existsSync(draft)) return
   if (existsSync(path)) return removeFiles(draft)
-  // The draft is complete, because only then is the file moved aside. The file's write-ahead log may still be here, and must not be taken for
+  // The draft is complete, because the file is moved aside only after that. The file's write-ahead log may still be here, and must not be taken for
   // the draft's.
   moveFiles(path, latestAside(path) ?? asideOf(path, nowMs))
   renameSync(draft, path)
@@ -159,7 +159,7 @@ function latestAside(path: string): string | undefined {
   return latest === undefined ? undefined : join(dirname(path), latest)
 }
 
-/** Moves the database file before its write-ahead log: as long as a database has its name, the log beside it belongs to it. */
+/** Moves the database file before its write-ahead log: as long as the database is at its old path, its log is there too. */
 function moveFiles(from: string, to: string): void {
   for (const end of ENDS) if (existsSync(from + end)) renameSync(from + end, to + end)
 }
@@ -205,8 +205,8 @@ export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: Jou
   }
 
   /**
-   * Moves all of its files, including damaged files that were moved aside and a draft. The database comes last: its name marks that there is a
-   * journal.
+   * Moves all files of the other journal, including damaged files that were moved aside and a draft. The database comes last: its name marks
+   * that there is a journal.
    */
   function takeOver(other: string): void {
     const start = basename(other)

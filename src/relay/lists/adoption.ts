@@ -32,7 +32,7 @@ const FORGET_MS = 24 * 60 * 60 * 1000
  * writes. A relay that was merely suspended also sends the items in its memory, as copies.
  */
 export function createRelayAdoption({ client, relayId, numbers, log, now, lease }: RelayAdoptionOptions) {
-  /** When the lease of each relay was last renewed, as seen at the first check. The time is from that relay's clock, so it can only be compared. */
+  /** When the lease of each relay was last renewed, by its own clock, as seen at the first check. So the time is only checked for a change. */
   const renewed = new Map<string, number>()
 
   /** Relays whose journal this process holds. If such a relay takes a lease again, it is running, and one of the two journals is a copy. */
@@ -200,7 +200,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
     if (failing === undefined && client.isReady)
       log.warn(
         { code: 'relay.claims.look_failed', source: sourceId, error: describe(error) },
-        'The relay could not look for leftover claims; it retries',
+        'The relay could not check for leftover claims; it retries',
       )
     failing ??= { sinceMs: now(), reason: describe(error) }
   }

@@ -103,7 +103,7 @@ export function createClaims(options: ClaimsOptions) {
       generations.set(list, generation)
     },
 
-    /** Takes items into a claim: those that a blocking move took before, and up to `count` items of the list, up to `maxBytes` and one item. */
+    /** Takes the items of an earlier blocking move, and up to `count` items of the list, into a claim. Only the last item may exceed `maxBytes`. */
     async take(list: string, count: number, maxBytes: number): Promise<Taken> {
       const takenMs = now()
       const taken = bytes

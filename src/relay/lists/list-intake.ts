@@ -24,7 +24,7 @@ export type Room = { readonly items: number; readonly bytes: number }
 /** The maximum number of items of one list that Redis holds in claims, and so the maximum number that are sent again after a crash. */
 const MAX_LIST_ITEMS = 4_000
 
-/** With room for fewer items than this, settled items leave the claims of a list soon. */
+/** When a list has room for fewer items than this, its claims are compacted sooner. */
 const SHORT_ITEMS = 500
 
 /**

@@ -140,7 +140,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     const due = [...open.values()].filter((one) => isUnsettled(one) && one.held > one.items.size && isDue(one))
     await Promise.all(due.map(compactOne))
   }
-  /** At least half is settled, so that each item is rewritten only a few times; less where a list needs the room. */
+  /** Whether at least half is settled, so that each item is rewritten only a few times. Where a list needs the room, less is enough. */
   const isDue = (claim: OpenClaim): boolean => {
     const isHalf = claim.items.size * 2 <= claim.held
     const isShort = intake.isShort(claim.list)

@@ -58,7 +58,7 @@ export function createSourceLists(options: SourceListsOptions) {
     await Promise.all([runListSource(run, signal), keepHeard(waiter, listState, signal)])
   }
 
-  /** While the list waits for items, the connection gets a reply every few seconds. Otherwise it would not be used at all. */
+  /** Pings the connection while it is unused. While the list waits for items, the blocking move gets a reply every few seconds. */
   const keepHeard = async (waiter: Redis, listState: ListState, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       await sleepToBeat(PING_MS, signal)

@@ -72,7 +72,7 @@ export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: A
             for (;;) {
               await sleep((hiddenSeconds * 1_000) / 3, end.signal)
               if (end.signal.aborted) return
-              // If this fails, another relay may begin as well, which only costs requests.
+              // If this fails, another relay may carry out the command as well, which only costs requests.
               await hide(ReceiptHandle, hiddenSeconds).catch(() => undefined)
             }
           })()
@@ -84,7 +84,7 @@ export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: A
           }
         },
         async giveBack() {
-          // If this fails, the message becomes visible again when its time is over.
+          // If this fails, the message becomes visible again when its visibility timeout ends.
           await hide(ReceiptHandle, 0).catch(() => undefined)
         },
         async remove() {
@@ -129,15 +129,15 @@ const MAX_BACKOFF_MS = 60_000
 /** The shortest time (ms) between two requests that find nothing. */
 const MIN_POLL_MS = 1_000
 
-/** How often a command may be handed over, for each relay that has a file of its source. */
+/** How often a command may be handed over, for each relay that has a file of the command's source. */
 const MAX_HANDOVERS = 3
 
 type Own = ReceivedCommand & { readonly command: RelayCommand; readonly source: SourceConfig }
 
 /**
  * Takes operator commands from their queue, and carries out those for sources of this relay, one at a time. A command for another source is given
- * back at once, and this relay then stays away from the queue for a while. Every other relay receives the command before this one does again, so it
- * reaches the right one however many relays share the queue. Readiness does not depend on it.
+ * back at once, and this relay then stays away from the queue for a while. Meanwhile every other relay can receive the command, so it reaches the
+ * right relay, however many relays share the queue. Readiness does not depend on commands.
  */
 export function createCommandPoller(options: PollerOptions) {
   const { sqs, queuePrefix, findSource, log, asideMs = 5_000, lookMs = 300_000 } = options
@@ -184,7 +184,7 @@ export function createCommandPoller(options: PollerOptions) {
     const { action, ids, operator } = command
     const fields = { source: source.id, action, operator, messageId }
     const fail = (error: unknown) => {
-      // A line for each new error of a command, and not for each attempt.
+      // Logs each new error of a command once, and not at each attempt.
       const words = typeof error === 'string' ? error : describe(error)
       if (changeOfCommand(`${messageId} ${words}`) === 'new')
         log.warn(
@@ -201,7 +201,7 @@ export function createCommandPoller(options: PollerOptions) {
     const { unknown, elsewhere, problem } = result
     if (signal.aborted) return own.giveBack()
     if (problem !== undefined) return fail(problem)
-    // They may be in the file of another relay of this source, which then meets the command.
+    // The unknown entries may be in the file of another relay of this source, which can then receive the command.
     if (unknown.length > 0 && receives <= MAX_HANDOVERS * elsewhere.length) {
       await own.giveBack()
       return aside([own], signal)

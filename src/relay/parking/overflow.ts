@@ -47,7 +47,7 @@ const unlessAbsent = <T, A>(step: Promise<T>, absent: A): Promise<T | A> =>
 
 type Line = { readonly offset: number; readonly bytes: Buffer }
 
-/** How many bytes are read at once: a page has the lines that end in them. */
+/** How many bytes are read at once. A page has the lines whose ends are among these bytes. */
 const READ_BYTES = 256 * 1024
 
 /** Yields the lines of the first `size` bytes that are not blank, without their line ends. A line without its end is still being written. */
@@ -80,7 +80,7 @@ async function countLines(file: string, size: number): Promise<number> {
 export function createOverflow(file: string) {
   /** The file's entries and state at the last check: the file is read again only after another process has changed it. */
   let known = { entries: 0, size: 0, mtimeMs: 0 }
-  /** One after the other, so that a file is not deleted while it is appended to. */
+  /** Runs steps one after the other, so that the file is not deleted while an entry is appended. */
   const inTurn = createTurns()
 
   const refresh = async (): Promise<typeof known> => {
@@ -102,7 +102,7 @@ export function createOverflow(file: string) {
     const after = await handle.stat()
     known = { entries: entries + (isWhole ? 1 : 2), size: after.size, mtimeMs: after.mtimeMs }
     if (size > 0) return
-    // The name of a new file is on disk only once its folder is.
+    // The name of a new file is on disk only once its folder has been synced.
     await using folder = await open(dirname(file), 'r')
     await folder.sync()
   }

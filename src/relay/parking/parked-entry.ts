@@ -20,7 +20,7 @@ export type ParkedEntry = {
   readonly kind: 'parked'
   /** The exact bytes of the list's element, by which it is removed. */
   readonly raw: Buffer
-  /** The id of the notification. Several entries may have the same one: a crash while parking parks it again. */
+  /** The id of the notification. Several entries may have the same id: after a crash during parking, the relay parks the notification again. */
   readonly id: string
   readonly reason: string
   /** The detail as stored, and so perhaps not masked; see `maskDetail`. */

@@ -70,7 +70,7 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
     },
     async remove(raw: Buffer): Promise<boolean> {
       const removed = await ask(() => client.lRem(PARKED_KEY, 1, raw))
-      // Removed by us or by another process: the entries behind it have moved up by one.
+      // Removed by us or by another process: the entries after it have moved up by one.
       from--
       length--
       return removed > 0
@@ -85,7 +85,7 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
 export async function withSource(source: SourceConfig, log: Logger, body: (client: Redis) => Promise<void>) {
   const client = createRedis({ ...source, name: source.id, log, reconnect: true })
   try {
-    // The client itself would retry forever: its first failure ends it here.
+    // The client itself would retry forever. Here, its first failure ends the attempt.
     await new Promise<void>((resolve, reject) => {
       client.once('error', reject)
       client.connect().then(() => resolve(), reject)
@@ -143,7 +143,7 @@ type TakeOutOptions = {
   readonly onPage?: (page: Page) => void
 }
 
-/** How many entries are sent, announced and removed together: a process that dies in between leaves no more to be sent again. */
+/** How many entries are sent, announced and removed together. After a crash, at most this many are sent again. */
 const MAX_BATCH = 10
 
 /**

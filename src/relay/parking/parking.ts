@@ -87,7 +87,7 @@ export function createParking(options: ParkingOptions) {
         bytes: item.bytes,
         type: knownType(/"type":"([^"\\]*)"/.exec(item.head)?.[1] ?? ''),
       }
-      // A notice about a notice that its target rejects would be rejected in turn, without end.
+      // The target that rejects a notice would also reject a notice about that notice, without end.
       let announced = item.route.type === RELAY_TYPE
       let isInFile = false
       for (let failures = 1; !signal.aborted; failures++) {
@@ -98,7 +98,7 @@ export function createParking(options: ParkingOptions) {
             if (signal.aborted) break
             await announce({ subType: 'parked', payload }, number)
             announced = true
-            // Closing the journal also ends this wait, whether it could write the notice or not.
+            // Closing the journal also ends this wait, whether the notice was written or not.
             if (signal.aborted) break
           }
           if (!isInFile) {

@@ -25,8 +25,8 @@ type DeliveryOptions = {
    */
   readonly giveUpMs?: number
   /**
-   * Receives the metrics of the senders, which nobody reads. Default: new ones. A long-lived process must pass its own, because each set stays in
-   * memory.
+   * Receives the metrics of the senders, which nobody reads. Default: a new set. A long-lived process must pass the same set each time, because each
+   * set stays in memory.
    */
   readonly metrics?: Metrics
 }
@@ -69,7 +69,7 @@ export function createDelivery(options: DeliveryOptions) {
   const lineOf = (route: Route): Line => {
     const known = lines.get(route.name)
     if (known !== undefined) return known
-    // Each entry in a pack of its own: a copy then has the same deduplication id, and a rejected entry does not affect other packs.
+    // Sends each entry in a pack of its own: a copy then has the same deduplication id, and a rejected entry does not affect other packs.
     const alone = { ...route, packNotifications: 1, lingerMs: 0 }
     const outages: Outages = {
       begin: (_route, _problem, { error }) => void Object.assign(line, { error }),

@@ -136,7 +136,7 @@ export function createResync(options: ResyncOptions, signal: AbortSignal): Resyn
       try {
         return await sendAll(atMs, until)
       } catch (error) {
-        // Redis will be reachable again, and usually a new gap is announced then.
+        // When Redis is reachable again, a new gap usually begins another resync, which replaces this one.
         log.debug(
           { code: 'relay.resync.failed', source: sourceId, error: describe(error) },
           'The relay could not read the states that the dialler keeps; it retries',

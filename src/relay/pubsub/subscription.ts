@@ -89,7 +89,7 @@ export function parseHeartbeat(message: string): number | undefined {
 /** A connection on which nothing at all arrives for this long (ms) counts as dead. */
 export const LOST_MS = 5_000
 
-/** Without a heartbeat for this long (ms), the relay pings the connection itself: the one for commands may hang. */
+/** Without a heartbeat for this long (ms), the relay pings the subscribed connection: the connection for commands may hang. */
 const PROBE_MS = 1_500
 
 type LivenessOptions = {

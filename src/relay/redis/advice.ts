@@ -44,7 +44,7 @@ const ANSWERS: Table = {
   primary_down: [
     /^-?MASTERDOWN/,
     'this Redis is a replica that has lost its primary',
-    "write the primary's address in ENIGMA_SOURCES, or start it again",
+    "write the primary's address in ENIGMA_SOURCES, or restart the primary",
   ],
   too_few_replicas: [
     /^-?NOREPLICAS/,
@@ -205,7 +205,7 @@ export function judgeRedis(error: unknown): RedisFault {
   )
 }
 
-/** Whether the fault says only that there is no connection, while something listens at the address that can be asked why. */
+/** Whether the fault says only that there is no connection, although a server at the address can be asked for the reason. */
 export const isUnexplained = ({ code, words }: RedisFault): boolean =>
   (code === 'relay.redis.unreachable' || code === 'relay.redis.not_understood') &&
   !/ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)

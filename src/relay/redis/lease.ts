@@ -23,7 +23,7 @@ export type LeaseOptions = {
   readonly onRefused?: (error: unknown) => void
 }
 
-/** How long (ms) a relay keeps its id, and its claims from other relays, without renewing its lease. */
+/** How long (ms) a relay that does not renew its lease keeps its id, and no other relay adopts its claims. */
 export const LEASE_MS = 10_000
 
 /**

@@ -37,11 +37,11 @@ export const PARKED_FILES_KEY = `${PARKED_KEY}:files`
  */
 export const claimsKey = (relayId: string) => `${RELAY_PREFIX}claims:${relayId}`
 
-/** In that hash: a list from which a blocking move may have taken items. The list key is appended. */
+/** In the hash of `claimsKey`: a list from which a blocking move may have taken items. The list key is appended. */
 export const WAITING_FIELD = 'waiting:'
 export const waitingField = (list: string) => WAITING_FIELD + list
 
-/** In that hash: the attempts of a claim's items. The scripts write this field too. */
+/** In the hash of `claimsKey`: the attempts of a claim's items. The scripts write this field too. */
 export const attemptsField = (number: number) => `attempts:${number}`
 
 /** List: the items of a claim, in the order in which they are sent. Its number is appended. */

@@ -20,7 +20,7 @@ export type Need = {
 /** A command that Redis refuses, or does not have. */
 export type Refusal = Need & { readonly error: unknown }
 
-/** Stands where a number belongs. */
+/** A text in place of a number, so that Redis refuses the arguments. */
 const NONE = 'x'
 
 /** Commands on the relay's own keys. KEY is a key that does not exist. */

@@ -90,7 +90,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
   let verified = -1
   let introduced = -1
   let refusal: Refusal | undefined
-  /** Since when (ms) a server that refused us has no name. */
+  /** Since when (ms) the server has no name. */
   let absentMs: number | undefined
   let fault: RedisFault | undefined
   let asking: { readonly connection: number; readonly done: Promise<void> } | undefined

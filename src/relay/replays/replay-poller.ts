@@ -38,7 +38,8 @@ const FIXES: Readonly<Record<number, string>> = {
 
 /**
  * Drives replays where there is no SQS: asks the API for messages, sends them to their targets, and reports the outcomes. All state is in the read
- * model. The round of a killed relay is partly sent again, by the same relay or, after a minute, by another one. Readiness does not depend on it.
+ * model. The round of a killed relay is partly sent again, by the same relay or, after a minute, by another one. Readiness does not depend on
+ * replays.
  */
 export function createReplayPoller(options: PollerOptions) {
   const { api, relayId: relay, send, log, reportMs = 20_000, maxBackoffMs = 30_000 } = options

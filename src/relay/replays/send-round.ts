@@ -58,8 +58,8 @@ const MAX_LANES = 8
 const MAX_REASON_CHARS = 500
 
 /**
- * Sends the messages of a round: each lane in order, several at once. A message that its server wants later delays only its own lane, as behind a
- * queue. Resolves when all messages are settled, or the signal aborts.
+ * Sends the messages of a round: each lane in order, several lanes at once. A message that its server asks for again later delays only its own lane,
+ * as behind SQS. Resolves when all messages are settled, or the signal aborts.
  */
 export async function sendRound(
   { job, again, messages }: Round,

@@ -170,8 +170,8 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       else moveLane(lane, 'idle')
     },
     /**
-     * Returns the packs of the next request, all of one attempt, within its size unless one notification alone is larger. Their lanes are busy until
-     * `next`.
+     * Returns the packs of the next request, all of one attempt and within `requestBytes`, unless one notification alone is larger. Their lanes are
+     * busy until `next`.
      */
     gather(maxBytes: number, requestBytes: number): Flight[] {
       const flights: Flight[] = []

@@ -27,8 +27,8 @@ type UplinkProgress = { readonly bytes: number; readonly answeredMs: number; rea
 export type Arrival = 'answered' | 'late' | 'failed'
 
 /**
- * The content of the window, in ms of the uplink. With a longer one, calls wait behind CDRs. With a shorter one, headers weigh more on small
- * requests.
+ * The window holds what the uplink delivers in this time (ms). With a longer time, calls wait behind CDRs. With a shorter time, requests are small
+ * and their headers weigh more.
  */
 const HORIZON_MS = 1_500
 
@@ -65,7 +65,7 @@ const LOG_EVERY_MS = 600_000
  * that affect all routes. The window (the bytes that may be on the way) is what the uplink delivers in `HORIZON_MS`. A request is a third of it, so
  * that the next one can be sent while one is being answered, and a call waits only briefly behind CDRs.
  *
- * The rate is measured at each answer: the bytes delivered meanwhile, divided by the time that took. The best sample of the last seconds counts,
+ * The rate is measured at each answer: the bytes delivered meanwhile, divided by the time that this took. The best sample of the last seconds counts,
  * because an answer may be late for other reasons. Source: https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr, "Delivery Rate Samples". While
  * less than the window is on the way, the limit of the uplink is unknown, and no sample lowers the rate. Where the target answers within the horizon,
  * one round trip is enough to raise it. So a fast uplink is never held back. A server that runs functions may take four horizons; beyond that,

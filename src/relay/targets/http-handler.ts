@@ -224,7 +224,7 @@ function exchange(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, l
     dispatcher.dispatch(options, {
       onRequestStart(started) {
         controller = started
-        // It waited for a connection meanwhile.
+        // The request was aborted while it waited for a connection.
         if (given !== undefined) started.abort(given)
         else limits.onStart?.()
       },

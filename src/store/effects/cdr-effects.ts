@@ -119,7 +119,7 @@ export function missingCdr({ stamp, callRef, handedMs, record }: AwaitedCall, no
   ])
 }
 
-/** In the order of their codes, so that entries sort as text. `DIGITS` of `lua/cdrs.lua` must be the same. */
+/** Digits in the order of their codes, so that entries sort as text. `DIGITS` of `lua/cdrs.lua` must be the same. */
 export const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~'
 
 /** Returns the id of a CDR from a digest in hexadecimal digits. The id holds 59 bits of it. */

@@ -21,7 +21,7 @@ export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & {
 }
 
 /**
- * Creates the effect that starts a replay of the entries with these ids, or without ids, of the entries or CDRs that its filter matches.
+ * Creates the effect that starts a replay of the entries with these ids or, without ids, of the entries or CDRs that its filter matches.
  */
 export function startReplay(job: string, replay: StoredReplay, ids?: readonly string[]): Effect {
   return toEffect([

@@ -71,7 +71,7 @@ export async function toOutcomeEffects(
     ),
   )
   const ids = new Set<string>()
-  // Sequentially, because compressing a notification takes a third of a megabyte.
+  // Sequentially, because compressing a notification takes a third of a megabyte of memory.
   for (const [at, one] of parked.entries()) {
     const id = await toId(one)
     ids.add(id)

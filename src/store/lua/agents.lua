@@ -83,7 +83,7 @@ function apply.agent_status(args)
 end
 
 -- The dialler may send the same call on both transports. The copies have different ids: they are the same call if source, reference
--- (without one, the number) and agent are equal, and they came on different transports at about the same time.
+-- (without one, the number) and agent are equal, and they arrived by different transports at about the same time.
 local COPY_MS = 60000
 local function is_other_copy(a, b)
   local stream_a, _, ms_a = split(a.stamp)

@@ -10,7 +10,7 @@ local FULL, FULL_TERM = 1024, 512
 -- This many entries take 60 MB of the 100 MB that Upstash allows for a record. Further CDRs are found only by their ids.
 local MAX_ENTRIES = 2500000
 local MAX_QUARTERS = 20000
--- In the order of their codes, so that entries sort as text. `DIGITS` of src/store/effects/cdr-effects.ts must be the same.
+-- Digits in the order of their codes, so that entries sort as text. `DIGITS` of src/store/effects/cdr-effects.ts must be the same.
 local DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~'
 local function digit(value) return string.sub(DIGITS, value + 1, value + 1) end
 local function to_digits(value, count)
@@ -168,7 +168,7 @@ local function count_cdr(counted, by)
   set(figures, field, table.concat(sums, SEP), FIGURES_SECONDS)
 end
 
--- A stored CDR: digest, seconds between receipt and writing, the parts that it is counted by, then the event: id, time (Unix ms; with a
+-- A stored CDR: digest, seconds between receipt and writing, the values by which it is counted, then the event: id, time (Unix ms; with a
 -- leading `+`, relative to the number in the id), and the attributes that do not follow from these; last, the packet. Revisions follow in
 -- the same form.
 local MAX_REVISIONS, MAX_CDR_BYTES = 20, 512 * 1024

@@ -115,8 +115,8 @@ local function write_documents()
   end
 end
 
--- Names in alphabetical order. A second set holds the time when each name was last heard, so that names without records are removed. A
--- document is registered once an hour, and all names of a batch at once.
+-- Sets of names in alphabetical order. A second set holds the time when each name was last heard, so that names without records are
+-- removed. A document is registered once an hour, and all names of a batch at once.
 local registered, sets = {}, {}
 local function register_name(set_name, ref, lifetime)
   if not registered[set_name] then
@@ -127,7 +127,7 @@ local function register_name(set_name, ref, lifetime)
   if own.is_in[ref] then return end
   own.is_in[ref], own.names[#own.names + 1] = true, ref
 end
--- @param lifetime the part whose expiry the reference has; the document itself expires after `seconds`
+-- @param lifetime the part whose expiry applies to the reference; the document itself expires after `seconds`
 local function register(document, set_name, ref, lifetime, seconds)
   if is_due(document, 'registered', seconds) then register_name(set_name, ref, lifetime) end
 end

@@ -27,7 +27,7 @@ function apply.replay(args)
     expire(key('replays_of_relays'), ttl.parked)
   end
 end
--- A relay sends the entries of the replay. It must renew its claim to drive within `for_ms`; only then may another relay take over.
+-- A relay sends the entries of the replay. It must renew its claim to drive within `for_ms`; after that, another relay may take over.
 function apply.drive(args)
   local replay = replay_of(args.job)
   local fields = replay.fields
@@ -59,7 +59,7 @@ function apply.select(args)
   add(replay, 'selected', #args.entries)
 end
 -- Takes the next entries, up to `count` and up to a number of parts of bodies, unless entries taken before are still to be sent. An entry
--- that belongs to another replay or no longer exists is skipped. A stopped replay reserves nothing.
+-- that belongs to another replay or no longer exists is skipped. A stopped replay takes and reserves no entries.
 local MAX_PARTS = 32
 function apply.claim(args)
   local replay = replay_of(args.job)

@@ -43,7 +43,7 @@ function apply.stats(args)
   note_change(args.change)
 end
 
--- A resync names every campaign that ever was.
+-- A resync names every campaign that ever existed. An unknown one that is over is ignored.
 local OVER = { stopped = true, completed = true }
 function apply.state(args)
   local document = open(key(args.subject .. ':' .. name(args.ref)))
@@ -52,7 +52,7 @@ function apply.state(args)
   local is_newer = newer(args.stamp, document.fields.stamp)
   if is_resync(args.stamp) then
     if not held and OVER[args.status] then return end
-    -- The resync confirms the state, or the state was heard since: nothing for the history.
+    -- The resync confirms the state, or the state was heard since: nothing is added to the history.
     if held == args.status or not is_newer then history = nil end
   end
   if not history or add_once(history, args.ms, args.id, args.json, 100, ttl.campaign) then note_state(args.change, held, not is_newer) end

@@ -1,8 +1,8 @@
 -- Reads the wall's documents that were written after a cursor of the change stream (KEYS[1]; src/store/reads/wall-reads.ts): returns the
 -- last entry, the names of the documents that commits wrote since, and as many of their texts as fit into a reply. Returns nothing if the
--- cursor no longer exists, or if an entry does not name its documents: then everything is read again. This read is a script because only
--- the stream names the documents to read. It examines a bounded number of entries, and documents that were written a moment ago, which the
--- database therefore has in memory.
+-- cursor no longer exists, if too many commits follow it, or if an entry does not name its documents: then everything is read again. This
+-- read is a script because only the stream names the documents to read. It examines a bounded number of entries, and documents that were
+-- written a moment ago, which the database therefore has in memory.
 local cursor, prefix, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local entries = redis.call('XRANGE', KEYS[1], cursor, '+', 'COUNT', most + 1)
 if not entries[1] or entries[1][1] ~= cursor or #entries > most then return {} end

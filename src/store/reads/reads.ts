@@ -63,8 +63,8 @@ export function createReads(options: ReadOptions) {
     parked: (filter?: ParkedFilter) => readParked(options, filter),
     parkedEntry: (id: string) => readParkedEntry(options, id),
     /**
-     * Entries of functions in the form that these accept, in the given order, without those that no longer exist or do not belong to this
-     * replay.
+     * Entries of functions in the form that their functions accept, in the given order, without those that no longer exist or do not belong
+     * to this replay.
      */
     parkedMessages: (ids: readonly string[], job?: string) => readParkedMessages(options, ids, job),
     /** The ids of the next entries that match, oldest first, after a place; '' is the beginning, null the end. */

@@ -72,6 +72,9 @@ test(
       code: 'doctor.secrets.readable',
       fix: `chmod 600 ${passwordFile}`,
     })
+    await chmod(userFile, 0o644)
+    const user = await lookAtRedis(`rediss://:hunter2@127.0.0.1:${tlsPort}?caFile=${caFile}&userFile=${userFile}`)
+    expect(user['secrets']).toMatchObject({ code: 'doctor.secrets.readable', fix: `chmod 600 ${userFile}` })
     expect(await lookAtRedis(`rediss://relay:hunter2@127.0.0.1:${tlsPort}`)).toEqual({
       answer: expect.objectContaining({
         code: 'doctor.redis.tls_untrusted',

@@ -148,6 +148,8 @@ test('list checks report a wrong type, a wrong end, a mix of singular and plural
     code: 'doctor.lists.not_named',
     text: expect.stringContaining('enigma:notifications:campaigns:12 exists with 3 items') as string,
   })
+  await redis.lTrim('enigma:notifications:campaigns:12', 0, 0)
+  expect((await lookAtRedis(url))['lists']?.text).toContain('enigma:notifications:campaigns:12 exists with 1 item,')
   for (const times of [
     [1, 1],
     [0, 1],

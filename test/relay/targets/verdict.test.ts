@@ -1,6 +1,6 @@
 import { SQSServiceException } from '@aws-sdk/client-sqs'
 import { expect, test } from 'vitest'
-import { judgeEntry, judgeRequest } from '../../../src/relay/targets/sqs/verdict.ts'
+import { isForValues, judgeEntry, judgeRequest } from '../../../src/relay/targets/sqs/verdict.ts'
 
 const errorOf = (name: string, httpStatusCode: number) =>
   new SQSServiceException({
@@ -33,6 +33,22 @@ test.each([
   ['KmsDisabled', 400, 'retry'],
 ] as const)('a request answered with %s (%i): %s', (name, status, verdict) => {
   expect(judgeRequest(errorOf(name, status))).toBe(verdict)
+})
+
+test('only an error about the values of a request shows that its caller had the right', () => {
+  for (const name of ['ReadCountOutOfRange', 'InvalidParameterValue', 'ReceiptHandleIsInvalid'])
+    expect(isForValues(errorOf(name, 400)), name).toBe(true)
+  for (const [name, status] of [
+    ['InternalError', 500],
+    ['ServiceUnavailable', 503],
+    ['UnknownToUs', 429],
+    ['ThrottlingException', 400],
+    ['RequestThrottled', 403],
+    ['AccessDenied', 403],
+    ['InvalidClientTokenId', 403],
+  ] as const)
+    expect(isForValues(errorOf(name, status)), name).toBe(false)
+  expect(isForValues(new Error('connect ECONNREFUSED'))).toBe(false)
 })
 
 test('a network error, a timeout and an unknown error are retried', () => {

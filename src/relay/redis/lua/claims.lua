@@ -12,10 +12,10 @@ redis.call('HSET', registry, field, generation .. (empty or ''))
 return generation
 
 -- name: take
--- Moves items into a claim: the items of an earlier blocking move, and up to `count` items, `max_bytes` and one item of the list. Returns
--- {number, longest wait in ms or -1 when unknown, items left on the list, items in the order in which to send them}. The number is 0 when
--- there was nothing to take. It is -1 when a later generation was announced: the command was sent on an abandoned connection, or by a
--- process that has lost the relay id.
+-- Moves items into a claim: the items of an earlier blocking move, and up to `count` items of the list. It stops at `max_bytes`, which only
+-- the last item may exceed. Returns {number, longest wait in ms or -1 when unknown, items left on the list, items in the order in which to
+-- send them}. The number is 0 when there was nothing to take. It is -1 when a later generation was announced: the command was sent on an
+-- abandoned connection, or by a process that has lost the relay id.
 --
 -- The longest wait follows from a time T0 before which no item of the list arrived. T0 is when the list was last empty. For a list that is
 -- never empty, a mark records how many items it had at a later time T1: once that many were taken, T0 is T1. An item taken by a blocking
@@ -175,8 +175,8 @@ return 1
 -- name: adopt
 -- Moves the claims of a relay whose lease has expired to another relay, under their numbers, and the items of its blocking moves into claims
 -- with new numbers. It does so in one step, so exactly one of the running relays gets them. Returns how many claims it moved; -1 when the
--- other relay is running; -2 when `holder` has lost its own lease: this command was then delayed for as long, and so perhaps was the other
--- relay's renewal. A relay that left nothing and was not seen since `forget_ms` is forgotten.
+-- other relay is running; -2 when `holder` has lost its own lease: this command was then delayed for as long as a lease lasts, and so
+-- perhaps was the other relay's renewal. A relay that left nothing and was not seen since `forget_ms` is forgotten.
 if redis.call('EXISTS', other_lease) == 1 then return -1 end
 if redis.call('GET', own_lease) ~= holder then return -2 end
 local fields = redis.call('HGETALL', other_registry)

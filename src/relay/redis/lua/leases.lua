@@ -1,6 +1,6 @@
 -- name: hold-lease
--- Takes or renews the lease of a relay id, unless a process holds it that is neither `holder` nor `former`, a process known to be dead.
--- Returns the holder until now, '' for none.
+-- Takes or renews the lease of a relay id, unless a process other than `holder` and `former` holds it. `former` is known to be dead.
+-- Returns the process that held it before the call, '' for none.
 local held = redis.call('GET', lease) or ''
 if held ~= '' and held ~= holder and held ~= former then return held end
 begin()

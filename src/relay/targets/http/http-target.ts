@@ -83,7 +83,7 @@ export function createHttpTarget({
   }
 }
 
-/** The same ids give the same id. */
+/** Returns the id of a request. Requests with the same notifications have the same id. */
 const toId = (items: readonly Item[]): string => hash('sha256', items.map(({ id }) => id).join('\n'), 'hex')
 
 /** Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md, section 3.3 */

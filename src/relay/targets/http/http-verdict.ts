@@ -6,7 +6,7 @@ import type { HttpAnswer } from '../http-handler.ts'
 import { ProxyError } from '../http-proxy.ts'
 import type { Outcome, Parcel, Problem, Rejection } from '../target.ts'
 
-/** A whole answer of a server, by which it accepted nothing. */
+/** The server answered the request, and accepted nothing of it. */
 export class TargetError extends Error {
   override readonly name = 'TargetError'
   readonly code: 'relay.target.rejected' | 'relay.target.foreign_answer'
@@ -121,14 +121,15 @@ function adviseStatus(answer: HttpAnswer, { url, variable }: TargetAddress): Adv
   const { statusCode: status } = answer
   const at = `${nameOf(url)} (HTTP ${status})`
   if (status === 401) {
-    const fix = 'set ENIGMA_TARGET_SECRET or ENIGMA_TARGET_TOKEN to what the server has, and check the clocks of both'
+    const fix =
+      'set ENIGMA_TARGET_SECRET or ENIGMA_TARGET_TOKEN to the value that the server uses; check the clocks of both hosts'
     return ['unauthorized', `the target does not accept the signature or token of the relay: ${at}`, fix]
   }
   if (status === 403)
     return [
       'forbidden',
       `the target denies access: ${at}`,
-      'allow the relay on the server, or in the firewall before it',
+      'allow the relay on the server, or in the firewall in front of it',
     ]
   if ([404, 405, 410, 501].includes(status))
     return [
@@ -220,7 +221,7 @@ export function adviseTarget(error: unknown, address: TargetAddress) {
   const isForeign = error instanceof TargetError && error.code === 'relay.target.foreign_answer'
   const foreign = `the outcomes in the answer of the target do not match the notifications sent: ${nameOf(address.url)}`
   const [event, says, fix]: Advice = isForeign
-    ? ['foreign_answer', foreign, 'update the functions, or the server before them']
+    ? ['foreign_answer', foreign, 'update the functions; check servers between them and the relay']
     : error instanceof TargetError
       ? adviseStatus(error.answer, address)
       : adviseConnection(error, address)

@@ -86,7 +86,7 @@ export function readTargets(env: Env, reader: EnvReader, routes: Routes | undefi
 /** The longest that a function of a route may run (s), as on Lambda. */
 const MAX_TIMEOUT_SECONDS = 900
 
-/** Returns 0 for nothing. */
+/** Returns the seconds; 0 when the variable is not set. */
 function toTimeout(text: string, fault: Fault): number {
   const seconds = Number(text)
   if (text !== '' && !(Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_TIMEOUT_SECONDS))

@@ -11,10 +11,10 @@ export type CredentialsOptions = {
   readonly log: Logger | undefined
 }
 
-/** The shortest time (ms) between two resolutions of the chain while AWS does not accept the credentials: a program or STS may be behind it. */
+/** The shortest time (ms) between two resolutions of the chain while AWS does not accept the credentials: it may run a program or ask STS. */
 const RENEW_MS = 2_000
 
-/** The same while AWS denies access: other credentials may have it, but usually do not. */
+/** The same while AWS denies access: new credentials may have the right, but usually do not. */
 const DENIED_MS = 60_000
 
 /**

@@ -34,7 +34,7 @@ export function createSqs(config: RelayConfig, options: SqsOptions): SQSClient &
     md5: false,
     requestHandler,
   })
-  // Not awaited: a program behind the chain may take long, and the lanes retry meanwhile.
+  // Not awaited: the chain may run a program that takes long, and the lanes retry meanwhile.
   const onRejected = (error: unknown) => void credentials.note(error)
   sqs.middlewareStack.add(
     (next) => (args) =>
@@ -104,7 +104,7 @@ const bareCode = (code: unknown): string | undefined =>
  */
 export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions) {
   let endpoint: Endpoint | undefined
-  // The SDK resolves it for each of its own requests. Finding the queue is the first one.
+  // The SDK resolves the endpoint for each of its own requests. The first one finds the queue.
   sqs.middlewareStack.add(
     (next, context) => (args) => {
       endpoint = (context['endpointV2'] as Endpoint | undefined) ?? endpoint

@@ -21,6 +21,12 @@ export { isMissingQueue }
 export const isAccessDenied = (error: unknown): boolean =>
   error instanceof Error && /AccessDenied|NotAuthorized/i.test(error.name)
 
+/** Whether SQS rejected the values of a request, which it checks after it has checked the caller and the right. */
+export function isForValues(error: unknown): boolean {
+  const status = statusOf(error) ?? 0
+  return error instanceof Error && status >= 400 && status < 500 && status !== 429 && !MENDABLE.test(error.name)
+}
+
 /** Judges an error of a whole request. */
 export function judgeRequest(error: unknown): Verdict {
   if (!(error instanceof Error)) return 'retry'
@@ -31,7 +37,7 @@ export function judgeRequest(error: unknown): Verdict {
 }
 
 /**
- * Whether something was rejected for its size. A server may accept less than its queues report, and so may a proxy before it. Each words it
+ * Whether something was rejected for its size. A server may accept less than its queues report, and so may a proxy in front of it. Each words it
  * differently: `MessageTooLong` for a message, `BatchRequestTooLong` for one entry, "must be shorter than 262144 bytes".
  */
 export const isForSize = (code: string, words: string): boolean =>
