@@ -26,9 +26,10 @@ function codeOf(error: unknown): string {
   return /^[a-z_]+\.[a-z_]+\.[a-z_]+$/.test(code) ? code : 'cli.command.failed'
 }
 
-// A reader that has seen enough, such as `head`, closes the pipe.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
+  // A reader that has seen enough, such as `head`, closes the pipe.
+  if (error.code === 'EPIPE') process.exit()
+  process.stderr.write(`enigma-relay: standard output cannot be written: ${error.message} (cli.output.failed)\n`)
+  process.exit(1)
 })
 process.exitCode = await main(process.argv.slice(2))

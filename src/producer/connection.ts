@@ -99,7 +99,14 @@ export function createConnection(url: string, timeoutMs: number): Connection {
     // The promise of each packet that was not accepted rejects by itself.
     client.on('error', () => undefined)
     client.on('ready', () => (wasReady = true))
-    const opened = { client, isOpen: false, connected: Promise.resolve() }
+    let isDestroyed = false
+    const destroy = () => {
+      isDestroyed = true
+      client.destroy()
+    }
+    // A reconnect that is under way when the client is destroyed would leave its connection open, and with it this process.
+    client.on('connect', () => isDestroyed && client.destroy())
+    const opened = { client, destroy, isOpen: false, connected: Promise.resolve() }
     opened.connected = client.connect().then(
       // Open only after all waiting calls have sent their packets: the order of the calls is the order in Redis.
       () => void setImmediate(() => (opened.isOpen = true)),
@@ -118,7 +125,7 @@ export function createConnection(url: string, timeoutMs: number): Connection {
     renew: () => {
       const silent = current
       current = undefined
-      if (silent?.client.isOpen === true) silent.client.destroy()
+      if (silent?.client.isOpen === true) silent.destroy()
     },
     close: async () => {
       const closing = current
@@ -126,10 +133,10 @@ export function createConnection(url: string, timeoutMs: number): Connection {
       await closing.connected.catch(() => undefined)
       if (!closing.client.isOpen) return
       // A missing answer must not keep the process alive.
-      const timer = setTimeout(() => closing.client.destroy(), timeoutMs)
+      const timer = setTimeout(closing.destroy, timeoutMs)
       try {
         if (closing.client.isReady) await closing.client.close()
-        else closing.client.destroy()
+        else closing.destroy()
       } finally {
         clearTimeout(timer)
       }

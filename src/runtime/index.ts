@@ -79,8 +79,26 @@ export type Logger = { readonly [level in Exclude<LogLevel, 'silent'>]: WriteLin
 /** Creates a logger that writes JSON lines to standard output, or to `destination`. */
 export function createLog(level: LogLevel, destination?: { write: (line: string) => void }): Logger {
   const options = { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }
-  return destination === undefined ? pino(options) : pino(options, destination)
+  if (destination !== undefined) return pino(options, destination)
+  const output = pino.destination({ fd: process.stdout.fd, maxLength: MAX_WAITING_LOG })
+  const { flushSync } = output
+  const log: Logger = pino(options, output)
+  let dropped = 0
+  output.on('drop', () => void dropped++)
+  // A full disk. The lines wait, and the process goes on. At its exit, pino would try to write them until there is space.
+  output.on('error', () => void (output.flushSync = () => undefined))
+  output.on('write', () => {
+    output.flushSync = flushSync
+    const lines = dropped
+    dropped = 0
+    if (lines > 0)
+      log.warn({ code: 'relay.log.dropped', lines }, 'Log lines were dropped because they could not be written')
+  })
+  return log
 }
+
+/** The maximum size of log lines that wait because they cannot be written (characters). Further lines are dropped. */
+const MAX_WAITING_LOG = 1024 * 1024
 
 /**
  * Returns a function that decides whether a lasting problem is worth a log line, so that each problem is logged once. Call it with the present

@@ -122,10 +122,15 @@ test('the commands of the documents alone add a sub_type, a CRM and a Postgres: 
   }
   const [dialler, API] = [await addressOf("dialler's Redis"), await addressOf('read API')]
   await addressOf('relay')
-  const AUTH = `Authorization: Bearer ${TOKEN}`
   const [publish = '', read = ''] = await readCommands('docs/functions.md', '## Add a kind', 1)
   const ask = (command: string) =>
-    inClone(command.replace('-p 8001', `-p ${new URL(dialler).port}`).replace('curl', 'curl -sf'), { API, AUTH })
+    inClone(
+      command
+        .replace('-p 8001', `-p ${new URL(dialler).port}`)
+        .replace('http://127.0.0.1:8080', API)
+        .replace('curl', 'curl -sf'),
+      { API_TOKEN: TOKEN },
+    )
   for (const command of [publish, ...(await readCommands('docs/examples.md', '# ', 1))]) await ask(command)
 
   const answer = async () => JSON.parse((await ask(read).catch(() => ({ stdout: '{}' }))).stdout) as object

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
 import { RESP_TYPES } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
 import { createProducer, ProducerError, type ProducerOptions } from '../../src/producer/index.ts'
@@ -136,6 +140,29 @@ test('a Redis that does not answer rejects after the time limit, and does not ke
   const error = await rejection(producer.push('list', 'y'))
   expect(error).toMatchObject({ code: 'producer.write.not_taken', cause: { code: 'producer.redis.no_answer' } })
   await producer.close()
+})
+
+test('with the address of an HTTP server, writes are rejected, and close leaves no connection open', async () => {
+  const server = createServer((_request, response) => response.end())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  let reconnects = 0
+  server.on('connection', () => reconnects++)
+  const { port } = server.address() as AddressInfo
+  for (let n = 0; n < 10; n++) {
+    const producer = createProducer({ url: `redis://127.0.0.1:${port}` })
+    await expect(producer.publish('enigma:notifications:agents:1', '{}')).rejects.toMatchObject({
+      code: 'producer.write.not_taken',
+    })
+    await producer.close()
+  }
+  const openConnections = promisify(server.getConnections.bind(server))
+  // Some producers were reconnecting when they were closed.
+  await expect.poll(() => reconnects).toBeGreaterThan(10)
+  await expect.poll(() => openConnections()).toBe(0)
 })
 
 test('the errors for a wrong password and an invalid address do not contain the password', async () => {

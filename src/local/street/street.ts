@@ -202,7 +202,8 @@ export function readSettings(env: Env, folder: string) {
     readConfig({
       ...env,
       ENIGMA_LISTS: env['ENIGMA_LISTS']?.trim() || (hasDialler ? undefined : SIMULATOR_LISTS.join(',')),
-      ENIGMA_DATA_DIR: join(folder, 'relay'),
+      // Not the default of a relay: one that is started in the clone would take over the simulated notifications.
+      ENIGMA_DATA_DIR: join(folder, 'dev-relay'),
       // The host name alone is the default id of a relay that runs on this machine beside dev.
       ENIGMA_RELAY_ID: env['ENIGMA_RELAY_ID']?.trim() || `dev-${hostname()}`,
       // Lingering saves money on AWS. Here it would only cost time.
