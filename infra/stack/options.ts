@@ -199,30 +199,44 @@ export type PackageArguments = {
   readonly stack: StackOptions
 }
 
+/** Parses the arguments: those that are read here, and those that only the framework reads, which rejects others after it has packaged. */
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        stage: { type: 'string', short: 's' },
+        region: { type: 'string', short: 'r' },
+        package: { type: 'string', short: 'p' },
+        param: { type: 'string', multiple: true },
+        'aws-profile': { type: 'string' },
+        verbose: { type: 'boolean' },
+        force: { type: 'boolean' },
+      },
+    }).values
+  } catch (error) {
+    const [why] = (error instanceof Error ? error.message : String(error)).split(/[.\n]/)
+    throw new DeployError(
+      'deploy.options.invalid',
+      `${why}; the options are --stage, --region, --param=name=value, --package, --aws-profile, --verbose, --force, and --check of npm run deploy`,
+    )
+  }
+}
+
 /** Reads the arguments of the framework: `--stage prod --region eu-west-1 --param="prefix=acme-"`. @throws DeployError `deploy.options.invalid` */
 export function readArguments(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
   routes: readonly StackRoute[],
 ): PackageArguments {
-  const { values } = parseArgs({
-    args: [...args],
-    strict: false,
-    options: {
-      stage: { type: 'string', short: 's' },
-      region: { type: 'string', short: 'r' },
-      package: { type: 'string', short: 'p' },
-      param: { type: 'string', multiple: true },
-    },
-  })
-  const text = (value: unknown) => (typeof value === 'string' ? value : '')
-  const stage = text(values['stage']) || 'dev'
-  const given = ((values['param'] ?? []) as readonly unknown[]).map((one) => text(one).split(/=(.*)/s))
+  const values = parse(args)
+  const stage = values.stage || 'dev'
+  const given = (values.param ?? []).map((one) => one.split(/=(.*)/s))
   const parameters = Object.fromEntries(given.map(([name = '', value = '']) => [name, value]))
   return {
     stage,
-    region: text(values['region']) || env['AWS_REGION']?.trim() || env['AWS_DEFAULT_REGION']?.trim() || '',
-    folder: text(values['package']) || '.serverless',
+    region: values.region || env['AWS_REGION']?.trim() || env['AWS_DEFAULT_REGION']?.trim() || '',
+    folder: values.package || '.serverless',
     stack: readStackOptions({ prefix: `enigma-${stage}-`, ...parameters }, routes),
   }
 }

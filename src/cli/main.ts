@@ -16,7 +16,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const words = first instanceof Error ? (isDebug && first.stack) || first.message || first.name : String(first)
     // The code follows the sentence, which is the first line of the message.
     process.stderr.write(`enigma-relay: ${words.replace(/:?(?=\n|$)/, (end) => ` (${codeOf(first)})${end}`)}\n`)
-    return first instanceof ConfigError ? 2 : 1
+    return first instanceof ConfigError || codeOf(first) === 'dev.fail.unknown_route' ? 2 : 1
   }
 }
 

@@ -45,13 +45,15 @@ export function createProgram(): Command {
     .command('parked')
     .description('list the notifications that the relay parked; retry, export or drop them')
     .option('--source <id>', 'only entries of this source in ENIGMA_SOURCES')
-    .option('--reason <reason>', 'only entries with this reason: too_large, refused, unreadable')
+    .addOption(
+      new Option('--reason <reason>', 'only entries with this reason').choices(['too_large', 'refused', 'unreadable']),
+    )
     .option('--since <time>', 'only entries parked since then: 2h, 3d, 2026-01-31T10:00Z', moment)
     .option('--json', 'print one JSON object per line', false)
-    .option('--show <id>', 'print the exact bytes of the packet')
-    .option('--retry [ids...]', 'send these notifications again, or --all')
-    .option('--drop [ids...]', 'delete these notifications permanently, or --all; needs --yes')
-    .option('--export <file>', 'write the entries with their packets to a new file, one JSON object per line')
+    .option('--show <id>', 'print the exact bytes of the packet', nonEmpty)
+    .option('--retry [ids...]', 'send these notifications again, or --all', nonEmpties)
+    .option('--drop [ids...]', 'delete these notifications permanently, or --all; needs --yes', nonEmpties)
+    .option('--export <file>', 'write the entries with their packets to a new file, one JSON object per line', nonEmpty)
     .option('--all', 'with --retry or --drop: every entry that matches the filters', false)
     .option('--yes', 'with --drop: confirm the deletion', false)
     .addHelpText('after', COMMAND_HELP.parked)
@@ -62,12 +64,16 @@ export function createProgram(): Command {
   withCallCentre(program.command('simulate'))
     .description('write the notifications of a simulated call centre to Redis, as a dialler does')
     .option('--url <url>', 'the Redis server to write to', redisUrl, 'redis://127.0.0.1:8001')
-    .option('--backup <folder>', 'folder for packets that Redis does not accept; they are pushed once it does')
+    .option(
+      '--backup <folder>',
+      'folder for packets that Redis does not accept; they are pushed once it does',
+      nonEmpty,
+    )
     .addHelpText('after', COMMAND_HELP.simulate)
     .action(async (options: SimulateArguments) => (await import('./call-centre.ts')).runSimulate(options))
 
   withCallCentre(program.command('dev'))
-    .description('run the whole system on this machine, with a simulated call centre')
+    .description('run the whole system on this machine, with a simulated call centre; needs a clone of the repository')
     .option('--no-simulator', 'run without the simulated call centre; a real dialler or redis-cli writes the packets')
     .option('--bundles', 'run the functions from the bundles that would be deployed, as on Lambda', false)
     .addOption(
@@ -145,9 +151,21 @@ function faults(text: string, before: readonly FaultArgument[]): FaultArgument[]
 
 /** Parses the address of a Redis server. */
 function redisUrl(text: string): string {
-  if (/^rediss?:\/\/\S+$/.test(text) && URL.canParse(text)) return text
+  // The path is the number of a database.
+  if (/^rediss?:\/\/\S+$/.test(text) && /^\/?\d*$/.test(URL.parse(text)?.pathname ?? '-')) return text
   throw new InvalidArgumentError('It must be a redis:// or rediss:// URL, such as redis://127.0.0.1:8001.')
 }
+
+/** Rejects an empty argument, such as a variable of the shell that is not set. */
+function nonEmpty(text: string): string {
+  if (text.trim() !== '') return text
+  throw new InvalidArgumentError('It must not be empty.')
+}
+
+const nonEmpties = (text: string, before: unknown): string[] => [
+  ...(Array.isArray(before) ? (before as string[]) : []),
+  nonEmpty(text),
+]
 
 const AGE_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 

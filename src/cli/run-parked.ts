@@ -110,7 +110,7 @@ type ParkedScope = {
 /** Returns the message for an empty result. */
 const emptyWords = ({ filter }: ParkedScope): string =>
   Object.values(filter).every((part) => part === undefined)
-    ? 'no notification is parked'
+    ? 'the relay has parked no notification; the console lists those that functions parked'
     : 'no parked notification matches'
 
 /** Calls `body` for each source in turn, over a connection of its own: with its list in Redis, then with its files. @throws RelayError */

@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createClient } from 'redis'
 
 /** Reports that the local street, or a part of it, cannot run. The message tells the user what to do; docs/logs.md explains each code. */
 export class StreetError extends Error {
@@ -14,6 +15,8 @@ export class StreetError extends Error {
   readonly code:
     | 'dev.street.already_running'
     | 'dev.redis.not_started'
+    | 'dev.redis.not_reached'
+    | 'dev.folder.unusable'
     | 'dev.fail.unknown_route'
     | 'dev.functions.invalid'
     | 'dev.queues.invalid'
@@ -68,6 +71,33 @@ export async function freePort(wanted = 0): Promise<number> {
     // The wanted port is in use.
     if (wanted !== 0) return freePort()
     throw new StreetError('dev.port.none_free', 'there is no free TCP port on 127.0.0.1', { cause })
+  }
+}
+
+/** Explains why a part has another port than the wanted one (0: any). */
+export const noteMoved = (wanted: number, port: number): string =>
+  wanted === 0 || wanted === port ? '' : `; port ${wanted} is already in use`
+
+/** Removes user and password from a Redis URL. */
+export function hideCredentials(url: string): string {
+  const shown = new URL(url)
+  shown.username = ''
+  shown.password = ''
+  return shown.href
+}
+
+/** Connects to the server of REDIS_URL, so that a wrong address is reported at once. @throws StreetError `dev.redis.not_reached` */
+export async function checkRedis(url: string): Promise<void> {
+  const client = createClient({ url, RESP: 2, socket: { connectTimeout: 5_000, reconnectStrategy: false } })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    await client.ping()
+  } catch (cause) {
+    const text = `Redis at ${hideCredentials(url)} cannot be used (${wordsOf(cause)}): start it, correct REDIS_URL, or unset it`
+    throw new StreetError('dev.redis.not_reached', text, { cause })
+  } finally {
+    client.destroy()
   }
 }
 

@@ -5,6 +5,7 @@ import { createEnvReader, LOG_LEVELS, type Env, type LogLevel, type EnvReader } 
 import { readTargets, usesSqs, type TargetConfig } from './targets/http/target-settings.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
+import { RELAY_PREFIX } from './redis/relay-keys.ts'
 
 /** One Redis server that the relay reads. */
 export type SourceConfig = RedisAddress & {
@@ -84,7 +85,14 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
         return fault('names an id twice', 'give each source its own id, which distinguishes its notifications')
       return parsed
     }),
-    lists: reader.read('ENIGMA_LISTS', NONE, toList),
+    lists: reader.read('ENIGMA_LISTS', NONE, (text, fault) => {
+      const own = toList(text).find((list) => list.startsWith(RELAY_PREFIX))
+      if (own === undefined) return toList(text)
+      return fault(
+        `names ${own}, a key of the relay itself`,
+        'name lists that the dialler fills, such as enigma:notifications:campaigns',
+      )
+    }),
     listEnd: reader.read('ENIGMA_LIST_END', 'right', (text, fault): RelayConfig['listEnd'] =>
       text === 'right' || text === 'left'
         ? text

@@ -81,7 +81,7 @@ export function createLog(level: LogLevel, destination?: { write: (line: string)
   const options = { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }
   if (destination !== undefined) return pino(options, destination)
   const output = pino.destination({ fd: process.stdout.fd, maxLength: MAX_WAITING_LOG })
-  const { flushSync } = output
+  const flushSync = output.flushSync.bind(output)
   const log: Logger = pino(options, output)
   let dropped = 0
   output.on('drop', () => void dropped++)

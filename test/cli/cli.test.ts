@@ -1,5 +1,8 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { startSqsServer } from '../../src/local/local-aws.ts'
@@ -63,6 +66,13 @@ test.each([
   [['dev', '--speed', 'fast'], '--speed'],
   [['simulate', '--seed', 'x'], '--seed'],
   [['simulate', '--url', 'http://127.0.0.1'], '--url'],
+  [['simulate', '--url', 'redis://127.0.0.1/name'], '--url'],
+  [['simulate', '--backup', ''], '--backup'],
+  [['parked', '--reason', 'nope'], '--reason'],
+  [['parked', '--show', ''], '--show'],
+  [['parked', '--retry', 'main/l/1/1', ''], '--retry'],
+  [['parked', '--drop', ' '], '--drop'],
+  [['parked', '--export', ''], '--export'],
 ] as const)('%j is rejected, and the error names %s', async (args, name) => {
   expect(await refusalOf(args)).toMatch(new RegExp(`^enigma-relay: .*${name}.* \\(cli\\.arguments\\.invalid\\)$`, 'm'))
 })
@@ -77,6 +87,29 @@ test.each(['relay', 'dev'])('%s with wrong variables ends with 2 and names all o
   expect(stderr).toMatch(/^enigma-relay: .+ \(config\.variables\.invalid\):\n/)
   for (const name of ['ENIGMA_SOURCES', 'ENIGMA_LIST_END', 'ENIGMA_HTTP']) expect(stderr).toContain(name)
   expect(stderr).not.toContain('secret')
+})
+
+test('dev reports a Redis and a folder that it cannot use, before it starts anything', async () => {
+  const down = await runCli(['dev'], {
+    REDIS_URL: 'redis://user:secret@127.0.0.1:1',
+    ENIGMA_DATA_DIR: await useFolder(),
+  })
+  expect(down).toMatchObject({ code: 1, stdout: '' })
+  expect(down.stderr).toMatch(/^enigma-relay: .*redis:\/\/127\.0\.0\.1:1.*ECONNREFUSED.* \(dev\.redis\.not_reached\)$/m)
+  expect(down.stderr).not.toContain('secret')
+  const file = await runCli(['dev'], { ENIGMA_DATA_DIR: join(ROOT, 'package.json') })
+  expect(file).toMatchObject({ code: 1, stdout: '' })
+  expect(file.stderr).toMatch(/^enigma-relay: .*package\.json.*ENIGMA_DATA_DIR.* \(dev\.folder\.unusable\)$/m)
+})
+
+test('a command whose output cannot be written ends with 1 and one sentence', async () => {
+  const full = openSync('/dev/full', 'w')
+  const child = spawn(process.execPath, [LAUNCHER, '--version'], { cwd: ROOT, stdio: ['ignore', full, 'pipe'] })
+  closeSync(full)
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  expect((await once(child, 'close'))[0]).toBe(1)
+  expect(stderr).toMatch(/^enigma-relay: .*ENOSPC.* \(cli\.output\.failed\)\n$/)
 })
 
 test('dev names a fault in its own variables together with those of the relay', async () => {

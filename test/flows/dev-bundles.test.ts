@@ -42,3 +42,13 @@ test('with --bundles, functions run in separate processes, and the next dev ends
   expect(await processesOf(folder)).toEqual([])
   expect(first.output().stdout + first.output().stderr).not.toMatch(/\b2782\d{7}\b|the-token-of-this-test/)
 }, 90_000)
+
+test('with --edge, SIGINT stops the street in order', async () => {
+  const folder = await useFolder()
+  const dev = startDev(folder, ['--edge', '--no-simulator'])
+  await dev.says(FIGURES)
+  dev.child.kill('SIGINT')
+  const { code, stdout } = await dev.ended
+  expect([code, stdout.trimEnd().endsWith('stopping …')]).toEqual([0, true])
+  expect(await processesOf(folder)).toEqual([])
+}, 60_000)

@@ -1,6 +1,6 @@
 import { exec } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -68,7 +68,7 @@ test('without the simulator, dev waits for a dialler, and its data survives a re
 
 test('--fail makes handlers fail, whose notifications can be replayed, and rejects an unknown route; --demo prints the steps', async () => {
   const wrong = startDev(await useFolder(), ['--no-simulator', '--fail', 'agents-statu=422'])
-  expect((await wrong.ended).code).not.toBe(0)
+  expect((await wrong.ended).code).toBe(2)
   expect(wrong.output().stderr).toMatch(
     /no route agents-statu; write one of .*agents-status.*dev\.fail\.unknown_route/s,
   )
@@ -81,7 +81,9 @@ test('--fail makes handlers fail, whose notifications can be replayed, and rejec
     API_TOKENS: `jane:operate:${OPERATOR}`,
   })
   const dialler = await useRedisClient(await addressOf(dev, "dialler's Redis"))
-  await dev.says(/^ +1\. .* fails for a minute\..* Parked.*\n +2\. .* Replay\.\n +3\. .* Replays.*\n(?! +4)/m)
+  await dev.says(
+    /^ +1\. .* fails for a minute\..* Parked.*\n +2\. .* Replay, and confirm\.\n +3\. .* Replays.*\n(?! +4)/m,
+  )
   await dialler.publish(
     'enigma:notifications:agents:1002',
     '{"type":"status","payload":{"ref":"1002","status":"busy"}}',
@@ -159,9 +161,15 @@ test('when port 8001 is in use, dev reports it and uses another port', async () 
   // This server uses the port, or another process already does.
   await new Promise<void>((resolve) => server.once('error', () => resolve()).listen(8001, '127.0.0.1', resolve))
   onTestFinished(() => new Promise((resolve) => void server.close(() => resolve())))
-  const dev = startDev(await useFolder(), ['--no-simulator'])
+  const taken = (server.address() as AddressInfo | null)?.port ?? 8001
+  const dev = startDev(await useFolder(), ['--no-simulator'], {
+    ENIGMA_API: `127.0.0.1:${taken}`,
+    ENIGMA_HTTP: `127.0.0.1:${taken}`,
+  })
   expect(await addressOf(dev, "dialler's Redis")).not.toContain(':8001')
   await dev.says(/^dialler's Redis .*\b8001\b/m)
+  for (const part of ['read API', 'relay'])
+    await dev.says(new RegExp(`^${part} .*port ${taken} is already in use$`, 'm'))
   await dev.says(FIGURES)
   dev.child.kill('SIGINT')
   expect((await dev.ended).code).toBe(0)

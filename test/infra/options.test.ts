@@ -215,3 +215,20 @@ test('no two routes have one logical name', () => {
   expect(new Set(ROUTES.all.map(logicalName)).size).toBe(ROUTES.all.length)
   expect(ROUTES.all.map(logicalName)).toEqual(expect.arrayContaining(['CampaignsDialPreview', 'RelayAlive', 'Other']))
 })
+
+test.each([
+  [['--help'], /^Unknown option '--help'; the options are --stage, .*--check/],
+  [['--bogus', 'x'], /^Unknown option '--bogus';/],
+  [['prod'], /^Unexpected argument 'prod';/],
+  [['--stage'], /--stage.* argument missing;/],
+  [['--region', '--param=keep=no'], /--region/],
+  [['--verbose=1'], /--verbose/],
+] as const)('the arguments %j are rejected before anything is packaged', (args, words) => {
+  expect(() => readArguments(args, {}, ROUTES.all)).toThrow(refusal(words))
+})
+
+test('options that only the framework reads are accepted', () => {
+  expect(readArguments(['--verbose', '--force', '--aws-profile', 'ops'], {}, ROUTES.all)).toMatchObject({
+    stage: 'dev',
+  })
+})

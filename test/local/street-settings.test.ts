@@ -1,7 +1,8 @@
 import { hostname } from 'node:os'
 import { expect, test } from 'vitest'
 import { readSettings } from '../../src/local/street/street.ts'
-import { hideCredentials, nextDatabase } from '../../src/local/street/parts.ts'
+import { hideCredentials } from '../../src/local/servers.ts'
+import { nextDatabase } from '../../src/local/street/parts.ts'
 
 const PLACES = {
   diallerUrl: 'redis://127.0.0.1:8001',
@@ -25,7 +26,7 @@ test('without variables, the relay reads the Redis of the street, all lists of a
   expect(settings.toRelayConfig(PLACES)).toMatchObject({
     sources: [{ id: 'main', url: 'redis://127.0.0.1:8001' }],
     lists: CLICK2DIAL_AND_CAMPAIGNS,
-    dataDir: '/state/relay',
+    dataDir: '/state/dev-relay',
     endpoint: 'http://127.0.0.1:4566',
     http: { host: '127.0.0.1', port: 9000 },
   })

@@ -83,6 +83,13 @@ test('ENIGMA_LISTS and ENIGMA_CHANNELS accept "none" for no list and no channel'
   expect([lists, channels]).toEqual([[], []])
 })
 
+test('ENIGMA_LISTS cannot name a key of the relay, such as its parked list', () => {
+  for (const list of ['enigma:relay:parked', 'enigma:notifications:cdr,enigma:relay:claims'])
+    expect(() => readConfig({ ENIGMA_LISTS: list, AWS_REGION: 'eu-west-1' })).toThrow(
+      /ENIGMA_LISTS: names enigma:relay:/,
+    )
+})
+
 test('ENIGMA_RESYNC sets the key prefix of the present states, and "none" disables the resync', () => {
   const resyncOf = (text: string) => readConfig({ ENIGMA_RESYNC: text, AWS_REGION: 'eu-west-1' }).resync
   expect(['none', '', 'acme:enigma'].map(resyncOf)).toEqual([undefined, 'enigma', 'acme:enigma'])

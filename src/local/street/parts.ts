@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createProducer } from '../../producer/index.ts'
 import { createRelay, type Relay, type RelayOptions } from '../../relay/index.ts'
 import { createTurns, sleep, type Release } from '../../runtime/index.ts'
 import { createSimulator, type CallCentre } from '../../simulator/simulator.ts'
-import { startRedisServer, StreetError, wordsOf, type RedisServer } from '../servers.ts'
+import { checkRedis, hideCredentials, startRedisServer, StreetError, wordsOf, type RedisServer } from '../servers.ts'
 import { startUpstashProxy } from '../upstash-proxy.ts'
 import type { Settings } from './street.ts'
 
@@ -23,20 +23,13 @@ export async function startDialler(settings: Settings, port: number, place: Redi
     return { part: { name, address, note: 'from ENIGMA_SOURCES' } }
   }
   if (settings.redisUrl !== undefined) {
+    await checkRedis(settings.redisUrl)
     const part = { name, address: hideCredentials(settings.redisUrl), note: 'from REDIS_URL' }
     return { url: settings.redisUrl, part }
   }
   const server = await startOwnRedis('dialler', port, place)
   const note = port === 0 || server.port === port ? {} : { note: `port ${port} is already in use` }
   return { url: server.url, part: { name, address: server.url, ...note } }
-}
-
-/** Removes user and password from a Redis URL. */
-export function hideCredentials(url: string): string {
-  const shown = new URL(url)
-  shown.username = ''
-  shown.password = ''
-  return shown.href
 }
 
 /** The address of the read model: `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN` of the functions. */
@@ -167,6 +160,11 @@ const MAX_END_MS = 5_000
 export async function holdDataDir(folder: string) {
   const file = join(folder, 'dev.json')
   await mkdir(folder, { recursive: true })
+    .then(() => access(folder, constants.W_OK))
+    .catch((cause: unknown) => {
+      const text = `the folder ${folder} cannot be used (${wordsOf(cause)}): set ENIGMA_DATA_DIR to a folder that you can write to`
+      throw new StreetError('dev.folder.unusable', text, { cause })
+    })
   const former = await readRecord(file)
   if (former !== undefined && (await isAlive(former))) {
     throw new StreetError(

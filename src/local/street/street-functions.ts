@@ -145,6 +145,7 @@ export async function loadEdge({ env, declared, routes, access, release, clone, 
   const script = await bundleWorker(formatWorker(routes, root, faults), clone)
   const texts = Object.entries({ ...Object.assign({}, ...declared.map(({ variables }) => variables)), ...env } as Env)
   const { Miniflare } = await import('miniflare')
+  const isKnown = new Set([...process.listeners('SIGINT'), ...process.listeners('SIGTERM')])
   const worker = new Miniflare({
     modules: [{ type: 'ESModule', path: 'worker.js', contents: script }],
     compatibilityDate: COMPATIBILITY_DATE,
@@ -163,6 +164,9 @@ export async function loadEdge({ env, declared, routes, access, release, clone, 
     },
   })
   release(() => worker.dispose())
+  // Miniflare's own listeners would end the process before the street has stopped.
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    for (const listener of process.listeners(name)) if (!isKnown.has(listener)) process.off(name, listener)
   const origin = (await worker.ready).origin
   const api = createAdaptorServer({ fetch: (request) => pass(request, origin, routes, watch) }) as Server
   const toTarget = (apiUrl: string): Env => ({

@@ -16,7 +16,7 @@ import {
 import { SIMULATOR_LISTS, type CallCentre } from '../../simulator/simulator.ts'
 import { runOnSchedule, type ScheduledHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, startQueues } from '../local-aws.ts'
-import { freePort } from '../servers.ts'
+import { freePort, noteMoved } from '../servers.ts'
 import { loadBundles } from './bundles.ts'
 import {
   createBackground,
@@ -153,15 +153,14 @@ async function startParts(options: StreetOptions, release: Release, background: 
     onPart({ name: 'functions', address: 'functions/', note: 'on workerd, behind HTTP' })
   }
   const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: from API_TOKEN'
-  const { port } = settings.api
-  const isElsewhere = port !== 0 && new URL(apiUrl).port !== String(port)
-  onPart({ name: 'read API', address: apiUrl, note: isElsewhere ? `${note}; port ${port} is already in use` : note })
+  onPart({ name: 'read API', address: apiUrl, note: note + noteMoved(settings.api.port, Number(new URL(apiUrl).port)) })
 
   const httpPort = await freePort(settings.relay.http.port)
   const target = 'toTarget' in functions ? functions.toTarget(apiUrl) : { AWS_ENDPOINT_URL_SQS: queues?.endpoint }
   const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', target, httpPort })
   const { relay, url: relayUrl } = await startRelay({ config, routes, log }, background)
-  onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
+  const healthNote = noteMoved(settings.relay.http.port, httpPort)
+  onPart({ name: 'relay', address: relayUrl, note: `serves /livez, /readyz and /metrics${healthNote}` })
 
   const reason =
     callCentre === undefined ? "write to the dialler's Redis yourself" : 'ENIGMA_SOURCES names a real dialler'

@@ -4,7 +4,8 @@ import { Writable } from 'node:stream'
 import pc from 'picocolors'
 import { RELAY_TYPE } from '../../protocol/index.ts'
 import { createLog, createShutdown, LOG_LEVELS, sleep } from '../../runtime/index.ts'
-import { hideCredentials, type Part } from '../street/parts.ts'
+import { hideCredentials } from '../servers.ts'
+import type { Part } from '../street/parts.ts'
 import type { Figures } from '../street/street-figures.ts'
 import { startStreet, type StreetOptions } from '../street/street.ts'
 import {
@@ -84,7 +85,7 @@ const PUBLISH = `publish enigma:notifications:agents:1002 '{"type":"status","pay
 /** Instructions for `--demo`. */
 const DEMO = [
   '  1. A fifth of the CDRs fails for a minute. Open the console, then Parked, to see why.',
-  '  2. After that minute, click the cause there, then “Select all … that match”, then Replay.',
+  '  2. After that minute, click the cause there, then “Select all … that match”, then Replay, and confirm.',
   '  3. Under Replays, check that each of them is handled. Parked no longer lists them.',
 ] as const
 
