@@ -7,6 +7,7 @@ export class DeployError extends Error {
    * - `deploy.bundle.too_large`: a function's bundle takes too long to load.
    * - `deploy.console.invalid`: the console's page, scripts and styles do not fit together.
    * - `deploy.console.too_large`: the console's first load is too large.
+   * - `deploy.output.not_writable`: the folder dist/ cannot be replaced.
    * - `deploy.openapi.failed`: the read API did not answer with its OpenAPI document.
    */
   readonly code:
@@ -15,6 +16,7 @@ export class DeployError extends Error {
     | 'deploy.bundle.too_large'
     | 'deploy.console.invalid'
     | 'deploy.console.too_large'
+    | 'deploy.output.not_writable'
     | 'deploy.openapi.failed'
 
   constructor(code: DeployError['code'], message: string, options?: ErrorOptions) {

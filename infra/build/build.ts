@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { reportError } from '../deploy-error.ts'
+import { DeployError, reportError } from '../deploy-error.ts'
 import { readStackRoutes } from '../stack/stack-routes.ts'
 import { bundleConsole, formatConsoleReport, writeConsole } from './bundle-console.ts'
 import { bundleFunctions } from './bundle-functions.ts'
@@ -12,8 +12,13 @@ async function build(): Promise<void> {
   const routes = await readStackRoutes()
   // Files of an earlier build would be published, so they are removed. bundleFunctions removes its own old files.
   const dist = new URL('../../dist/', import.meta.url)
-  for (const name of existsSync(dist) ? readdirSync(dist) : [])
-    if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })
+  try {
+    for (const name of existsSync(dist) ? readdirSync(dist) : [])
+      if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })
+  } catch (cause) {
+    const text = `dist/ cannot be replaced (${String(cause)}): remove it, or let this user write to it`
+    throw new DeployError('deploy.output.not_writable', text, { cause })
+  }
   execFileSync('tsc', ['-p', 'src/tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
   for (const reader of LUA_READERS)
     writeFileSync(join(root, 'dist', `${reader}.js`), formatLua(join(root, 'src', `${reader}.ts`)))

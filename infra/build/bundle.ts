@@ -176,7 +176,7 @@ export async function bundleRelay(routes: readonly StackRoute[], outfile = RELAY
 const BANNER = `#!/usr/bin/env node
 import { createRequire as __createRequire } from 'node:module'
 if (Number(process.versions.node.split('.')[0]) < 24) {
-  process.stderr.write('enigma-relay: needs Node 24 or newer; this is ' + process.version + '\\n')
+  process.stderr.write('enigma-relay: needs Node 24 or newer; this is ' + process.version + ': install Node 24 (cli.launch.old_node)\\n')
   process.exit(2)
 }
 const __emitWarning = process.emitWarning

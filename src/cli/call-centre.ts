@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Fault } from '../lambda/faults.ts'
-import { createProducer } from '../producer/index.ts'
+import { createProducer, ProducerError } from '../producer/index.ts'
 import { createShutdown, sleep, type Code } from '../runtime/index.ts'
 import { createSimulator, type CallCentre } from '../simulator/simulator.ts'
 import { CliError } from './cli-output.ts'
@@ -17,7 +17,7 @@ const BACKUP_LOG = { info: tell, warn: tell, error: tell }
 
 export type SimulateArguments = CallCentre & { readonly url: string; readonly backup?: string }
 
-/** Runs `enigma-relay simulate` until SIGINT or SIGTERM, and prints a line a second. @throws ProducerError if Redis accepts nothing */
+/** Runs `enigma-relay simulate` until SIGINT or SIGTERM, and prints a line a second. @throws CliError if Redis accepts nothing */
 export async function runSimulate({ url, backup, ...callCentre }: SimulateArguments): Promise<void> {
   const producer = createProducer({
     url,
@@ -40,6 +40,10 @@ export async function runSimulate({ url, backup, ...callCentre }: SimulateArgume
   const reporting = report()
   try {
     await simulator.run(shutdown.signal)
+  } catch (error) {
+    if (!(error instanceof ProducerError) || error.code !== 'producer.write.not_taken') throw error
+    const fix = 'check --url, or keep packets while Redis is away with --backup'
+    throw new CliError('cli.simulate.not_taken', `${error.message}: ${fix}`, { cause: error })
   } finally {
     ended.abort()
     await reporting

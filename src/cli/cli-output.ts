@@ -205,7 +205,7 @@ export function printProgress({ seen, of }: Page, source: string): void {
 /** Reports that a command failed. The message tells the user what to do; docs/logs.md explains each code. */
 export class CliError extends Error {
   override readonly name = 'CliError'
-  readonly code: 'cli.dev.no_clone' | 'cli.doctor.failed' | 'cli.queues.not_created'
+  readonly code: 'cli.simulate.not_taken' | 'cli.dev.no_clone' | 'cli.doctor.failed' | 'cli.queues.not_created'
 
   constructor(code: CliError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

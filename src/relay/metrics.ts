@@ -1,8 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import { GAP_CAUSES, type Route, type Routes } from '../protocol/index.ts'
 import type { Logger } from '../runtime/index.ts'
-import type { Journal } from './journal/journal.ts'
-import type { Sender } from './sender/sender.ts'
 
 /**
  * The histogram of the event loop's delay uses a timer that would wake an idle process a hundred times a second. With this interval, only the delay
@@ -126,11 +124,19 @@ export function beginAtZero(
   }
 }
 
+/** The figures of a sender. Not a part of its type, which would bring types of the Redis client into the published types of the relay. */
+type SenderFigures = {
+  readonly held: number
+  readonly bytes: number
+  readonly inFlight: number
+  readonly oldestMs: () => number | undefined
+}
+
 /** Sets the gauges that are read from senders and journal at each scrape. */
 export function collectGauges(
   metrics: Metrics,
-  senders: ReadonlyMap<Route, Pick<Sender, 'held' | 'bytes' | 'inFlight' | 'oldestMs'>>,
-  journal: ReturnType<Journal['size']>,
+  senders: ReadonlyMap<Route, SenderFigures>,
+  journal: { readonly rows: number; readonly bytes: number },
   nowMs: number,
 ): void {
   for (const [{ name: route }, sender] of senders) {

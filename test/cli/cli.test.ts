@@ -208,7 +208,7 @@ test('simulate --backup writes packets to files while Redis is down, and pushes 
 test('simulate says that it cannot reach Redis, and ends with 1', async () => {
   const { code, stderr } = await runCli(['simulate', '--url', 'redis://127.0.0.1:9'])
   expect(code).toBe(1)
-  expect(stderr).toMatch(/^enigma-relay: .*ECONNREFUSED.* \(producer\.write\.not_taken\)\n$/)
+  expect(stderr).toMatch(/^enigma-relay: .*ECONNREFUSED.*check --url.* \(cli\.simulate\.not_taken\)\n$/)
 })
 
 test('relay forwards until SIGTERM, and ends with 0', async () => {

@@ -1,5 +1,5 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { cdr, PARKED_LIST, parkedEntries, parkedEntry } from '../support/parked.ts'
 import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
@@ -111,6 +111,12 @@ test('--export writes one line of JSON per entry to a new file that only its own
   })
   expect((await stat(file)).mode & 0o777).toBe(0o600)
   await writeFile(file, 'mine')
+  const nowhere = await parked(['--export', join(file, 'no-folder', 'x')])
+  expect(nowhere).toMatchObject({ code: 1, stdout: '' })
+  expect(nowhere.stderr).toMatch(/^enigma-relay: cannot write .*\(relay\.parked\.file_failed\)\n$/)
+  const missing = await parked(['--export', join(dirname(file), 'no-folder', 'x')])
+  expect(missing.stderr).toMatch(/no-folder\/x: ENOENT.*: create its folder first \(relay\.parked\.file_failed\)\n$/)
+  expect(missing.stderr).not.toContain('unfinished')
   const again = await parked(['--export', file])
   expect(again).toMatchObject({ code: 1, stdout: '' })
   expect(again.stderr).toContain('(relay.parked.file_exists)')

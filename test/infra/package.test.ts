@@ -102,6 +102,17 @@ test("a user's own function is type-checked and runs against the package", async
   await cp(join(ROOT, 'examples/crm-pop.ts'), join(folder, 'crm-pop.ts'))
   await writeFile(join(folder, 'own.ts'), OWN)
   await writeFile(join(folder, 'run.ts'), RUN)
+  // The types of every entry are complete: the compiler checks those of libraries as well, by default.
+  const { exports } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { exports: object }
+  const entries = Object.entries(exports).flatMap(([name, to]: [string, { readonly types?: string }]) =>
+    to.types === undefined ? [] : [name.replace('.', 'enigma-relay')],
+  )
+  expect(entries.length).toBeGreaterThan(8)
+  const names = entries.map((entry, at) => `import * as entry${at} from '${entry}'`)
+  await writeFile(
+    join(folder, 'entries.ts'),
+    `${names.join('\n')}\nexport default [${entries.map((_, at) => `entry${at}`).join()}]\n`,
+  )
   await writeFile(
     join(folder, 'tsconfig.json'),
     JSON.stringify({
@@ -116,7 +127,7 @@ test("a user's own function is type-checked and runs against the package", async
         types: ['node'],
         typeRoots: [join(ROOT, 'node_modules/@types')],
       },
-      files: ['own.ts', 'run.ts'],
+      files: ['own.ts', 'run.ts', 'entries.ts'],
     }),
   )
   await inFolder(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', '.']).catch(

@@ -68,7 +68,7 @@ else if (options !== undefined) {
         shutdown.signal.aborted
           ? 'ended early'
           : isWell
-            ? '\nno promise was broken'
+            ? '\nno guarantee was broken'
             : `\nA PROMISE WAS BROKEN: npm run soak -- --minutes ${options.minutes} --seed ${options.seed} --target ${options.target} has the same plan`,
       )
       process.exitCode = shutdown.signal.aborted ? 130 : isWell ? 0 : 1

@@ -172,9 +172,8 @@ function open(folder: string, maxFileBytes: number, log: BackupLog) {
   } catch (cause) {
     lock?.release()
     if (cause instanceof ProducerError) throw cause
-    throw new ProducerError('producer.backup.unusable', `the backup folder ${folder} cannot be used: ${words(cause)}`, {
-      cause,
-    })
+    const text = `the backup folder ${folder} cannot be used (${words(cause)}): choose a folder that this user can write to`
+    throw new ProducerError('producer.backup.unusable', text, { cause })
   }
 }
 

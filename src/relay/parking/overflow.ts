@@ -31,12 +31,21 @@ export async function findOverflowFiles(folder: string, sourceId: string): Promi
     .map((name) => join(folder, name))
 }
 
+const FIXES: Readonly<Record<string, string>> = {
+  ENOENT: 'create its folder first',
+  EACCES: 'run this as a user with the right to it',
+  EPERM: 'run this as a user with the right to it',
+  ENOSPC: 'free disk space',
+}
+
 /** Returns the result of a step on this file. @throws RelayError `relay.parked.file_failed` */
 async function onDisk<T>(verb: 'read' | 'write', file: string, step: Promise<T>): Promise<T> {
   try {
     return await step
   } catch (error) {
-    const words = `cannot ${verb} ${file}: ${describe(error)}`
+    const fix = FIXES[(error as NodeJS.ErrnoException).code ?? '']
+    const cause = describe(error).replaceAll(/\.\d+\.unfinished/g, '')
+    const words = `cannot ${verb} ${file}: ${cause}${fix === undefined ? '' : `: ${fix}`}`
     throw new RelayError('relay.parked.file_failed', words, { cause: error })
   }
 }
