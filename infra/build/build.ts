@@ -10,7 +10,7 @@ import { bundleRelay, formatLua, formatReport, formatTable, LUA_READERS, root } 
 /** Runs `npm run build`. Writes to dist/: the package's rooms as JavaScript with types, a bundle for each function, the console, the relay in one file, and the route table. */
 async function build(): Promise<void> {
   const routes = await readStackRoutes()
-  // Files of an earlier build would be published, so they are removed. bundleFunctions removes its own old files.
+  // Old files in dist/ would be published as well, so they are removed. bundleFunctions removes its own old files.
   const dist = new URL('../../dist/', import.meta.url)
   try {
     for (const name of existsSync(dist) ? readdirSync(dist) : [])

@@ -40,8 +40,8 @@ export function changes(read: Reads): Hono<ApiEnv> {
     describe({
       summary: 'List changes since a cursor',
       description:
-        'Returns the changes after a cursor, in order. First ask without `after`, then read the data that you show, then ask every second or two with ' +
-        'the `cursor` of the last response. If `reset` is true, read everything again. The last 4,000 commits are kept for a day.',
+        'Returns the changes after a cursor, in order. First call this without `after` to get a cursor. Then read the data that you show. Then call this every ' +
+        'one or two seconds with the `cursor` of the last response. If `reset` is true, read everything again. The last 4,000 commits are kept for a day.',
       tag: 'changes',
       answer: ChangesPage,
     }),
@@ -118,7 +118,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
               await stream.writeSSE({ event: 'changes', id: page.cursor, data })
               sentMs = now()
             } else if (now() - sentMs >= COMMENT_MS) {
-              // The client records an id without data, and dispatches no event.
+              // An id without data: the client stores the id, and fires no event.
               await stream.write(`: \nid: ${page.cursor}\n\n`)
               sentMs = now()
             }

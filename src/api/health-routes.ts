@@ -12,7 +12,7 @@ import { shareFor } from './state-routes.ts'
 /** How long (ms) requests share an unfinished check. It may never finish, because Lambda may freeze the environment. */
 const MAX_RESPONSE_MS = 30_000
 
-/** How long (ms) a result is reused, so that requests without a token do not cost a command each. */
+/** How long (ms) a result is reused, so that not every request without a token costs a command. */
 const KEEP_HEALTH_MS = 5_000
 
 /**
@@ -84,7 +84,7 @@ export function gaps(read: Reads): Hono {
     describe({
       summary: 'List gaps',
       description:
-        'Returns, newest first, each time span in which a relay could not hear the Pub/Sub of a source, with the cause. Notifications published in that span are lost, so older ' +
+        'Returns, newest first, each time span in which a relay could not hear the Pub/Sub of a source or lost notifications that it had heard, with the cause. Notifications that no relay heard are lost, so older ' +
         'states are `unsure` until the relay hears them again. Lists lose nothing. The last 1,000 gaps of each source are kept for 30 days.',
       tag: 'gaps',
       answer: GapsPage,

@@ -55,7 +55,7 @@ export const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
 }
 
-/** Maximum number of ids in one request, and of characters of each. The id of a relay's entry is the id of its notification. */
+/** Maximum number of ids in one request, and of characters of each: ids of a relay have at most about 110. */
 const MAX_IDS = 1_000
 const MAX_ENTRY_ID = 200
 
@@ -78,10 +78,10 @@ export const ids = v.pipe(
   v.description('The ids of parked entries.'),
 )
 
-/** Maximum characters of the id of a notification, which is also the id of a relay's entry. */
+/** Maximum characters of the id of a notification. Notifications of other senders may have longer ids than those of a relay. */
 export const MAX_NOTIFICATION_ID = 1_000
 
-/** Maximum characters of a cause, as long as a reason. */
+/** Maximum characters of a cause. A cause can be as long as a reason. */
 const MAX_CAUSE = 2_000
 
 /** The filters of parked entries, except `from`. */
@@ -124,7 +124,7 @@ export const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
 }
 
-/** Some filters are shared with query strings. There, a value that is not text means that the parameter was given twice. */
+/** Some filters are shared with query strings. There, "not text" means "given twice"; in a body it means "not text". */
 const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
 
 /** Checks a body. Answers 400 with the name of the first invalid member. */
@@ -168,10 +168,10 @@ export function posted<Body extends v.GenericSchema>({ summary, description, tag
 }
 
 /**
- * The relay's entries are on the parked list in a dialler's Redis, which functions cannot reach. The API sends the relay a command to send
- * or drop them, and the relay reports the result in its notices.
+ * Finds the relay's entries: those with these ids, or those that match the filter. They are on the parked list in a dialler's Redis, which
+ * functions cannot reach. The API sends the relay a command to send or drop them, and the relay reports the result in its notices.
  *
- * Finds the entries of the relay among these ids, or among those that match. @throws the answer 400 if there are too many
+ * @throws the answer 400 if there are too many
  */
 export async function findOfRelay(
   read: Reads,
@@ -215,7 +215,7 @@ export async function askRelay(
     } catch {
       throw problem(
         'unavailable',
-        'SQS did not accept commands for the relay. Their queue may be missing: deploy the stack. Some commands may have been sent; it is safe to try again.',
+        'SQS did not accept commands for the relay. The queue for commands may be missing: deploy the stack. Some commands may have been sent; it is safe to try again.',
       )
     }
   }
