@@ -196,7 +196,6 @@ const LONG: Readonly<Record<string, string>> = {
     'a table, the rows of it that are on the screen, and the selection that keyboard and mouse change in both',
   'src/console/stream/stream-page.tsx': 'the page, and the entries that it keeps while changes arrive',
   'src/producer/backup/backup.ts': 'a backup from the first packet that Redis refuses to the last one pushed',
-  'src/relay/doctor/doctor.ts': 'the order of all checks, and those of the machine, which no server answers',
   'src/simulator/campaigns.ts': 'the life of a campaign and of its calls, each of which drives the other',
   'src/store/reads/wall-reads.ts': 'one read: the documents that it caches, and the rows that it derives from them',
 }

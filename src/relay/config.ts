@@ -86,8 +86,9 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
       return parsed
     }),
     lists: reader.read('ENIGMA_LISTS', NONE, (text, fault) => {
-      const own = toList(text).find((list) => list.startsWith(RELAY_PREFIX))
-      if (own === undefined) return toList(text)
+      const lists = toList(text)
+      const own = lists.find((list) => list.startsWith(RELAY_PREFIX))
+      if (own === undefined) return lists
       return fault(
         `names ${own}, a key of the relay itself`,
         'name lists that the dialler fills, such as enigma:notifications:campaigns',

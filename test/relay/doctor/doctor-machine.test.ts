@@ -3,7 +3,7 @@ import { chmod, mkdir, open, readdir, readFile, truncate, writeFile } from 'node
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { checkFolder, checkJournal, checkNode, judgeDisk } from '../../../src/relay/doctor/doctor.ts'
+import { checkFolder, checkJournal, checkNode, judgeDisk } from '../../../src/relay/doctor/machine-checks.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 import { openJournal } from '../../../src/relay/journal/journal.ts'
 import { createLog } from '../../../src/runtime/index.ts'
